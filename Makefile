@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+# One Makefile, no recursion: a new file or service needs no edit here.
+#   make demo | test | all | lint | layers | format | setup       SAN=address,undefined builds beside the plain build
+SAN    ?=
+WERROR ?= -Werror
+comma  := ,
+B      ?= build/$(or $(subst $(comma),-,$(SAN)),plain)
+CC     := $(if $(shell command -v ccache 2>/dev/null),ccache )$(CC)
+PKGS   := libevent libevent_openssl libssl libcrypto libnghttp2 libprotobuf-c libcurl libpq jansson libsodium \
+          libcyaml yaml-0.1 libpcre2-8 libzstd
+
+# Without the packages there is nothing that could be built: they come first, once.
+SETUP_STAMP := build/.setup-$(shell sha256sum scripts/packages.txt 2>/dev/null | cut -c1-12)
+NEEDS_SETUP := $(filter-out setup format clean,$(or $(MAKECMDGOALS),all))
+ifneq ($(NEEDS_SETUP),)
+ifeq ($(wildcard $(SETUP_STAMP)),)
+SETUP_RESULT := $(shell scripts/setup $(SETUP_STAMP) >&2 || echo failed)
+ifneq ($(SETUP_RESULT),)
+$(error setup failed: see the lines above)
+endif
+endif
+endif
+
+override CPPFLAGS += -Ishared -I$(B)/gen -Itests -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+override CFLAGS   += -std=c17 -O2 -g -fno-omit-frame-pointer -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla \
+                     $(WERROR) -Wstrict-prototypes -Wmissing-prototypes \
+                     $(SAN:%=-fsanitize=% -fno-sanitize-recover=all)
+override LDFLAGS  += $(SAN:%=-fsanitize=%) -Wl,--as-needed
+override LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lhttp_parser -lxgboost -lpthread -lm
+
+objs     = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
+bins    := $(patsubst services/%/main.c,$(B)/bin/%,$(filter-out services/cli/main.c,$(wildcard services/*/main.c))) \
+           $(if $(wildcard services/cli/main.c),$(B)/bin/assay)
+lib     := $(B)/libshared.a
+protos  := $(wildcard shared/proto/*.proto)
+gen_h   := $(protos:shared/%.proto=$(B)/gen/%.pb-c.h)
+gen_o   := $(gen_h:.h=.o)
+tests   := $(if $(wildcard tests/unit/*/*.c),$(B)/unit) $(if $(wildcard tests/service/*.c),$(B)/service)
+
+.PHONY: all test unit setup demo lint layers format clean
+.SECONDEXPANSION:
+.SECONDARY:
+all: $(bins) $(tests)
+
+setup:
+	@scripts/setup $(SETUP_STAMP)
+demo: all
+	@scripts/demo
+test: all
+	@scripts/test $(B)
+unit: $(B)/unit
+	@./$<
+lint:
+	@scripts/lint
+layers:
+	@scripts/layers
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format-14 -i
+clean:
+	rm -rf build
+
+$(filter-out %/assay,$(bins)): $(B)/bin/%: $$(call objs,services/$$*/*.c) $(lib)
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(B)/bin/assay: $(call objs,services/cli/*.c) $(lib)
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(B)/unit: $(call objs,tests/unit/*/*.c) $(filter-out %/main.o,$(call objs,services/*/*.c)) $(lib)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcriterion
+$(B)/service: $(call objs,tests/service/*.c) $(call objs,tests/harness/*.c) $(lib)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcriterion
+$(lib): $(call objs,shared/*/*.c) $(gen_o)
+	@rm -f $@ && $(AR) rcs $@ $^
+$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: shared/%.proto
+	@mkdir -p $(@D)
+	@protoc-c --proto_path=shared --c_out=$(B)/gen $<
+# What protoc-c writes is not held to our warnings.
+$(B)/gen/%.o: $(B)/gen/%.c
+	@$(CC) $(CPPFLAGS) $(filter-out -W%,$(CFLAGS)) -c -o $@ $<
+$(B)/%.o: %.c Makefile | $(gen_h)
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/buf.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+void buf_init(struct buf *b, size_t cap)
+{
+    *b = (struct buf){ .cap = cap };
+}
+
+void buf_release(struct buf *b)
+{
+    mem_free(b->data);
+    *b = (struct buf){ .cap = b->cap };
+}
+
+void buf_clear(struct buf *b)
+{
+    b->len = 0;
+    b->taken = 0;
+    b->is_over = false;
+}
+
+/* One byte more than asked, so that buf_str() always has a place for its NUL. */
+char *buf_reserve(struct buf *b, size_t len)
+{
+    size_t need;
+
+    if (__builtin_add_overflow(b->len, len, &need) || (b->cap && need > b->cap)) {
+        b->is_over = true;
+        return NULL;
+    }
+    if (b->room - b->taken <= need && b->taken) {
+        memmove(b->data, b->data + b->taken, b->len);
+        b->taken = 0;
+    }
+    if (b->room <= need) {
+        size_t room = b->room ? b->room : 64;
+
+        while (room <= need)
+            room *= 2;
+        b->data = mem_grow(b->data, room, 1);
+        b->room = room;
+    }
+    return b->data + b->taken + b->len;
+}
+
+void buf_commit(struct buf *b, size_t len)
+{
+    assert(b->taken + b->len + len < b->room);
+    b->len += len;
+}
+
+bool buf_add(struct buf *b, const void *bytes, size_t len)
+{
+    char *to = buf_reserve(b, len);
+
+    if (!to)
+        return false;
+    if (len)
+        memcpy(to, bytes, len);
+    b->len += len;
+    return true;
+}
+
+bool buf_add_slice(struct buf *b, struct slice bytes)
+{
+    return buf_add(b, bytes.ptr, bytes.len);
+}
+
+bool buf_add_str(struct buf *b, const char *text)
+{
+    return buf_add(b, text, strlen(text));
+}
+
+bool buf_add_char(struct buf *b, char c)
+{
+    return buf_add(b, &c, 1);
+}
+
+bool buf_printf(struct buf *b, const char *format, ...)
+{
+    va_list args, again;
+    char *to;
+    int len;
+
+    va_start(args, format);
+    va_copy(again, args);
+    len = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    assert(len >= 0);
+    to = buf_reserve(b, (size_t)len);
+    if (to) {
+        vsnprintf(to, (size_t)len + 1, format, again);
+        b->len += (size_t)len;
+    }
+    va_end(again);
+    return to != NULL;
+}
+
+void buf_take(struct buf *b, size_t len)
+{
+    if (len >= b->len) {
+        b->len = 0;
+        b->taken = 0;
+        return;
+    }
+    b->taken += len;
+    b->len -= len;
+}
+
+struct slice buf_slice(const struct buf *b)
+{
+    return slice_of(b->data ? b->data + b->taken : "", b->len);
+}
+
+const char *buf_str(struct buf *b)
+{
+    if (!b->data)
+        return "";
+    b->data[b->taken + b->len] = '\0';
+    return b->data + b->taken;
+}
