@@ -50,8 +50,8 @@ test: all
 	@scripts/test $(B)
 unit: $(B)/unit
 	@./$<
-lint:
-	@scripts/lint
+lint: $(gen_h)
+	@scripts/lint $(B)
 layers:
 	@scripts/layers
 format:

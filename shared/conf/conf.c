@@ -105,7 +105,7 @@ enum err conf_load(void *settings, const struct conf_field *fields, size_t count
     for (size_t i = 0; i < count; i++) {
         const struct conf_field *f = &fields[i];
         void *at = (char *)settings + f->offset;
-        const char *text = NULL;
+        const char *text = "";
         bool is_good = true;
         enum err err = look_up(f, &text, why);
 
