@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cel.h - expressions over named values: the rules that analysts write, and the catalogue's `expr` and
+ * `where`.
+ *
+ *   struct cel_env env = { .resolve = find_column, .context = plan, .dialect = CEL_ASSAY, .result =
+ * CEL_DOUBLE }; cel_compile(&program, slice_str("tx.amount / (customer_mean_amount_30d + 1)"), &env, &why);
+ *   double x = cel_eval_number(program, row);          row[slot] for the slots that find_column() gave
+ *
+ * The language is the Common Expression Language (github.com/google/cel-spec, doc/langdef.md). Names become
+ * slots when an expression is compiled, so evaluation looks nothing up. It does no I/O and takes no memory
+ * but from the arena it is given, and only for what makes a new string or list.
+ *
+ * Errors are values: they travel up through operators and functions, while `false && error` is false and
+ * `true || error` is true, in either order. A name without a value is such an error.
+ *
+ * A program never changes once compiled: many threads may evaluate one. */
+#ifndef ASSAY_CEL_CEL_H
+#define ASSAY_CEL_CEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+enum cel_kind {
+    CEL_DYN, /* only known when evaluated; never the kind of a value */
+    CEL_ERROR,
+    CEL_NULL,
+    CEL_BOOL,
+    CEL_INT,
+    CEL_UINT,
+    CEL_DOUBLE,
+    CEL_STRING, /* UTF-8 */
+    CEL_BYTES,
+    CEL_LIST,
+    CEL_KIND_COUNT
+};
+const char *cel_kind_name(enum cel_kind kind);
+
+/* X(fault, what a person reads) */
+#define CEL_FAULTS(X)                                                                                        \
+    X(CEL_FAULT_MISSING, "no value")                                                                         \
+    X(CEL_FAULT_OVERLOAD, "no such overload")                                                                \
+    X(CEL_FAULT_OVERFLOW, "integer overflow")                                                                \
+    X(CEL_FAULT_DIVISION, "division by zero")                                                                \
+    X(CEL_FAULT_RANGE, "out of range")                                                                       \
+    X(CEL_FAULT_CONVERSION, "cannot be converted")                                                           \
+    X(CEL_FAULT_ARGUMENT, "invalid argument")                                                                \
+    X(CEL_FAULT_ROOM, "no room for the result")
+
+enum cel_fault {
+#define CEL_FAULT_ENUM(code, text) code,
+    CEL_FAULTS(CEL_FAULT_ENUM)
+#undef CEL_FAULT_ENUM
+        CEL_FAULT_COUNT
+};
+const char *cel_fault_text(enum cel_fault fault);
+
+/* 24 bytes, passed by value. Strings and lists are views: of the program's text, of the caller's slots or of
+ * the arena, whichever they came from. */
+struct cel_value {
+    enum cel_kind kind;
+    union {
+        bool b;
+        int64_t i;
+        uint64_t u;
+        double d;
+        struct slice s; /* CEL_STRING, CEL_BYTES */
+        struct {
+            const struct cel_value *items;
+            size_t count;
+        } list;
+        struct {
+            enum cel_fault fault;
+            uint32_t at; /* where in the text, in bytes */
+        } error;
+    };
+};
+
+static inline struct cel_value cel_bool(bool b)
+{
+    return (struct cel_value){ .kind = CEL_BOOL, .b = b };
+}
+static inline struct cel_value cel_int(int64_t i)
+{
+    return (struct cel_value){ .kind = CEL_INT, .i = i };
+}
+static inline struct cel_value cel_uint(uint64_t u)
+{
+    return (struct cel_value){ .kind = CEL_UINT, .u = u };
+}
+static inline struct cel_value cel_double(double d)
+{
+    return (struct cel_value){ .kind = CEL_DOUBLE, .d = d };
+}
+static inline struct cel_value cel_string(struct slice s)
+{
+    return (struct cel_value){ .kind = CEL_STRING, .s = s };
+}
+static inline struct cel_value cel_error(enum cel_fault fault)
+{
+    return (struct cel_value){
+        .kind = CEL_ERROR, .error = {fault, 0}
+    };
+}
+/* A feature: NaN is a value that is missing. */
+static inline struct cel_value cel_feature(double d)
+{
+    return d != d ? cel_error(CEL_FAULT_MISSING) : cel_double(d);
+}
+
+/* ---- compiling -------------------------------------------------------------------------------------------
+ */
+
+struct cel_name {
+    uint32_t slot;
+    enum cel_kind kind; /* CEL_DYN when only known when evaluated */
+};
+
+/* Says what a name stands for: "score", "tx.amount" (the whole dotted name is tried first, then its
+ * beginnings). False when it is unknown. */
+typedef bool (*cel_resolve)(void *context, struct slice name, struct cel_name *out);
+
+enum { CEL_ARGS_MAX = 4 };
+
+/* A function that the caller adds to the standard ones. `call` gets arguments that are no errors and are of
+ * the declared kinds, and must not block. `context` is that of cel_input. */
+struct cel_function {
+    const char *name;
+    enum cel_kind result;
+    size_t arg_count;
+    enum cel_kind args[CEL_ARGS_MAX];
+    struct cel_value (*call)(void *context, const struct cel_value *args);
+    uint32_t cost; /* in units of one comparison; 0 means 1 */
+};
+
+enum cel_dialect {
+    CEL_STANDARD, /* as the specification has it: no number becomes another kind by itself */
+    CEL_ASSAY,    /* an int becomes a double where it meets one, `tx.amount / 2`; has() takes plain names;
+                     abs, min, max, floor, ceil, round, sqrt, log, log1p, exp, pow without "math." */
+};
+
+struct cel_env {
+    cel_resolve resolve;
+    void *context; /* for resolve */
+    const struct cel_function *functions;
+    size_t function_count;
+    enum cel_dialect dialect;
+    enum cel_kind result; /* what the whole must be; CEL_DYN accepts all. An int result becomes the double
+                             that is asked for in CEL_ASSAY */
+    uint32_t cost_max;    /* dearest program accepted; 0 means CEL_COST_MAX */
+};
+
+enum {
+    CEL_TEXT_MAX = 16384,  /* bytes */
+    CEL_DEPTH_MAX = 96,    /* brackets, calls, unary operators and ternaries inside each other */
+    CEL_STACK_MAX = 192,   /* values waiting for an operator */
+    CEL_COST_MAX = 100000, /* comparisons */
+};
+
+struct cel_program;
+
+/* Compiles `text`, which is copied. On success *out is the caller's, to give to cel_free(); on failure NULL.
+ *   ERR_SYNTAX   not an expression
+ *   ERR_INVALID  unknown names, kinds that do not fit, or a limit passed
+ * *why then shows the place (column in code points) and up to three faults:
+ *   1:13: no overload for double + string
+ *    | tx.amount + "x"
+ *    |           ^ */
+MUST_USE enum err cel_compile(struct cel_program **out, struct slice text, const struct cel_env *env,
+                              struct why *why);
+void cel_free(struct cel_program *program);
+
+/* A name that the program uses, each once, in the order of first use. The text is the program's. */
+struct cel_use {
+    struct slice name;
+    uint32_t slot;
+    enum cel_kind kind;
+};
+size_t cel_uses(const struct cel_program *program, const struct cel_use **uses);
+enum cel_kind cel_result_kind(const struct cel_program *program);
+uint32_t cel_cost(const struct cel_program *program);
+/* Whether the program calls the function, and the literal string that is its argument number `arg`, if all
+ * its calls there have one: each such literal is given to `each` (for checking that named lists exist). */
+void cel_literal_args(const struct cel_program *program, const char *function, size_t arg,
+                      void (*each)(void *context, struct slice literal), void *context);
+
+/* The expression in canonical spelling: one space around operators, only the brackets that are needed,
+ * strings in double quotes, doubles with the fewest digits that read back the same. Two texts with the same
+ * meaning by syntax alone print the same, and the print compiles to the same program. */
+void cel_print(const struct cel_program *program, struct buf *out);
+struct slice cel_text(const struct cel_program *program);
+
+/* ---- evaluating ------------------------------------------------------------------------------------------
+ */
+
+struct cel_input {
+    const struct cel_value *slots; /* by the slots that the resolver gave */
+    void *context;                 /* for the caller's functions */
+    struct arena *arena;           /* for new strings and lists; NULL makes those CEL_FAULT_ROOM */
+};
+
+struct cel_value cel_eval(const struct cel_program *program, const struct cel_input *input);
+
+/* For programs over doubles alone: numbers[slot] with NaN for what is missing. The result as a double: true
+ * is 1, false 0, an error or anything else NaN. No allocation. */
+double cel_eval_number(const struct cel_program *program, const double *numbers);
+/* Whether the condition holds; an error is no. */
+bool cel_eval_where(const struct cel_program *program, const double *numbers);
+
+/* A value as a person reads it: 120000, 0.91, "DE", true, error: no value. */
+void cel_value_print(struct cel_value value, struct buf *out);
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ranking.c - see ranking.h. Everything here is one sort and one walk over groups of equal scores. */
+#include "stats/ranking.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+struct ranked {
+    double score;
+    uint32_t label;
+};
+
+static int highest_first(const void *a, const void *b)
+{
+    double x = ((const struct ranked *)a)->score, y = ((const struct ranked *)b)->score;
+
+    return (x < y) - (x > y);
+}
+
+static struct ranked *rank_rows(const double *scores, const uint8_t *labels, size_t n)
+{
+    struct ranked *rows = mem_new_n(struct ranked, n ? n : 1);
+
+    for (size_t i = 0; i < n; i++)
+        rows[i] = (struct ranked){ scores[i], labels[i] != 0 };
+    qsort(rows, n, sizeof *rows, highest_first);
+    return rows;
+}
+
+/* The rows of the next group of equal scores, which starts at `from`: its end and its frauds. */
+static size_t group_end(const struct ranked *rows, size_t n, size_t from, size_t *frauds)
+{
+    size_t end = from;
+
+    *frauds = 0;
+    for (; end < n && rows[end].score == rows[from].score; end++)
+        *frauds += rows[end].label;
+    return end;
+}
+
+static size_t count_frauds(const uint8_t *labels, size_t n)
+{
+    size_t frauds = 0;
+
+    for (size_t i = 0; i < n; i++)
+        frauds += labels[i] != 0;
+    return frauds;
+}
+
+double auc_roc(const double *scores, const uint8_t *labels, size_t n)
+{
+    size_t frauds = count_frauds(labels, n), goods = n - frauds;
+    struct ranked *rows;
+    double twice_won = 0; /* a whole number: exact up to 2^53 pairs */
+    size_t goods_above = 0, in_group;
+
+    if (frauds == 0 || goods == 0)
+        return NAN;
+    rows = rank_rows(scores, labels, n);
+    for (size_t i = 0, end; i < n; i = end) {
+        end = group_end(rows, n, i, &in_group);
+        size_t goods_in_group = end - i - in_group, goods_below = goods - goods_above - goods_in_group;
+        twice_won += (double)in_group * (2.0 * (double)goods_below + (double)goods_in_group);
+        goods_above += goods_in_group;
+    }
+    mem_free(rows);
+    return twice_won / 2 / ((double)frauds * (double)goods);
+}
+
+double average_precision(const double *scores, const uint8_t *labels, size_t n)
+{
+    size_t frauds = count_frauds(labels, n), caught = 0, in_group;
+    struct ranked *rows;
+    double sum = 0;
+
+    if (frauds == 0)
+        return NAN;
+    rows = rank_rows(scores, labels, n);
+    for (size_t i = 0, end; i < n; i = end) {
+        end = group_end(rows, n, i, &in_group);
+        caught += in_group;
+        sum += (double)in_group * ((double)caught / (double)end);
+    }
+    mem_free(rows);
+    return sum / (double)frauds;
+}
+
+static struct operating_point point_make(double threshold, size_t flagged, size_t caught, size_t frauds,
+                                         size_t n)
+{
+    return (struct operating_point){
+        .threshold = threshold,
+        .precision = flagged ? (double)caught / (double)flagged : NAN,
+        .recall = frauds ? (double)caught / (double)frauds : NAN,
+        .false_positive_rate = n > frauds ? (double)(flagged - caught) / (double)(n - frauds) : NAN,
+        .flagged = flagged,
+        .caught = caught,
+    };
+}
+
+struct operating_point point_at_fpr(const double *scores, const uint8_t *labels, size_t n, double fpr)
+{
+    size_t frauds = count_frauds(labels, n), caught = 0, in_group;
+    struct ranked *rows = rank_rows(scores, labels, n);
+    struct operating_point best = point_make(INFINITY, 0, 0, frauds, n);
+
+    for (size_t i = 0, end; i < n; i = end) {
+        end = group_end(rows, n, i, &in_group);
+        caught += in_group;
+        if ((double)(end - caught) > fpr * (double)(n - frauds))
+            break;
+        if (caught > best.caught) /* more good customers stopped for nothing is not a better point */
+            best = point_make(rows[i].score, end, caught, frauds, n);
+    }
+    mem_free(rows);
+    return best;
+}
+
+struct operating_point point_at_threshold(const double *scores, const uint8_t *labels, size_t n,
+                                          double threshold)
+{
+    size_t flagged = 0, caught = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (scores[i] >= threshold) {
+            flagged++;
+            caught += labels[i] != 0;
+        }
+    }
+    return point_make(threshold, flagged, caught, count_frauds(labels, n), n);
+}
+
+/* ---- Card Precision@k
+ * -------------------------------------------------------------------------------------- */
+
+struct card_row {
+    int64_t day, customer;
+    double score;
+    uint8_t label;
+};
+
+static int by_day_and_customer(const void *a, const void *b)
+{
+    const struct card_row *x = a, *y = b;
+
+    if (x->day != y->day)
+        return x->day < y->day ? -1 : 1;
+    return (x->customer > y->customer) - (x->customer < y->customer);
+}
+
+static int by_score_then_customer(const void *a, const void *b)
+{
+    const struct card_row *x = a, *y = b;
+
+    if (x->score != y->score)
+        return x->score < y->score ? 1 : -1;
+    return (x->customer > y->customer) - (x->customer < y->customer);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Joins each customer's rows of a day, which stand together, into one; returns how many are left. */
+static size_t join_customers(struct card_row *rows, size_t n)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct card_row *last = kept ? &rows[kept - 1] : NULL;
+
+        if (!last || last->day != rows[i].day || last->customer != rows[i].customer) {
+            rows[kept++] = rows[i];
+            continue;
+        }
+        if (rows[i].score > last->score)
+            last->score = rows[i].score;
+        last->label |= rows[i].label;
+    }
+    return kept;
+}
+
+double card_precision_at_k(const double *scores, const uint8_t *labels, const int64_t *days,
+                           const int64_t *customers, size_t n, size_t k, double *per_day)
+{
+    struct card_row *rows = mem_new_n(struct card_row, n ? n : 1);
+    int64_t *found = mem_new_n(int64_t, n ? n : 1); /* sorted */
+    size_t found_count = 0, day_count = 0;
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        rows[i] = (struct card_row){ days[i], customers[i], scores[i], labels[i] != 0 };
+    qsort(rows, n, sizeof *rows, by_day_and_customer);
+    n = join_customers(rows, n);
+
+    for (size_t i = 0, end; i < n; i = end) {
+        size_t left = 0, caught = 0, found_before = found_count;
+
+        for (end = i; end < n && rows[end].day == rows[i].day; end++) {
+            if (!bsearch(&rows[end].customer, found, found_before, sizeof *found, by_number))
+                rows[i + left++] = rows[end];
+        }
+        qsort(rows + i, left, sizeof *rows, by_score_then_customer);
+        for (size_t j = 0; j < left && j < k; j++) {
+            if (rows[i + j].label) {
+                caught++;
+                found[found_count++] = rows[i + j].customer;
+            }
+        }
+        qsort(found, found_count, sizeof *found, by_number);
+        if (per_day)
+            per_day[day_count] = (double)caught / (double)k;
+        sum += (double)caught / (double)k;
+        day_count++;
+    }
+    mem_free(rows);
+    mem_free(found);
+    return day_count ? sum / (double)day_count : NAN;
+}
