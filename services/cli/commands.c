@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "command.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/array.h"
+
+/* X(variable), a line each, in the order of the list that `assay help` prints. */
+/* clang-format off */
+#define COMMAND_LIST(X) \
+    X(cmd_version)
+/* clang-format on */
+
+#define COMMAND_EXTERN(name) extern const struct command name;
+COMMAND_LIST(COMMAND_EXTERN)
+#undef COMMAND_EXTERN
+
+const struct command *const commands[] = {
+#define COMMAND_ROW(name) &name,
+    COMMAND_LIST(COMMAND_ROW)
+#undef COMMAND_ROW
+};
+const size_t command_count = ARRAY_LEN(commands);
+
+/* How many of the first words of argv are `name`: 0 when they are not. */
+static size_t words_matched(const char *name, char **argv, size_t argc)
+{
+    const char *space = strchr(name, ' ');
+
+    if (!argc)
+        return 0;
+    if (!space)
+        return strcmp(name, argv[0]) == 0;
+    if (argc < 2 || strncmp(name, argv[0], (size_t)(space - name)) != 0 || argv[0][space - name] ||
+        strcmp(space + 1, argv[1]) != 0)
+        return 0;
+    return 2;
+}
+
+const struct command *command_find(char **argv, size_t argc, size_t *taken)
+{
+    for (size_t i = 0; i < command_count; i++) {
+        *taken = words_matched(commands[i]->name, argv, argc);
+        if (*taken)
+            return commands[i];
+    }
+    return NULL;
+}
+
+void command_help(FILE *out, const struct command *c)
+{
+    fprintf(out, "assay %s%s%s%s\n  %s\n", c->name, *c->operands ? " " : "", c->operands,
+            c->option_count ? " [options]" : "", c->purpose);
+    if (c->text)
+        fprintf(out, "\n%s\n", c->text);
+    if (c->option_count) {
+        fprintf(out, "\nOptions\n");
+        options_print(out, c->options, c->option_count);
+    }
+}
+
+enum exit_code command_fail(enum exit_code code, const char *format, ...)
+{
+    va_list args;
+
+    fputs("assay: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return code;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * main.c - `assay`, everything an operator types: finds the command, reads its options, runs it. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "command.h"
+
+static void print_list(FILE *out)
+{
+    fprintf(out, "assay - real-time fraud detection\n\n"
+                 "usage: assay <command> [options]\n\n"
+                 "commands\n");
+    for (size_t i = 0; i < command_count; i++)
+        fprintf(out, "  %-16s %s\n", commands[i]->name, commands[i]->purpose);
+    fprintf(out, "\n`assay help <command>` says what it does, with examples.\n"
+                 "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not running, 4 not found.\n");
+}
+
+static bool asks_for_help(char **argv, size_t argc)
+{
+    for (size_t i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+static enum exit_code help(char **argv, size_t argc)
+{
+    size_t taken;
+    const struct command *c = command_find(argv, argc, &taken);
+
+    if (argc && !c)
+        return command_fail(EXIT_USAGE, "no command \"%s\"; `assay help` lists them", argv[0]);
+    if (c)
+        command_help(stdout, c);
+    else
+        print_list(stdout);
+    return EXIT_DONE;
+}
+
+static enum exit_code run(const struct command *c, char **argv, size_t argc)
+{
+    struct why why = { 0 };
+    void *settings = mem_alloc(1, c->settings_size);
+    size_t operands;
+    enum exit_code code;
+
+    if (c->defaults)
+        memcpy(settings, c->defaults, c->settings_size);
+    if (options_read(settings, c->options, c->option_count, argv, argc, &operands, &why))
+        code = command_fail(EXIT_USAGE, "%s; see `assay help %s`", why.text, c->name);
+    else if (operands < c->operands_least || operands > c->operands_most)
+        code = command_fail(EXIT_USAGE, "usage: assay %s %s; see `assay help %s`", c->name, c->operands,
+                            c->name);
+    else {
+        argv[operands] = NULL;
+        code = c->run(settings, argv, operands);
+    }
+    mem_free(settings);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    const struct command *c;
+    size_t rest = (size_t)argc - 1, taken;
+
+    argv++;
+    if (!rest) {
+        print_list(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[0], "help") == 0)
+        return (int)help(argv + 1, rest - 1);
+    c = command_find(argv, rest, &taken);
+    if (asks_for_help(argv, rest))
+        return (int)help(argv, c ? rest : 0);
+    if (!c)
+        return (int)command_fail(EXIT_USAGE, "no command \"%s\"; `assay help` lists them", argv[0]);
+    return (int)run(c, argv + taken, rest - taken);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * service.h - what every service's main() repeats: settings and --help, log, loop, signals, the admin
+ * listener, readiness, and a graceful end.
+ *
+ *   int main(int argc, char **argv)
+ *   {
+ *       struct scoring s = { 0 };
+ *       struct why why = { 0 };
+ *       struct service *app = service_open(argc, argv, &about, &s.conf);
+ *
+ *       must(pg_pool_open(&s.pg, service_loop(app), s.conf.pg_url, &why), "reach PostgreSQL", &why);
+ *       service_check(app, "postgres", is_pg_ready, &s);
+ *       must(service_listen(app, routes, ARRAY_LEN(routes), methods, ARRAY_LEN(methods), &s, &why), "listen",
+ * &why); service_run(app);                       until SIGTERM and the last reply in flight
+ *       pg_pool_close(s.pg);
+ *       service_close(app);
+ *       return EXIT_SUCCESS;
+ *   }
+ *
+ * Settings that every service has, beside its own (NAME is the service's, in upper case):
+ *   ASSAY_NAME_PORT, ASSAY_BIND                the public listener; loopback unless it says otherwise; port
+ * 0: any ASSAY_NAME_ADMIN_PORT, ASSAY_ADMIN_BIND    /livez, /readyz?verbose and /metrics ASSAY_LOG_LEVEL
+ * debug, info, warn or error ASSAY_READY_FILE                           written once, when ready: pid=,
+ * port=, admin_port=, a line each ASSAY_DRAIN_LIMIT                          after SIGTERM, how long what is
+ * in flight may take
+ *
+ * SIGTERM and SIGINT: /readyz says no, the drain hooks run, the listener closes, what is in flight ends, and
+ * service_run() returns. SIGHUP: the reload hooks run. */
+#ifndef ASSAY_APP_SERVICE_H
+#define ASSAY_APP_SERVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "conf/conf.h"
+
+struct loop;
+struct service;
+
+struct service_about {
+    const char *name;              /* "scoring" */
+    const char *purpose;           /* one line for --help */
+    const char *port, *admin_port; /* the fallbacks: "9002", "9102" */
+    const struct conf_field *settings;
+    size_t setting_count;
+};
+
+/* Ends the process when the settings cannot be read (status 1), for --help (0) and for other arguments (2).
+ * Fills `settings` by the table. The rest of the process uses service_loop(). */
+struct service *service_open(int argc, char **argv, const struct service_about *about, void *settings);
+struct loop *service_loop(struct service *app);
+
+/* Readiness by name: the service is ready when every check says yes. `detail` may get a short reason for
+ * /readyz?verbose. Asked on each probe, so it must only look, not wait. */
+typedef bool service_check_fn(void *arg, struct why *detail);
+void service_check(struct service *app, const char *name, service_check_fn *check, void *arg);
+bool service_is_ready(struct service *app);
+
+/* Drain hooks run once, in the order they were added; one that needs time holds the service and lets go when
+ * done. */
+typedef void service_hook_fn(void *arg);
+void service_on_drain(struct service *app, service_hook_fn *hook, void *arg);
+void service_on_reload(struct service *app, service_hook_fn *hook, void *arg);
+void service_hold(struct service *app);
+void service_let_go(struct service *app);
+bool service_is_draining(const struct service *app);
+
+/* Runs the loop until the service was told to stop and nothing holds it any more. */
+void service_run(struct service *app);
+/* The same as SIGTERM. */
+void service_stop(struct service *app);
+void service_close(struct service *app);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * client.h - an HTTP/2 client for one address: many requests at once over one or a few connections.
+ *
+ * It connects when the first request comes, and again when a connection was lost, with growing pauses while
+ * the peer stays away (then requests fail at once: waiting is for the caller to decide). What is asked for
+ * within one turn of the loop leaves in one write. Cleartext with prior knowledge, or TLS with ALPN "h2".
+ *
+ * Every request ends by exactly one call of its `done`, from the loop and never from within
+ * http_client_send():
+ *   ERR_OK           an answer came, whatever its status
+ *   ERR_TIMEOUT      the deadline passed; the stream was reset, the peer may have done the work
+ *   ERR_UNAVAILABLE  it never left, or the peer said that it did not look at it: safe to send again
+ *   ERR_UNKNOWN      it left, and the connection or stream ended without an answer
+ *   ERR_LIMIT        too many requests are waiting here already
+ *   ERR_TOO_LARGE    the answer's body or header passed its cap; the stream was reset
+ * A request that the peer certainly did not look at (GOAWAY, REFUSED_STREAM) is sent once more by itself.
+ * One thread: the loop's. */
+#ifndef ASSAY_HTTP_CLIENT_H
+#define ASSAY_HTTP_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+struct loop;
+struct http_client;
+struct http_call;
+
+/* One field of a request or an answer; names are lower case. */
+struct http_client_field {
+    struct slice name, value;
+};
+
+/* PEM files; NULL where not used. */
+struct http_client_tls {
+    const char *ca_path;              /* whom to trust; NULL: the system's store */
+    const char *cert_path, *key_path; /* who we are, for mutual TLS */
+    const char *server_name; /* what the peer's certificate must name; NULL: the host of the address */
+};
+
+struct http_client_conf {
+    const char *address;   /* "127.0.0.1:9001", "[::1]:9001" or "features:9001"; copied */
+    const char *authority; /* what :authority says; NULL: the address; copied */
+    size_t connections;    /* 0 means 1 */
+    size_t streams_most;   /* requests under way on one connection; 0: what the peer allows, at most 1,000 */
+    size_t waiting_most;   /* requests not yet sent; 0 means 10,000 */
+    size_t body_most;      /* bytes of one answer's body; 0 means 16 MiB */
+    int64_t connect_ms;    /* time to connect, handshakes included; 0 means 2,000 */
+    const struct http_client_tls *tls; /* NULL: cleartext; read once */
+};
+
+struct http_client_request {
+    const char *method; /* "GET" */
+    struct slice path;  /* with its query */
+    const struct http_client_field *fields;
+    size_t field_count;
+    struct slice body;        /* empty: none */
+    int64_t deadline_mono_us; /* on clock_mono_us(); 0: none, for those who can wait for ever */
+};
+
+/* Everything is the client's and valid until `done` returns. */
+struct http_client_answer {
+    int status;
+    const struct http_client_field *fields, *trailers;
+    size_t field_count, trailer_count;
+    struct slice body;
+};
+
+/* `answer` is NULL unless err is ERR_OK; `why` says what happened otherwise. May send, may cancel other
+ * requests; must not close the client. */
+typedef void http_client_done_fn(void *arg, enum err err, const struct http_client_answer *answer,
+                                 const struct why *why);
+
+/* Does not connect yet.
+ *   ERR_INVALID  the address cannot be read, or a TLS file cannot be used */
+MUST_USE enum err http_client_open(struct http_client **out, struct loop *loop,
+                                   const struct http_client_conf *conf, struct why *why);
+/* Ends what is open: each `done` is called with ERR_UNAVAILABLE or ERR_UNKNOWN before this returns. */
+void http_client_close(struct http_client *c);
+
+/* Copies what it needs from `request`. The handle is good until `done` is called. */
+struct http_call *http_client_send(struct http_client *c, const struct http_client_request *request,
+                                   http_client_done_fn *done, void *arg);
+/* Forgets the request (a stream under way is reset); `done` will not be called. */
+void http_call_cancel(struct http_call *call);
+
+/* Empty when there is no such field. */
+struct slice http_client_field_find(const struct http_client_field *fields, size_t count, struct slice name);
+
+struct http_client_stats {
+    size_t connections; /* open now */
+    size_t in_flight, waiting;
+    uint64_t connects, connect_failures, connections_lost, resent;
+};
+struct http_client_stats http_client_stats(const struct http_client *c);
+
+#endif
