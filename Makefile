@@ -35,9 +35,11 @@ lib     := $(B)/libshared.a
 protos  := $(wildcard shared/proto/*.proto)
 gen_h   := $(protos:shared/%.proto=$(B)/gen/%.pb-c.h)
 gen_o   := $(gen_h:.h=.o)
-tests   := $(if $(wildcard tests/unit/*/*.c),$(B)/unit) $(if $(wildcard tests/service/*.c),$(B)/service)
+tests   := $(if $(wildcard tests/unit/*/*.c),$(B)/unit) $(if $(wildcard tests/service/*.c),$(B)/service) \
+           $(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c))
+benches := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 
-.PHONY: all test unit setup demo lint layers format clean
+.PHONY: all test unit bench setup demo lint layers format clean
 .SECONDEXPANSION:
 .SECONDARY:
 all: $(bins) $(tests)
@@ -50,6 +52,9 @@ test: all
 	@scripts/test $(B)
 unit: $(B)/unit
 	@./$<
+# Each program of tests/bench prints its own table; nothing here asserts a time.
+bench: all $(benches)
+	@for b in $(benches); do echo "== $$b"; $$b || exit 1; done
 lint: $(gen_h)
 	@scripts/lint $(B)
 layers:
@@ -69,6 +74,10 @@ $(B)/unit: $(call objs,tests/unit/*/*.c) $(filter-out %/main.o,$(call objs,servi
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcriterion
 $(B)/service: $(call objs,tests/service/*.c) $(call objs,tests/harness/*.c) $(lib)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcriterion
+# One file, one program: what drives a whole cluster, and what measures.
+$(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c)) $(benches): $(B)/%: $(B)/tests/%.o $(lib)
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(lib): $(call objs,shared/*/*.c) $(gen_o)
 	@rm -f $@ && $(AR) rcs $@ $^
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: shared/%.proto
