@@ -34,7 +34,7 @@ bins    := $(patsubst services/%/main.c,$(B)/bin/%,$(filter-out services/cli/mai
 lib     := $(B)/libshared.a
 protos  := $(wildcard shared/proto/*.proto)
 gen_h   := $(protos:shared/%.proto=$(B)/gen/%.pb-c.h)
-gen_o   := $(gen_h:.h=.o)
+gen_o   := $(gen_h:.h=.o) $(B)/gen/migrations.o
 tests   := $(if $(wildcard tests/unit/*/*.c),$(B)/unit) $(if $(wildcard tests/service/*.c),$(B)/service) \
            $(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c))
 benches := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
@@ -83,6 +83,10 @@ $(lib): $(call objs,shared/*/*.c) $(gen_o)
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: shared/%.proto
 	@mkdir -p $(@D)
 	@protoc-c --proto_path=shared --c_out=$(B)/gen $<
+# The directory is a prerequisite too, so that a removed file is noticed.
+$(B)/gen/migrations.c: $(sort $(wildcard migrations/*.sql)) migrations scripts/embed_migrations
+	@mkdir -p $(@D)
+	@scripts/embed_migrations $(filter %.sql,$^) >$@
 # What protoc-c writes is not held to our warnings.
 $(B)/gen/%.o: $(B)/gen/%.c
 	@$(CC) $(CPPFLAGS) $(filter-out -W%,$(CFLAGS)) -c -o $@ $<
