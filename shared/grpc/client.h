@@ -36,7 +36,7 @@ struct grpc_call *grpc_call(struct grpc_channel *ch, const ProtobufCServiceDescr
 /* The same with one more field of metadata, such as traceparent (name in lower case). */
 struct grpc_call *grpc_call_with(struct grpc_channel *ch, const ProtobufCServiceDescriptor *service,
                                  const char *method, const ProtobufCMessage *request,
-                                 int64_t deadline_mono_us, const struct http_client_field *metadata,
+                                 int64_t deadline_mono_us, const struct http_header *metadata,
                                  size_t metadata_count, struct arena *arena, grpc_done_fn *done, void *arg);
 /* `done` will not be called. */
 void grpc_call_cancel(struct grpc_call *call);

@@ -6,7 +6,11 @@
  *       { &assay__v1__features__descriptor, "AppendLabels", on_append_labels },
  *   };
  *
- * grpc.health.v1.Health/Check is served beside them. */
+ *   s->grpc = grpc_server_new(http, NULL);
+ *   grpc_server_add(s->grpc, methods, ARRAY_LEN(methods), s);
+ *
+ * It lives on an HTTP server (http/server.h) and may share it with REST routes. grpc.health.v1.Health/Check
+ * is served beside the methods, and what no method answers is refused as gRPC has it. */
 #ifndef ASSAY_GRPC_SERVER_H
 #define ASSAY_GRPC_SERVER_H
 
@@ -18,7 +22,9 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "http/server.h"
 
+struct grpc_server;
 struct grpc_request;
 
 /* One call has come. It must be answered exactly once, now or later, by grpc_reply() or grpc_fail(); after
@@ -30,6 +36,21 @@ struct grpc_method {
     const char *name;
     grpc_method_fn *fn;
 };
+
+struct grpc_server_conf {
+    size_t message_most; /* bytes of one request message; 0 means 4 MiB */
+    /* What Health/Check says of the whole server (its empty service name) and of each of its services; NULL:
+     * always serving. */
+    bool (*is_serving)(void *arg);
+    void *arg;
+};
+
+/* Serves on `http`, which must stay open as long as calls may come. Before the loop turns. `conf` may be NULL
+ * and is copied. Free it after the HTTP server is closed and all calls are answered. */
+struct grpc_server *grpc_server_new(struct http_server *http, const struct grpc_server_conf *conf);
+void grpc_server_free(struct grpc_server *s);
+/* Adds a table (borrowed for ever: a static const one) whose functions get `service`. */
+void grpc_server_add(struct grpc_server *s, const struct grpc_method *methods, size_t count, void *service);
 
 /* Memory that lives until the call is answered. */
 struct arena *grpc_request_arena(struct grpc_request *r);

@@ -64,7 +64,7 @@ void grpc_prefix_write(unsigned char prefix[GRPC_PREFIX_BYTES], uint32_t len);
  *   GRPC_OK                  *message is the part of `body` behind the prefix
  *   GRPC_UNIMPLEMENTED       the compressed flag is set, or more than one message
  *   GRPC_RESOURCE_EXHAUSTED  its length is over `most`
- *   GRPC_INTERNAL            it is cut short or no message at all */
+ *   GRPC_INTERNAL            it is cut short, no message at all, or the flag is unheard of */
 enum grpc_status grpc_unframe(struct slice body, size_t most, struct slice *message, struct why *why);
 
 #endif

@@ -24,15 +24,11 @@
 
 #include "base/err.h"
 #include "base/slice.h"
+#include "http/header.h"
 
 struct loop;
 struct http_client;
 struct http_call;
-
-/* One field of a request or an answer; names are lower case. */
-struct http_client_field {
-    struct slice name, value;
-};
 
 /* PEM files; NULL where not used. */
 struct http_client_tls {
@@ -55,7 +51,7 @@ struct http_client_conf {
 struct http_client_request {
     const char *method; /* "GET" */
     struct slice path;  /* with its query */
-    const struct http_client_field *fields;
+    const struct http_header *fields;
     size_t field_count;
     struct slice body;        /* empty: none */
     int64_t deadline_mono_us; /* on clock_mono_us(); 0: none, for those who can wait for ever */
@@ -64,7 +60,7 @@ struct http_client_request {
 /* Everything is the client's and valid until `done` returns. */
 struct http_client_answer {
     int status;
-    const struct http_client_field *fields, *trailers;
+    const struct http_header *fields, *trailers;
     size_t field_count, trailer_count;
     struct slice body;
 };
@@ -86,9 +82,6 @@ struct http_call *http_client_send(struct http_client *c, const struct http_clie
                                    http_client_done_fn *done, void *arg);
 /* Forgets the request (a stream under way is reset); `done` will not be called. */
 void http_call_cancel(struct http_call *call);
-
-/* Empty when there is no such field. */
-struct slice http_client_field_find(const struct http_client_field *fields, size_t count, struct slice name);
 
 struct http_client_stats {
     size_t connections; /* open now */
