@@ -74,7 +74,8 @@ typedef void http_client_done_fn(void *arg, enum err err, const struct http_clie
  *   ERR_INVALID  the address cannot be read, or a TLS file cannot be used */
 MUST_USE enum err http_client_open(struct http_client **out, struct loop *loop,
                                    const struct http_client_conf *conf, struct why *why);
-/* Ends what is open: each `done` is called with ERR_UNAVAILABLE or ERR_UNKNOWN before this returns. */
+/* Ends what is open: each `done` is called with ERR_UNAVAILABLE or ERR_UNKNOWN before this returns; it must
+ * not send again. */
 void http_client_close(struct http_client *c);
 
 /* Copies what it needs from `request`. The handle is good until `done` is called. */
