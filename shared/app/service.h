@@ -35,14 +35,17 @@
 
 #include "base/err.h"
 #include "conf/conf.h"
+#include "grpc/server.h"
+#include "http/server.h"
+#include "loop/loop.h"
+#include "metrics/metrics.h"
 
-struct loop;
 struct service;
 
 struct service_about {
     const char *name;              /* "scoring" */
     const char *purpose;           /* one line for --help */
-    const char *port, *admin_port; /* the fallbacks: "9002", "9102" */
+    const char *port, *admin_port; /* the fallbacks: "9002", "9102"; port NULL: it has no public listener */
     const struct conf_field *settings;
     size_t setting_count;
 };
@@ -51,6 +54,7 @@ struct service_about {
  * Fills `settings` by the table. The rest of the process uses service_loop(). */
 struct service *service_open(int argc, char **argv, const struct service_about *about, void *settings);
 struct loop *service_loop(struct service *app);
+struct metrics *service_metrics(struct service *app);
 
 /* Readiness by name: the service is ready when every check says yes. `detail` may get a short reason for
  * /readyz?verbose. Asked on each probe, so it must only look, not wait. */
@@ -66,6 +70,24 @@ void service_on_reload(struct service *app, service_hook_fn *hook, void *arg);
 void service_hold(struct service *app);
 void service_let_go(struct service *app);
 bool service_is_draining(const struct service *app);
+
+/* What the public listener answers: REST routes, gRPC methods, or both on the same port. All is borrowed for
+ * ever. Health/Check says what /readyz says. */
+struct service_listener {
+    const struct http_route *routes;
+    size_t route_count;
+    const struct grpc_method *methods;
+    size_t method_count;
+    void *service;         /* what the handlers get */
+    size_t max_body_bytes; /* 0: the defaults of http/server.h and grpc/server.h */
+    bool reuse_port;
+};
+/* Once, before service_run(). Errors are those of http_server_open(). */
+MUST_USE enum err service_listen(struct service *app, const struct service_listener *listener,
+                                 struct why *why);
+/* The server beneath, and the port it really has; NULL and 0 before service_listen(). */
+struct http_server *service_http(struct service *app);
+int service_port(const struct service *app);
 
 /* Runs the loop until the service was told to stop and nothing holds it any more. */
 void service_run(struct service *app);

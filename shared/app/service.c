@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/service.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/must.h"
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "log/log.h"
+
+enum { CHECKS_MAX = 16, HOOKS_MAX = 16, NAME_BYTES = 64, READY_POLL_US = 20 * 1000 };
+
+struct common_settings {
+    int64_t port, admin_port, drain_limit_ms;
+    const char *bind, *admin_bind, *log_level, *ready_file;
+    const char *tls_cert, *tls_key, *tls_client_ca;
+};
+
+struct check {
+    const char *name;
+    service_check_fn *check;
+    void *arg;
+};
+
+struct hook {
+    service_hook_fn *run;
+    void *arg;
+};
+
+struct service {
+    const struct service_about *about;
+    char port_name[NAME_BYTES], admin_port_name[NAME_BYTES];
+    struct common_settings conf;
+
+    struct loop *loop;
+    struct metrics *metrics;
+    struct http_server *admin, *http;
+    struct grpc_server *grpc;
+
+    struct check checks[CHECKS_MAX];
+    size_t check_count;
+    struct hook drain_hooks[HOOKS_MAX], reload_hooks[HOOKS_MAX];
+    size_t drain_hook_count, reload_hook_count;
+
+    struct loop_timer ready_poll, drain_limit;
+    bool was_ready, is_draining;
+    size_t holds;
+};
+
+/* ---- settings ---- */
+
+enum { PORT_FIELDS = 2 };
+
+static void setting_name(char name[NAME_BYTES], const char *service, const char *what)
+{
+    snprintf(name, NAME_BYTES, "%s_%s", service, what);
+    for (char *p = name; *p; p++)
+        *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+}
+
+#define AT(field) offsetof(struct common_settings, field)
+static const struct conf_field common_fields[] = {
+    {"BIND",                CONF_TEXT,        AT(bind),           "127.0.0.1", "address of the public listener",             0, 0},
+    { "ADMIN_BIND",         CONF_TEXT,        AT(admin_bind),     "127.0.0.1", "address of the admin listener",              0, 0},
+    { "LOG_LEVEL",          CONF_TEXT,        AT(log_level),      "info",      "debug, info, warn or error",                 0, 0},
+    { "READY_FILE",         CONF_TEXT,        AT(ready_file),     "",          "written once, when ready",                   0, 0},
+    { "DRAIN_LIMIT",        CONF_DURATION_MS, AT(drain_limit_ms), "10s",       "longest graceful end",                       0, 0},
+    { "TLS_CERT_PATH",      CONF_TEXT,        AT(tls_cert),       "",          "PEM chain; turns TLS on",                    0, 0},
+    { "TLS_KEY_PATH",       CONF_TEXT,        AT(tls_key),        "",          "PEM key",                                    0, 0},
+    { "TLS_CLIENT_CA_PATH", CONF_TEXT,        AT(tls_client_ca),  "",          "PEM; callers must show a certificate of it", 0,
+     0                                                                                                                           },
+};
+
+/* The two whose names have the service's in them; the first is left out when there is no public listener. */
+static size_t port_fields(struct service *app, struct conf_field fields[PORT_FIELDS])
+{
+    size_t n = 0;
+
+    setting_name(app->port_name, app->about->name, "PORT");
+    setting_name(app->admin_port_name, app->about->name, "ADMIN_PORT");
+    if (app->about->port)
+        fields[n++] = (struct conf_field){ app->port_name,
+                                           CONF_INT,
+                                           AT(port),
+                                           app->about->port,
+                                           "TCP port of the public listener; 0: any",
+                                           0,
+                                           65535 };
+    fields[n++] = (struct conf_field){ app->admin_port_name,
+                                       CONF_INT,
+                                       AT(admin_port),
+                                       app->about->admin_port,
+                                       "TCP port of /livez, /readyz and /metrics; 0: any",
+                                       0,
+                                       65535 };
+    return n;
+}
+#undef AT
+
+static void print_help(const struct service_about *about, const struct conf_field *ports, size_t port_count)
+{
+    printf("%s - %s\n\nIt takes no arguments; its settings come from the environment. Any of them may be "
+           "given as\n"
+           "a file instead: ASSAY_NAME_FILE=/path.\n\n",
+           about->name, about->purpose);
+    conf_print(stdout, ports, port_count);
+    conf_print(stdout, about->settings, about->setting_count);
+    conf_print(stdout, common_fields, ARRAY_LEN(common_fields));
+}
+
+static void load_settings(struct service *app, int argc, char **argv, void *settings)
+{
+    const struct service_about *about = app->about;
+    struct conf_field ports[PORT_FIELDS];
+    size_t port_count = port_fields(app, ports);
+    enum log_level level = LOG_INFO;
+    struct why why = { 0 };
+
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        print_help(about, ports, port_count);
+        exit(EXIT_SUCCESS);
+    }
+    if (argc > 1) {
+        fprintf(stderr, "%s takes no arguments; see %s --help\n", about->name, argv[0]);
+        exit(2);
+    }
+    must(conf_load(&app->conf, ports, port_count, &why), "read settings", &why);
+    must(conf_load(&app->conf, common_fields, ARRAY_LEN(common_fields), &why), "read settings", &why);
+    if (!log_level_find(slice_str(app->conf.log_level), &level))
+        must(err_set(&why, ERR_INVALID, "ASSAY_LOG_LEVEL=%s is none", app->conf.log_level), "read settings",
+             &why);
+    log_open(about->name, level);
+    if (about->setting_count)
+        must(conf_load(settings, about->settings, about->setting_count, &why), "read settings", &why);
+}
+
+/* ---- the admin listener ---- */
+
+static void on_livez(void *arg, struct http_request *req)
+{
+    (void)arg;
+    http_reply(req, &(struct http_reply){ .status = 200, .type = "text/plain", .body = SLICE("ok\n") });
+}
+
+/* Asks every check; when `out` is given, a line for each. */
+static bool ask_checks(struct service *app, struct buf *out)
+{
+    bool is_ready = !app->is_draining;
+
+    if (out && app->is_draining)
+        buf_add_str(out, "[-] stopping\n");
+    for (size_t i = 0; i < app->check_count; i++) {
+        const struct check *c = &app->checks[i];
+        struct why detail = { 0 };
+        bool is_good = c->check(c->arg, &detail);
+
+        is_ready = is_ready && is_good;
+        if (out)
+            buf_printf(out, "[%c] %s%s%s\n", is_good ? '+' : '-', c->name, *detail.text ? ": " : "",
+                       detail.text);
+    }
+    return is_ready;
+}
+
+static void on_readyz(void *arg, struct http_request *req)
+{
+    struct service *app = arg;
+    struct buf text;
+    bool is_ready;
+
+    buf_init(&text, 0);
+    is_ready = ask_checks(app, http_query(req, "verbose").ptr ? &text : NULL);
+    buf_add_str(&text, is_ready ? "ready\n" : "not ready\n");
+    http_reply(req, &(struct http_reply){
+                        .status = is_ready ? 200 : 503, .type = "text/plain", .body = buf_slice(&text) });
+    buf_release(&text);
+}
+
+static void on_metrics(void *arg, struct http_request *req)
+{
+    struct service *app = arg;
+    struct buf text;
+
+    buf_init(&text, 0);
+    metrics_write(app->metrics, &text);
+    http_reply(req,
+               &(struct http_reply){ .status = 200, .type = METRICS_CONTENT_TYPE, .body = buf_slice(&text) });
+    buf_release(&text);
+}
+
+static const struct http_route admin_routes[] = {
+    {"GET",  "/livez",   on_livez,   0},
+    { "GET", "/readyz",  on_readyz,  0},
+    { "GET", "/metrics", on_metrics, 0},
+};
+
+static enum err open_admin(struct service *app, struct why *why)
+{
+    struct http_server_conf conf = {
+        .name = "admin",
+        .host = app->conf.admin_bind,
+        .port = (int)app->conf.admin_port,
+        .max_connections = 64,
+    };
+    enum err err = http_server_open(&app->admin, app->loop, &conf, app->metrics, why);
+
+    if (!err)
+        http_server_add_routes(app->admin, admin_routes, ARRAY_LEN(admin_routes), app);
+    return err;
+}
+
+/* ---- readiness ---- */
+
+void service_check(struct service *app, const char *name, service_check_fn *check, void *arg)
+{
+    assert(app->check_count < CHECKS_MAX);
+    app->checks[app->check_count++] = (struct check){ name, check, arg };
+}
+
+bool service_is_ready(struct service *app)
+{
+    return ask_checks(app, NULL);
+}
+
+static bool is_serving(void *arg)
+{
+    return service_is_ready(arg);
+}
+
+/* Whole or not at all: whoever waits for the file may read it as soon as it is there. */
+static void write_ready_file(struct service *app)
+{
+    const char *path = app->conf.ready_file;
+    char fresh[4096];
+    FILE *f;
+    bool is_good;
+
+    if (!*path || (size_t)snprintf(fresh, sizeof fresh, "%s.%d", path, (int)getpid()) >= sizeof fresh)
+        return;
+    f = fopen(fresh, "w");
+    is_good = f && fprintf(f, "pid=%d\nport=%d\nadmin_port=%d\n", (int)getpid(), service_port(app),
+                           http_server_port(app->admin)) > 0;
+    if (f && fclose(f))
+        is_good = false;
+    if (!is_good || rename(fresh, path))
+        log_event(LOG_ERROR, "ready_file_failed", "path=%s why=%s", log_quoted(slice_str(path)),
+                  log_quoted(slice_str(strerror(errno))));
+}
+
+static void on_ready_poll(void *arg)
+{
+    struct service *app = arg;
+
+    if (app->is_draining)
+        return;
+    if (!service_is_ready(app)) {
+        loop_timer_set(&app->ready_poll, READY_POLL_US);
+        return;
+    }
+    app->was_ready = true;
+    log_event(LOG_INFO, "ready", "port=%d admin_port=%d pid=%d", service_port(app),
+              http_server_port(app->admin), (int)getpid());
+    write_ready_file(app);
+}
+
+/* ---- the end ---- */
+
+static void stop_when_free(struct service *app)
+{
+    if (app->is_draining && !app->holds)
+        loop_stop(app->loop);
+}
+
+void service_hold(struct service *app)
+{
+    app->holds++;
+}
+
+void service_let_go(struct service *app)
+{
+    assert(app->holds);
+    app->holds--;
+    stop_when_free(app);
+}
+
+static void on_drained(void *arg)
+{
+    service_let_go(arg);
+}
+
+static void on_drain_limit(void *arg)
+{
+    struct service *app = arg;
+
+    log_event(LOG_WARN, "drain_cut_short", "limit_ms=%lld holds=%zu", (long long)app->conf.drain_limit_ms,
+              app->holds);
+    loop_stop(app->loop);
+}
+
+static void on_stop(void *arg)
+{
+    struct service *app = arg;
+    int64_t limit_us = app->conf.drain_limit_ms * MS_US;
+
+    if (app->is_draining)
+        return;
+    log_event(LOG_INFO, "stopping", NULL);
+    app->is_draining = true;
+    loop_timer_set(&app->drain_limit, limit_us);
+    service_hold(app); /* until all have been told */
+    for (size_t i = 0; i < app->drain_hook_count; i++)
+        app->drain_hooks[i].run(app->drain_hooks[i].arg);
+    if (app->http) {
+        service_hold(app);
+        http_server_drain(app->http, limit_us, on_drained, app);
+    }
+    service_let_go(app);
+}
+
+static void on_reload(void *arg)
+{
+    struct service *app = arg;
+    struct why why = { 0 };
+
+    log_event(LOG_INFO, "reload", NULL);
+    if (app->http && *app->conf.tls_cert && http_server_reload_tls(app->http, &why))
+        log_event(LOG_ERROR, "tls_reload_failed", "why=%s", log_quoted(slice_str(why.text)));
+    for (size_t i = 0; i < app->reload_hook_count; i++)
+        app->reload_hooks[i].run(app->reload_hooks[i].arg);
+}
+
+void service_on_drain(struct service *app, service_hook_fn *hook, void *arg)
+{
+    assert(app->drain_hook_count < HOOKS_MAX);
+    app->drain_hooks[app->drain_hook_count++] = (struct hook){ hook, arg };
+}
+
+void service_on_reload(struct service *app, service_hook_fn *hook, void *arg)
+{
+    assert(app->reload_hook_count < HOOKS_MAX);
+    app->reload_hooks[app->reload_hook_count++] = (struct hook){ hook, arg };
+}
+
+bool service_is_draining(const struct service *app)
+{
+    return app->is_draining;
+}
+
+/* ---- the service ---- */
+
+struct service *service_open(int argc, char **argv, const struct service_about *about, void *settings)
+{
+    struct service *app = mem_new(struct service);
+    struct why why = { 0 };
+
+    app->about = about;
+    log_open(about->name, LOG_INFO);
+    load_settings(app, argc, argv, settings);
+    must(loop_open(&app->loop, &why), "open the event loop", &why);
+    app->metrics = metrics_new();
+    must(open_admin(app, &why), "open the admin listener", &why);
+    loop_timer_init(&app->ready_poll, app->loop, on_ready_poll, app);
+    loop_timer_init(&app->drain_limit, app->loop, on_drain_limit, app);
+    loop_on_stop(app->loop, on_stop, app);
+    loop_on_reload(app->loop, on_reload, app);
+    return app;
+}
+
+struct loop *service_loop(struct service *app)
+{
+    return app->loop;
+}
+
+struct metrics *service_metrics(struct service *app)
+{
+    return app->metrics;
+}
+
+static const char *or_null(const char *text)
+{
+    return *text ? text : NULL;
+}
+
+enum err service_listen(struct service *app, const struct service_listener *listener, struct why *why)
+{
+    struct http_server_conf conf = {
+        .name = app->about->name,
+        .host = app->conf.bind,
+        .port = (int)app->conf.port,
+        .reuse_port = listener->reuse_port,
+        .tls_cert_file = or_null(app->conf.tls_cert),
+        .tls_key_file = or_null(app->conf.tls_key),
+        .tls_client_ca_file = or_null(app->conf.tls_client_ca),
+        .max_body_bytes = listener->max_body_bytes,
+    };
+    struct grpc_server_conf grpc_conf = {
+        .message_most = listener->max_body_bytes,
+        .is_serving = is_serving,
+        .arg = app,
+    };
+    enum err err = http_server_open(&app->http, app->loop, &conf, app->metrics, why);
+
+    if (err)
+        return err;
+    if (listener->route_count)
+        http_server_add_routes(app->http, listener->routes, listener->route_count, listener->service);
+    if (listener->method_count) {
+        app->grpc = grpc_server_new(app->http, &grpc_conf);
+        grpc_server_add(app->grpc, listener->methods, listener->method_count, listener->service);
+    }
+    return ERR_OK;
+}
+
+struct http_server *service_http(struct service *app)
+{
+    return app->http;
+}
+
+int service_port(const struct service *app)
+{
+    return app->http ? http_server_port(app->http) : 0;
+}
+
+void service_run(struct service *app)
+{
+    loop_timer_set(&app->ready_poll, 0);
+    loop_run(app->loop);
+    log_event(LOG_INFO, "stopped", NULL);
+}
+
+void service_stop(struct service *app)
+{
+    on_stop(app);
+}
+
+void service_close(struct service *app)
+{
+    if (!app)
+        return;
+    http_server_close(app->http);
+    http_server_close(app->admin);
+    grpc_server_free(app->grpc);
+    loop_timer_release(&app->ready_poll);
+    loop_timer_release(&app->drain_limit);
+    metrics_free(app->metrics);
+    loop_close(app->loop);
+    mem_free(app);
+}
