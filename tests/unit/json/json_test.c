@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * json_test.c - reading strictly, pointing at a place, writing shortest numbers. */
+#include <criterion/criterion.h>
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "json/json.h"
+#include "json/json_out.h"
+
+static enum err parse(const char *text, struct why *why)
+{
+    json_t *tree;
+    enum err err = json_parse(&tree, slice_str(text), 4, why);
+
+    json_decref(tree);
+    return err;
+}
+
+Test(json, refuses_what_is_not_one_strict_document)
+{
+    static const char *const bad[] = {
+        "",
+        " ",
+        "{",
+        "{}x",
+        "{}{}",
+        "1",
+        "\"x\"",
+        "null",
+        "{\"a\":1,}",
+        "{'a':1}",
+        "{a:1}",
+        "[1,]",
+        "{\"a\":01}",
+        "{\"a\":NaN}",
+        "{\"a\":Infinity}",
+        "{\"a\":1,\"a\":2}",
+        "{\"a\":\"\\u0000\"}",
+        "{\"a\":\"\xff\"}",
+        "{\"a\":\"\xc0\xaf\"}",
+        "{\"a\":\"\\ud800\"}",
+        "{\"a\":\"\n\"}",
+        "{\"a\":1e999}",
+        "\xef\xbb\xbf{}",
+        "{\"a\":99999999999999999999}",
+        "[[[[[]]]]]",
+        "{\"a\":tru}",
+        "{\"a\":\"x}",
+        "// {}",
+    };
+    struct why why = { 0 };
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        cr_assert_eq(parse(bad[i], &why), ERR_SYNTAX, "%s", bad[i]);
+    cr_assert_eq(parse("[[[[]]]]", &why), ERR_OK);
+    cr_assert_eq(parse("{\"a\":\"[[[[[[\\\"[[[\"}", &why), ERR_OK);
+}
+
+Test(json, never_quotes_what_was_sent)
+{
+    struct why why = { 0 };
+
+    cr_assert_eq(parse("{\"card\": 4111111111111111x}", &why), ERR_SYNTAX);
+    cr_assert_null(strstr(why.text, "4111"), "%s", why.text);
+    cr_assert_not_null(strstr(why.text, "line 1"), "%s", why.text);
+}
+
+Test(json, points_at_a_place_as_a_fragment)
+{
+    struct json_path a = { .key = "items" }, b = { .up = &a, .index = 7 },
+                     c = { .up = &b, .key = "a/b~c d\"é" };
+    struct buf out;
+
+    buf_init(&out, 0);
+    json_path_write(&out, &c);
+    cr_assert_str_eq(buf_str(&out), "#/items/7/a~1b~0c%20d%22%C3%A9");
+    buf_clear(&out);
+    json_path_write(&out, NULL);
+    cr_assert_str_eq(buf_str(&out), "#");
+    buf_release(&out);
+}
+
+Test(json, writes_objects_lists_and_escapes)
+{
+    struct buf out;
+    struct json_out o;
+
+    buf_init(&out, 0);
+    o = json_out_to(&out);
+    json_out_open(&o, NULL);
+    json_out_str(&o, "a", "x\"\\\n\t\x01\x7fé\xff");
+    json_out_list(&o, "b");
+    json_out_int(&o, NULL, INT64_MIN);
+    json_out_bool(&o, NULL, true);
+    json_out_open(&o, NULL);
+    json_out_end(&o);
+    json_out_str(&o, NULL, NULL);
+    json_out_end(&o);
+    json_out_text_key(&o, SLICE("k\"ey"));
+    json_out_number(&o, NULL, NAN);
+    json_out_time(&o, "t", 0);
+    json_out_hex(&o, "h", SLICE("\x01\xab"));
+    json_out_end(&o);
+    cr_assert_str_eq(buf_str(&out),
+                     "{\"a\":\"x\\\"\\\\\\n\\t\\u0001\\u007fé\xef\xbf\xbd\",\"b\":[-9223372036854775808,"
+                     "true,{},null],\"k\\\"ey\":null,\"t\":\"1970-01-01T00:00:00Z\",\"h\":\"01ab\"}");
+    buf_release(&out);
+}
+
+static void check_number(struct buf *out, double value)
+{
+    char *end;
+
+    buf_clear(out);
+    json_write_number(out, value);
+    cr_assert(strtod(buf_str(out), &end) == value && *end == '\0', "%.17g became %s", value, buf_str(out));
+}
+
+Test(json, writes_numbers_that_read_back_the_same)
+{
+    static const double some[] = { 0,
+                                   -0.0,
+                                   1,
+                                   -1,
+                                   0.1,
+                                   0.5,
+                                   1.0 / 3,
+                                   1e-7,
+                                   123456.789,
+                                   1e9,
+                                   1e21,
+                                   1e300,
+                                   DBL_MAX,
+                                   DBL_MIN,
+                                   DBL_TRUE_MIN,
+                                   0.000001,
+                                   999999999.999999,
+                                   4503599627370497.5,
+                                   0.3 };
+    uint64_t state = 1;
+    struct buf out;
+
+    buf_init(&out, 0);
+    for (size_t i = 0; i < ARRAY_LEN(some); i++) {
+        check_number(&out, some[i]);
+        check_number(&out, -some[i]);
+    }
+    for (int i = 0; i < 50000; i++) {
+        double value;
+
+        state = state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        memcpy(&value, &state, sizeof value);
+        if (isfinite(value))
+            check_number(&out, value);
+        check_number(&out, (double)(float)((double)(state >> 40) / 1000));
+        check_number(&out, (double)(state >> 44) / 10000);
+    }
+    buf_clear(&out);
+    json_write_number(&out, 0.97);
+    cr_assert_str_eq(buf_str(&out), "0.97");
+    buf_clear(&out);
+    json_write_number(&out, 1e21);
+    cr_assert_str_eq(buf_str(&out), "1e+21");
+    buf_release(&out);
+}
