@@ -103,9 +103,7 @@ static inline struct cel_value cel_string(struct slice s)
 }
 static inline struct cel_value cel_error(enum cel_fault fault)
 {
-    return (struct cel_value){
-        .kind = CEL_ERROR, .error = {fault, 0}
-    };
+    return (struct cel_value){ .kind = CEL_ERROR, .error = { fault, 0 } };
 }
 /* A feature: NaN is a value that is missing. */
 static inline struct cel_value cel_feature(double d)
