@@ -52,6 +52,7 @@ typedef void pg_done_fn(void *ctx, const struct pg_reply *reply);
 struct pg_pool_options {
     const char *conninfo; /* URL or key=value; empty: libpq's environment */
     const char *service;  /* application_name; a literal */
+    const char *role;     /* taken with SET ROLE on every connection, "assay_features"; NULL: none */
     const struct pg_statement *statements;
     size_t statement_count;
     size_t connections; /* at least 1 */

@@ -19,15 +19,9 @@ static const int64_t pg_epoch_us = INT64_C(10957) * DAY_US;
 static const struct {
     uint32_t oid, array_oid;
 } types[] = {
-    [PG_BOOL] = {16,    1000},
-      [PG_INT2] = { 21,   1005},
-      [PG_INT4] = { 23,   1007},
-    [PG_INT8] = { 20,   1016},
-      [PG_FLOAT4] = { 700,  1021},
-      [PG_FLOAT8] = { 701,  1022},
-    [PG_TEXT] = { 25,   1009},
-      [PG_BYTEA] = { 17,   1001},
-      [PG_TIMESTAMPTZ] = { 1184, 1185},
+    [PG_BOOL] = { 16, 1000 }, [PG_INT2] = { 21, 1005 },    [PG_INT4] = { 23, 1007 },
+    [PG_INT8] = { 20, 1016 }, [PG_FLOAT4] = { 700, 1021 }, [PG_FLOAT8] = { 701, 1022 },
+    [PG_TEXT] = { 25, 1009 }, [PG_BYTEA] = { 17, 1001 },   [PG_TIMESTAMPTZ] = { 1184, 1185 },
 };
 
 /* An array's bytes:  | dimensions i32 | has nulls i32 | element oid u32 | count i32 | lower bound i32 |

@@ -10,16 +10,16 @@ static const struct {
     const char *prefix;
     enum err err;
 } classes[] = {
-    {"25006",  ERR_UNAVAILABLE}, /* a server that became a read-only standby */
-    { "57014", ERR_TIMEOUT    }, /* query_canceled: statement_timeout or an operator */
-    { "08",    ERR_UNAVAILABLE}, /* connection */
-    { "22",    ERR_INVALID    }, /* data */
-    { "23",    ERR_INVALID    }, /* integrity constraint */
-    { "40",    ERR_UNAVAILABLE}, /* rolled back: serialization, deadlock */
-    { "53",    ERR_UNAVAILABLE}, /* resources: disk, memory, connections */
-    { "54",    ERR_INVALID    }, /* program limit: a row too large */
-    { "55",    ERR_UNAVAILABLE}, /* object in use, lock not available */
-    { "57",    ERR_UNAVAILABLE}, /* operator: shutdown, crash, starting up */
+    { "25006", ERR_UNAVAILABLE }, /* a server that became a read-only standby */
+    { "57014", ERR_TIMEOUT },     /* query_canceled: statement_timeout or an operator */
+    { "08", ERR_UNAVAILABLE },    /* connection */
+    { "22", ERR_INVALID },        /* data */
+    { "23", ERR_INVALID },        /* integrity constraint */
+    { "40", ERR_UNAVAILABLE },    /* rolled back: serialization, deadlock */
+    { "53", ERR_UNAVAILABLE },    /* resources: disk, memory, connections */
+    { "54", ERR_INVALID },        /* program limit: a row too large */
+    { "55", ERR_UNAVAILABLE },    /* object in use, lock not available */
+    { "57", ERR_UNAVAILABLE },    /* operator: shutdown, crash, starting up */
 };
 
 enum err pg_err_of_sqlstate(const char *sqlstate)
