@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness/cluster.h"
+
+#include <criterion/criterion.h>
+#include <criterion/hooks.h>
+#include <ftw.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pg/cluster.h"
+#include "pg/migrate.h"
+#include "pg/session.h"
+
+static const char home_variable[] = "ASSAY_TEST_CLUSTER", run_variable[] = "ASSAY_TEST_RUN";
+
+static struct test_cluster shared; /* in the runner, which starts and ends it */
+
+static void must_work(enum err err, const char *what, const struct why *why)
+{
+    if (!err)
+        return;
+    fprintf(stderr, "cannot %s: %s\n", what, why->text);
+    abort();
+}
+
+void test_cluster_start(struct test_cluster *t)
+{
+    struct why why = { 0 };
+    struct pg_session *s;
+    const char *run = getenv(run_variable);
+
+    /* Named after the run, so that its end finds what a test that failed left behind. */
+    snprintf(t->home, sizeof(t->home), "/tmp/assay-test-%s-XXXXXX", run ? run : "alone");
+    if (!mkdtemp(t->home) || chmod(t->home, 0755))
+        abort();
+    must_work(cluster_open(&t->cluster, t->home, true, &why), "prepare a cluster", &why);
+    must_work(cluster_start(t->cluster, &why), "start a cluster", &why);
+    must_work(pg_session_open(&s, cluster_conninfo(t->cluster), "test", &why), "connect", &why);
+    must_work(pg_migrate(s, migrations, migration_count, NULL, NULL, &why), "migrate", &why);
+    pg_session_close(s);
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+void test_cluster_end(struct test_cluster *t)
+{
+    cluster_kill(t->cluster);
+    cluster_close(t->cluster);
+    nftw(t->home, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+const char *test_database(void)
+{
+    static char conninfo[PATH_MAX];
+    static int made;
+    const char *home = getenv(home_variable);
+    struct why why = { 0 };
+    struct cluster *c;
+    struct pg_session *s;
+    char text[PATH_MAX];
+
+    if (!home) {
+        fprintf(stderr, "no shared cluster: %s is not set\n", home_variable);
+        abort();
+    }
+    must_work(cluster_open(&c, home, true, &why), "find the shared cluster", &why);
+    /* Not through "assay" itself: the template must have no connections. */
+    snprintf(text, sizeof(text), "%s dbname=postgres", cluster_conninfo(c));
+    must_work(pg_session_open(&s, text, "test", &why), "connect", &why);
+    snprintf(conninfo, sizeof(conninfo), "%s dbname=test_%d_%d", cluster_conninfo(c), (int)getpid(), ++made);
+    /* CREATE DATABASE must stand alone; the lock keeps two from copying the template at the same time. */
+    must_work(pg_exec_script(s, "SELECT pg_advisory_lock(1)", &why), "lock", &why);
+    snprintf(text, sizeof(text), "CREATE DATABASE test_%d_%d TEMPLATE assay", (int)getpid(), made);
+    must_work(pg_exec_script(s, text, &why), "make a database", &why);
+    pg_session_close(s);
+    cluster_close(c);
+    return conninfo;
+}
+
+/* Ends the clusters of tests that did not come to their own end. */
+static void sweep(void)
+{
+    char pattern[64];
+    glob_t found;
+
+    snprintf(pattern, sizeof(pattern), "/tmp/assay-test-%d-*", (int)getpid());
+    if (glob(pattern, 0, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc; i++) {
+            struct test_cluster left;
+            struct why why;
+
+            snprintf(left.home, sizeof(left.home), "%s", found.gl_pathv[i]);
+            if (cluster_open(&left.cluster, left.home, true, &why) == ERR_OK)
+                test_cluster_end(&left);
+        }
+    globfree(&found);
+}
+
+ReportHook(PRE_ALL)(struct criterion_test_set *tests)
+{
+    char run[16];
+
+    if (tests->tests == 0)
+        return;
+    snprintf(run, sizeof(run), "%d", (int)getpid());
+    setenv(run_variable, run, 1);
+    test_cluster_start(&shared);
+    setenv(home_variable, shared.home, 1);
+}
+
+ReportHook(POST_ALL)(struct criterion_global_stats *stats)
+{
+    (void)stats;
+    if (shared.cluster)
+        test_cluster_end(&shared);
+    sweep();
+}
