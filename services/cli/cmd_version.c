@@ -12,7 +12,7 @@ struct version_settings {
 };
 
 static const struct option options[] = {
-    {"json", OPTION_FLAG, offsetof(struct version_settings, as_json), NULL, "as JSON"},
+    { "json", OPTION_FLAG, offsetof(struct version_settings, as_json), NULL, "as JSON" },
 };
 
 static enum exit_code run(const void *settings, char **operands, size_t operand_count)

@@ -9,6 +9,10 @@
 /* X(variable), a line each, in the order of the list that `assay help` prints. */
 /* clang-format off */
 #define COMMAND_LIST(X) \
+    X(cmd_up) \
+    X(cmd_down) \
+    X(cmd_status) \
+    X(cmd_logs) \
     X(cmd_version)
 /* clang-format on */
 

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "health.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/buf.h"
+#include "fetch.h"
+#include "layout.h"
+
+enum { PATIENCE_MS = 1000 };
+
+static const char *const names[] = {
+    [HEALTH_DOWN] = "down",
+    [HEALTH_SILENT] = "silent",
+    [HEALTH_NOT_READY] = "not ready",
+    [HEALTH_READY] = "ready",
+};
+static_assert(ARRAY_LEN(names) == HEALTH_COUNT, "every health has a name");
+
+const char *health_name(enum health h)
+{
+    return names[h];
+}
+
+/* The lines of /readyz?verbose that begin with "[-]", in one. */
+static void gather_failures(struct buf *text, struct why *detail)
+{
+    const char *line = buf_str(text);
+    size_t len = 0;
+
+    while (line && *line) {
+        size_t n = strcspn(line, "\n");
+
+        if (strncmp(line, "[-] ", 4) == 0 && len + 1 < sizeof detail->text) {
+            int put = snprintf(detail->text + len, sizeof detail->text - len, "%s%.*s", len ? "; " : "",
+                               (int)n - 4, line + 4);
+
+            len += put > 0 ? (size_t)put : 0;
+        }
+        line += n + (line[n] == '\n');
+    }
+}
+
+enum health health_of(const struct process_state *p, struct why *detail)
+{
+    char url[64];
+    struct buf body;
+    int status = 0;
+    enum err err;
+
+    *detail = (struct why){ 0 };
+    if (p->phase == PROCESS_DONE)
+        return HEALTH_READY;
+    if (!process_is_alive(p->pid, p->start_ticks))
+        return HEALTH_DOWN;
+    if (!p->admin_port) /* PostgreSQL runs once its starter has seen it take connections; a step is under way
+                         */
+        return p->phase == PROCESS_RUNNING && strcmp(p->name, "postgres") == 0 ? HEALTH_READY
+                                                                               : HEALTH_NOT_READY;
+    buf_init(&body, 0);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/%s", p->admin_port,
+             layout_is_standby(p->name) ? "livez" : "readyz?verbose");
+    err = fetch(url, NULL, PATIENCE_MS, &status, &body, detail);
+    if (!err && status != 200)
+        gather_failures(&body, detail);
+    buf_release(&body);
+    if (err)
+        return HEALTH_SILENT;
+    return status == 200 ? HEALTH_READY : HEALTH_NOT_READY;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "layout.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/slice.h"
+#include "pg/cluster.h"
+
+enum { INGESTION_MOST = 16, ENV_MOST = 16, ADMIN_STEP = 10 };
+
+/* In the order of their start: those that are called before those that call. */
+static const struct program {
+    const char *name;
+    int port, admin_port;
+    bool is_called; /* the others get its address as ASSAY_NAME_ADDR */
+} programs[] = {
+    { "features", 9001, 9101, true },
+    { "scoring", 9002, 9102, true },
+    { "rules", 9003, 9103, true },
+    { "ingestion", 8080, 9100, false },
+};
+
+struct maker {
+    const struct layout_wish *wish;
+    struct arena *arena;
+    struct planned *processes;
+    size_t count;
+    char *common[ENV_MOST]; /* what all of them get */
+    size_t common_count;
+    char dir[PATH_MAX]; /* where the programs are */
+};
+
+static char *setting_name(struct maker *m, const char *program, const char *what)
+{
+    struct slice name = arena_printf(m->arena, "ASSAY_%s_%s", program, what);
+    char *text = (char *)(uintptr_t)name.ptr;
+
+    for (char *p = text; *p; p++)
+        *p = (char)toupper((unsigned char)*p);
+    return text;
+}
+
+static char *assignment(struct maker *m, const char *name, const char *value)
+{
+    return (char *)(uintptr_t)arena_printf(m->arena, "%s=%s", name, value).ptr;
+}
+
+/* A port that is free now, and stays marked as taken until `fds` are closed, so that no two are the same. */
+static int free_port(int *fd)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    socklen_t len = sizeof address;
+
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (*fd < 0 || bind(*fd, (struct sockaddr *)&address, len) ||
+        getsockname(*fd, (struct sockaddr *)&address, &len))
+        return 0;
+    return ntohs(address.sin_port);
+}
+
+static enum err choose_free_ports(struct maker *m, struct why *why)
+{
+    int fds[2 * PROCESSES_MAX];
+    size_t n = 0;
+    enum err err = ERR_OK;
+
+    for (size_t i = 0; i < m->count && !err; i++) {
+        struct planned *p = &m->processes[i];
+
+        if (p->kind != PLANNED_SERVICE)
+            continue;
+        p->port = free_port(&fds[n++]);
+        p->admin_port = free_port(&fds[n++]);
+        if (!p->port || !p->admin_port)
+            err = err_set(why, ERR_UNAVAILABLE, "no free port: %s", strerror(errno));
+    }
+    for (size_t i = 0; i < n; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    return err;
+}
+
+/* What the environment says for it, else the fallback. */
+static enum err wanted_port(struct maker *m, const char *program, const char *what, int fallback, int *port,
+                            struct why *why)
+{
+    const char *name = setting_name(m, program, what), *text = getenv(name);
+    int64_t value = fallback;
+
+    if (text && (!slice_to_i64(slice_str(text), &value) || value < 1 || value > 65535))
+        return err_set(why, ERR_INVALID, "%s=%s is no port", name, text);
+    *port = (int)value;
+    return ERR_OK;
+}
+
+static enum err add_service(struct maker *m, const struct program *program, int number, const char *suffix,
+                            struct why *why)
+{
+    struct planned *p = &m->processes[m->count];
+    const char *path = arena_printf(m->arena, "%s/%s", m->dir, program->name).ptr;
+    enum err err;
+
+    if (access(path, X_OK))
+        return err_set(why, ERR_NOT_FOUND, "there is no %s (run `make`): %s", path, strerror(errno));
+    *p = (struct planned){ .kind = PLANNED_SERVICE, .argv = { path } };
+    snprintf(p->name, sizeof p->name, "%s%s", program->name, suffix);
+    err = wanted_port(m, program->name, "PORT", program->port, &p->port, why);
+    if (!err)
+        err = wanted_port(m, program->name, "ADMIN_PORT", program->admin_port, &p->admin_port, why);
+    p->port += number * (program->is_called ? ADMIN_STEP : 1);
+    p->admin_port += number * ADMIN_STEP;
+    m->count++;
+    return err;
+}
+
+static enum err add_services(struct maker *m, struct why *why)
+{
+    enum err err = ERR_OK;
+
+    for (size_t i = 0; i < ARRAY_LEN(programs) && !err; i++) {
+        const struct program *program = &programs[i];
+
+        if (program->is_called) {
+            err = add_service(m, program, 0, "", why);
+            if (!err && i == 0 && m->wish->has_standby)
+                err = add_service(m, program, 1, "-standby", why);
+            continue;
+        }
+        for (int n = 0; n < m->wish->ingestion && !err; n++) {
+            char suffix[16] = "";
+
+            if (n)
+                snprintf(suffix, sizeof suffix, "-%d", n + 1);
+            err = add_service(m, program, n, suffix, why);
+        }
+    }
+    return err;
+}
+
+bool layout_is_standby(const char *name)
+{
+    const char *tail = strrchr(name, '-');
+
+    return tail && strcmp(tail, "-standby") == 0;
+}
+
+/* Where the others reach `program`: all its addresses, the first that takes a connection is used. */
+static void tell_address(struct maker *m, const char *program)
+{
+    struct slice addresses = { 0 };
+
+    for (size_t i = 0; i < m->count; i++) {
+        const struct planned *p = &m->processes[i];
+
+        if (p->kind != PLANNED_SERVICE || strncmp(p->name, program, strlen(program)) != 0)
+            continue;
+        addresses = addresses.len ? arena_printf(m->arena, "%.*s,127.0.0.1:%d", SLICE_ARG(addresses), p->port)
+                                  : arena_printf(m->arena, "127.0.0.1:%d", p->port);
+    }
+    m->common[m->common_count++] = assignment(m, setting_name(m, program, "ADDR"), addresses.ptr);
+}
+
+static void set_env(struct maker *m)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        struct planned *p = &m->processes[i];
+        const char *program = p->argv[0] ? strrchr(p->argv[0], '/') + 1 : "";
+        char **env = arena_new(m->arena, char *, ENV_MOST + 3), port[16];
+        size_t n = 0;
+
+        for (size_t k = 0; k < m->common_count; k++)
+            env[n++] = m->common[k];
+        if (p->kind == PLANNED_SERVICE) {
+            snprintf(port, sizeof port, "%d", p->port);
+            env[n++] = assignment(m, setting_name(m, program, "PORT"), port);
+            snprintf(port, sizeof port, "%d", p->admin_port);
+            env[n++] = assignment(m, setting_name(m, program, "ADMIN_PORT"), port);
+        }
+        p->env = env;
+    }
+}
+
+static enum err find_programs(struct maker *m, struct why *why)
+{
+    ssize_t len = readlink("/proc/self/exe", m->dir, sizeof m->dir - 1);
+
+    if (len <= 0)
+        return err_set(why, ERR_NOT_FOUND, "/proc/self/exe: %s", strerror(errno));
+    m->dir[len] = '\0';
+    *strrchr(m->dir, '/') = '\0';
+    return ERR_OK;
+}
+
+enum err layout_make(struct plan *plan, const struct layout_wish *wish, struct arena *arena, struct why *why)
+{
+    struct maker m = { .wish = wish, .arena = arena };
+    struct cluster *cluster = NULL;
+    enum err err;
+
+    if (wish->ingestion < 1 || wish->ingestion > INGESTION_MOST)
+        return err_set(why, ERR_INVALID, "1 to %d ingestion processes, please", INGESTION_MOST);
+    m.processes = arena_new(arena, struct planned, PROCESSES_MAX);
+    err = find_programs(&m, why);
+    if (err)
+        return err;
+    plan->home = wish->home;
+    plan->pg_url = wish->pg_url;
+    if (!wish->pg_url || !*wish->pg_url) {
+        err = cluster_open(&cluster, wish->home, false, why);
+        if (err)
+            return err;
+        plan->pg_url = arena_strndup(arena, cluster_conninfo(cluster), strlen(cluster_conninfo(cluster)));
+        cluster_close(cluster);
+        m.processes[m.count++] = (struct planned){ .kind = PLANNED_POSTGRES, .name = "postgres" };
+    }
+    m.processes[m.count++] =
+        (struct planned){ .kind = PLANNED_STEP,
+                          .name = "migrate",
+                          .argv = { arena_printf(arena, "%s/assay", m.dir).ptr, "migrate" } };
+    err = add_services(&m, why);
+    if (!err && wish->has_free_ports)
+        err = choose_free_ports(&m, why);
+    if (err)
+        return err;
+    m.common[m.common_count++] = assignment(&m, "ASSAY_HOME", wish->home);
+    m.common[m.common_count++] = assignment(&m, "ASSAY_PG_URL", plan->pg_url);
+    for (size_t i = 0; i < ARRAY_LEN(programs); i++)
+        if (programs[i].is_called)
+            tell_address(&m, programs[i].name);
+    set_env(&m);
+    plan->processes = m.processes;
+    plan->count = m.count;
+    return ERR_OK;
+}
