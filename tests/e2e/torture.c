@@ -402,9 +402,10 @@ static void read_stream(struct torture *t)
 
             /* Its label, said before the transaction is: the answer must be 202, and it must hold later. */
             if (++transactions % EARLY_LABEL_EVERY == 0) {
-                json_t *early = json_pack(
-                    "{sOsssssO}", "transaction_id", json_object_get(json, "transaction_id"), "label",
-                    "legitimate", "source", "customer", "known_at", json_object_get(json, "known_at"));
+                json_t *early = json_pack("{sOsbsssOsO}", "transaction_id",
+                                          json_object_get(json, "transaction_id"), "is_fraud", 0, "source",
+                                          "customer", "labelled_at", json_object_get(json, "known_at"),
+                                          "known_at", json_object_get(json, "known_at"));
 
                 add_item(t, LABEL, early)->is_early = true;
                 json_decref(early);
