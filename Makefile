@@ -6,6 +6,7 @@ WERROR ?= -Werror
 comma  := ,
 B      ?= build/$(or $(subst $(comma),-,$(SAN)),plain)
 CC     := $(if $(shell command -v ccache 2>/dev/null),ccache )$(CC)
+MAKEFLAGS += --jobs=$(shell nproc)
 PKGS   := libevent libevent_openssl libssl libcrypto libnghttp2 libprotobuf-c libcurl libpq jansson libsodium \
           libcyaml yaml-0.1 libpcre2-8 libzstd
 
