@@ -13,6 +13,12 @@
     X(cmd_down) \
     X(cmd_status) \
     X(cmd_logs) \
+    X(cmd_migrate) \
+    X(cmd_accounts_create) \
+    X(cmd_accounts_list) \
+    X(cmd_keys_create) \
+    X(cmd_keys_list) \
+    X(cmd_keys_revoke) \
     X(cmd_version)
 /* clang-format on */
 
