@@ -119,10 +119,12 @@ static size_t family_add_series(struct family *f, const char *labels)
 
 struct metric_set *metrics_add(struct metrics *m, const struct metric *table, size_t count)
 {
-    struct metric_set *set = mem_new(struct metric_set);
+    struct metric_set *set;
 
-    for (const struct metric_set *s = m->sets; s; s = s->next)
-        assert(s->count == 0 || s->families[0].about != table);
+    for (set = m->sets; set; set = set->next)
+        if (set->count && set->families[0].about == table)
+            return set;
+    set = mem_new(struct metric_set);
     set->families = mem_new_n(struct family, count);
     set->count = count;
     for (size_t i = 0; i < count; i++) {

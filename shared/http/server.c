@@ -1,0 +1,697 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * server.c - the sockets of an HTTP server: accept, read, write, TLS, time. What the bytes mean is
+ * session.c's. */
+#include "http/server.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "http/session.h"
+#include "http/tls.h"
+#include "log/log.h"
+
+enum {
+    READ_BYTES = 64 << 10,
+    WRITE_BYTES = 64 << 10,
+    ACCEPTS_PER_TURN = 64,
+    LINGER_BYTES_MAX = 4 << 20,
+    STATUS_MAX = 600,
+};
+#define SWEEP_US        (500 * MS_US)
+#define DRAIN_SWEEP_US  (20 * MS_US)
+#define ACCEPT_PAUSE_US (100 * MS_US)
+#define LINGER_US       (2 * SECOND_US)
+
+enum { M_REQUESTS, M_SECONDS, M_CONNECTIONS, M_OPENED, M_REFUSED, M_COUNT };
+static const struct metric metric_table[M_COUNT] = {
+    [M_REQUESTS] = { "assay_http_requests_total",
+                     METRIC_COUNTER,
+                     "Requests replied to, by status",
+                     { "server", "code" } },
+    [M_SECONDS] = { "assay_http_request_seconds",
+                    METRIC_HISTOGRAM,
+                    "From the first byte of a request to its reply",
+                    { "server", "route" } },
+    [M_CONNECTIONS] = { "assay_http_connections", METRIC_GAUGE, "Open connections", { "server" } },
+    [M_OPENED] = { "assay_http_connections_total", METRIC_COUNTER, "Connections accepted", { "server" } },
+    [M_REFUSED] = { "assay_http_connections_refused_total",
+                    METRIC_COUNTER,
+                    "Connections closed at once, too many being open",
+                    { "server" } },
+};
+
+/* One connection.
+ *
+ *   handshake (TLS only) -> session -> is over, all written -> lingering until the peer closes too */
+struct conn {
+    struct http_server *server;
+    struct conn *next, **place;
+    struct http_session *session; /* NULL before the TLS handshake is done */
+    struct tls_conn *tls;         /* NULL in the clear */
+    struct http_peer peer;
+    int fd;
+    struct event can_read, can_write;
+    bool is_reading, is_writing; /* the events are added */
+    bool has_ended;              /* the peer sends no more */
+    bool is_lingering;
+    bool is_dirty;
+    struct conn *next_dirty;
+    struct buf out; /* what the socket did not take */
+    int64_t opened_us;
+    int64_t progress_us; /* when the socket last took something, or nothing had to be taken */
+    int64_t linger_us;
+    size_t lingered_bytes;
+};
+
+struct http_server {
+    struct http_host host;
+    struct loop *loop;
+    struct metric_set *metrics;
+    size_t code_series[STATUS_MAX]; /* + 1; 0: not known yet */
+    size_t series;                  /* of metrics with the server's name only */
+    size_t no_route_series;
+    char *name;
+    int listen_fd;
+    int port;
+    struct event can_accept;
+    bool is_accepting;
+    struct loop_timer accept_again, sweep;
+    struct loop_task flush;
+    struct conn *conns, *dirty;
+    size_t conn_count;
+    struct tls *tls;
+    char *in;       /* READ_BYTES */
+    struct buf out; /* of one connection in one flush */
+    bool is_draining;
+    int64_t drain_deadline_us;
+    void (*drained)(void *ctx);
+    void *drained_ctx;
+};
+
+static void conn_close(struct conn *c);
+
+/* ---- metrics and clocks for the sessions ---- */
+
+static int64_t turn_mono_us(void *ctx)
+{
+    return loop_mono_us(((struct http_server *)ctx)->loop);
+}
+
+static int64_t turn_wall_us(void *ctx)
+{
+    return loop_wall_us(((struct http_server *)ctx)->loop);
+}
+
+static void count_reply(void *ctx, const struct http_router_entry *entry, int status, int64_t took_us)
+{
+    struct http_server *s = ctx;
+    size_t code = (size_t)status < STATUS_MAX ? (size_t)status : 0;
+    char text[16];
+
+    if (!s->metrics)
+        return;
+    if (!s->code_series[code]) {
+        snprintf(text, sizeof text, "%d", status);
+        s->code_series[code] = metric_series(s->metrics, M_REQUESTS, s->name, text) + 1;
+    }
+    metric_inc(s->metrics, M_REQUESTS, s->code_series[code] - 1);
+    metric_observe_us(s->metrics, M_SECONDS, entry ? entry->series : s->no_route_series, took_us);
+}
+
+static void count_connections(struct http_server *s)
+{
+    if (s->metrics)
+        metric_put(s->metrics, M_CONNECTIONS, s->series, (double)s->conn_count);
+}
+
+/* ---- reading and writing ---- */
+
+static void set_reading(struct conn *c, bool on)
+{
+    if (c->is_reading == on)
+        return;
+    c->is_reading = on;
+    if (on)
+        event_add(&c->can_read, NULL);
+    else
+        event_del(&c->can_read);
+}
+
+static void set_writing(struct conn *c, bool on)
+{
+    if (c->is_writing == on)
+        return;
+    c->is_writing = on;
+    if (on)
+        event_add(&c->can_write, NULL);
+    else
+        event_del(&c->can_write);
+}
+
+/* Like read(2): bytes, 0 at the end, -1 with errno (EAGAIN: later). */
+static ssize_t conn_read(struct conn *c, void *to, size_t room)
+{
+    return c->tls ? tls_conn_read(c->tls, to, room) : read(c->fd, to, room);
+}
+
+static ssize_t conn_write(struct conn *c, const void *from, size_t len)
+{
+    return c->tls ? tls_conn_write(c->tls, from, len) : write(c->fd, from, len);
+}
+
+static bool is_transient(int e)
+{
+    return e == EAGAIN || e == EWOULDBLOCK || e == EINTR;
+}
+
+static void mark_dirty(void *ctx)
+{
+    struct conn *c = ctx;
+    struct http_server *s = c->server;
+
+    if (c->is_dirty)
+        return;
+    c->is_dirty = true;
+    c->next_dirty = s->dirty;
+    s->dirty = c;
+    loop_flush(s->loop, &s->flush);
+}
+
+/* Writes `bytes` as far as the socket takes them; how many that was, or -1 when it is broken. */
+static ssize_t write_some(struct conn *c, struct slice bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes.len) {
+        ssize_t n = conn_write(c, bytes.ptr + done, bytes.len - done);
+
+        if (n < 0 && is_transient(errno))
+            break;
+        if (n <= 0)
+            return -1;
+        done += (size_t)n;
+    }
+    if (done)
+        c->progress_us = loop_mono_us(c->server->loop);
+    return (ssize_t)done;
+}
+
+/* Our side is done. Closing at once could reset the connection before the peer has read our last words, so
+ * its rest is read and thrown away for a while. */
+static void linger(struct conn *c)
+{
+    if (c->has_ended) {
+        conn_close(c);
+        return;
+    }
+    c->is_lingering = true;
+    c->linger_us = loop_mono_us(c->server->loop);
+    if (c->tls)
+        tls_conn_shutdown(c->tls);
+    shutdown(c->fd, SHUT_WR);
+    set_writing(c, false);
+    set_reading(c, true);
+}
+
+/* Sends what the session has, until it has no more or the socket takes no more. */
+static void conn_flush(struct conn *c)
+{
+    struct http_server *s = c->server;
+    size_t enough = s->host.limits.max_unsent_bytes;
+    ssize_t n;
+
+    if (c->is_lingering || !c->session)
+        return;
+    while (true) {
+        struct buf *from = c->out.len ? &c->out : &s->out;
+
+        if (!c->out.len) {
+            buf_clear(&s->out);
+            http_session_send(c->session, &s->out, WRITE_BYTES);
+            if (!s->out.len)
+                break;
+        }
+        n = write_some(c, buf_slice(from));
+        if (n < 0) {
+            conn_close(c);
+            return;
+        }
+        buf_take(from, (size_t)n);
+        if (!from->len)
+            continue;
+        if (from == &s->out)
+            buf_add_slice(&c->out, buf_slice(from));
+        break;
+    }
+    if (!c->out.len && http_session_is_over(c->session)) {
+        linger(c);
+        return;
+    }
+    if (!c->out.len)
+        buf_release(&c->out);
+    set_writing(c, c->out.len > 0);
+    set_reading(c, !c->has_ended && c->out.len <= enough && http_session_wants_input(c->session));
+}
+
+static void flush_all(void *ctx)
+{
+    struct http_server *s = ctx;
+
+    while (s->dirty) {
+        struct conn *c = s->dirty;
+
+        s->dirty = c->next_dirty;
+        c->is_dirty = false;
+        conn_flush(c);
+    }
+}
+
+static void on_can_write(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    mark_dirty(ctx);
+}
+
+static void read_lingering(struct conn *c)
+{
+    struct http_server *s = c->server;
+    ssize_t n = conn_read(c, s->in, READ_BYTES);
+
+    if (n > 0)
+        c->lingered_bytes += (size_t)n;
+    if (n == 0 || (n < 0 && !is_transient(errno)) || c->lingered_bytes > LINGER_BYTES_MAX)
+        conn_close(c);
+}
+
+static void start_session(struct conn *c, enum http_protocol protocol)
+{
+    c->session = http_session_new(&c->server->host, protocol, &c->peer, mark_dirty, c);
+    if (c->server->is_draining)
+        http_session_drain(c->session);
+    mark_dirty(c);
+}
+
+/* True when the handshake is done and the session can begin. */
+static bool shake_hands(struct conn *c)
+{
+    int result = tls_conn_handshake(c->tls);
+
+    if (result < 0 && is_transient(errno)) {
+        set_writing(c, tls_conn_wants_write(c->tls));
+        return false;
+    }
+    if (result < 0) {
+        log_event(LOG_DEBUG, "tls_handshake_failed", "peer=%s", c->peer.address);
+        conn_close(c);
+        return false;
+    }
+    set_writing(c, false);
+    tls_conn_name(c->tls, c->peer.common_name, sizeof c->peer.common_name);
+    start_session(c, tls_conn_is_h2(c->tls) ? HTTP_2 : HTTP_1);
+    return true;
+}
+
+static void on_can_read(evutil_socket_t fd, short what, void *ctx)
+{
+    struct conn *c = ctx;
+    struct http_server *s = c->server;
+    ssize_t n;
+
+    (void)fd;
+    (void)what;
+    if (c->is_lingering) {
+        read_lingering(c);
+        return;
+    }
+    if (!c->session && !shake_hands(c))
+        return;
+    do {
+        n = conn_read(c, s->in, READ_BYTES);
+        if (n < 0 && is_transient(errno))
+            return;
+        if (n < 0) {
+            conn_close(c);
+            return;
+        }
+        if (n == 0) {
+            c->has_ended = true;
+            set_reading(c, false);
+            http_session_end(c->session);
+            mark_dirty(c);
+            return;
+        }
+        if (!http_session_recv(c->session, s->in, (size_t)n)) {
+            set_reading(c, false);
+            return;
+        }
+    } while (c->tls && tls_conn_has_pending(c->tls)); /* decrypted already: the socket will not tell */
+}
+
+/* In a TLS handshake it may be writing that lets us go on. */
+static void on_can_write_or_shake(evutil_socket_t fd, short what, void *ctx)
+{
+    struct conn *c = ctx;
+
+    if (c->session)
+        on_can_write(fd, what, ctx);
+    else
+        on_can_read(fd, what, ctx);
+}
+
+/* ---- connections ---- */
+
+static void undirty(struct conn *c)
+{
+    struct conn **at = &c->server->dirty;
+
+    if (!c->is_dirty)
+        return;
+    while (*at != c)
+        at = &(*at)->next_dirty;
+    *at = c->next_dirty;
+}
+
+static void conn_close(struct conn *c)
+{
+    struct http_server *s = c->server;
+
+    undirty(c);
+    c->is_dirty = true; /* nothing of it is to be flushed any more */
+    set_reading(c, false);
+    set_writing(c, false);
+    http_session_free(c->session);
+    tls_conn_free(c->tls);
+    close(c->fd);
+    buf_release(&c->out);
+    *c->place = c->next;
+    if (c->next)
+        c->next->place = c->place;
+    s->conn_count--;
+    count_connections(s);
+    mem_free(c);
+}
+
+static void name_peer(struct http_peer *peer, const struct sockaddr_storage *from)
+{
+    char host[INET6_ADDRSTRLEN] = "?";
+
+    if (from->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)from;
+
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+        snprintf(peer->address, sizeof peer->address, "%s:%d", host, ntohs(in->sin_port));
+    } else if (from->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)from;
+
+        inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host);
+        snprintf(peer->address, sizeof peer->address, "[%s]:%d", host, ntohs(in->sin6_port));
+    }
+}
+
+static void conn_open(struct http_server *s, int fd, const struct sockaddr_storage *from)
+{
+    struct conn *c = mem_new(struct conn);
+    int on = 1;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    *c = (struct conn){ .server = s, .fd = fd, .next = s->conns, .place = &s->conns };
+    if (s->conns)
+        s->conns->place = &c->next;
+    s->conns = c;
+    s->conn_count++;
+    buf_init(&c->out, 0);
+    name_peer(&c->peer, from);
+    c->opened_us = c->progress_us = loop_mono_us(s->loop);
+    event_assign(&c->can_read, loop_base(s->loop), fd, EV_READ | EV_PERSIST, on_can_read, c);
+    event_assign(&c->can_write, loop_base(s->loop), fd, EV_WRITE | EV_PERSIST, on_can_write_or_shake, c);
+    if (s->metrics)
+        metric_inc(s->metrics, M_OPENED, s->series);
+    count_connections(s);
+    set_reading(c, true);
+    if (s->tls) {
+        c->peer.is_tls = true;
+        c->tls = tls_conn_new(s->tls, fd);
+    } else {
+        start_session(c, HTTP_SNIFF);
+    }
+}
+
+static void set_accepting(struct http_server *s, bool on)
+{
+    if (s->is_accepting == on)
+        return;
+    s->is_accepting = on;
+    if (on)
+        event_add(&s->can_accept, NULL);
+    else
+        event_del(&s->can_accept);
+}
+
+static void accept_again(void *ctx)
+{
+    struct http_server *s = ctx;
+
+    if (s->listen_fd >= 0)
+        set_accepting(s, true);
+}
+
+static void on_can_accept(evutil_socket_t listen_fd, short what, void *ctx)
+{
+    struct http_server *s = ctx;
+
+    (void)what;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct sockaddr_storage from = { 0 };
+        socklen_t len = sizeof from;
+        int fd = accept4(listen_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0 && s->conn_count < s->host.limits.max_connections) {
+            conn_open(s, fd, &from);
+        } else if (fd >= 0) {
+            close(fd);
+            if (s->metrics)
+                metric_inc(s->metrics, M_REFUSED, s->series);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            /* It stays readable, so polling it would spin. */
+            log_event(LOG_WARN, "accept_failed", "why=%s", log_quoted(slice_str(strerror(errno))));
+            set_accepting(s, false);
+            loop_timer_set(&s->accept_again, ACCEPT_PAUSE_US);
+            return;
+        } else if (is_transient(errno)) {
+            return;
+        }
+    }
+}
+
+/* ---- time ---- */
+
+static void conn_tick(struct conn *c, int64_t now_us)
+{
+    const struct http_server_conf *limits = &c->server->host.limits;
+
+    if (c->is_lingering) {
+        if (now_us - c->linger_us >= LINGER_US)
+            conn_close(c);
+        return;
+    }
+    if (!c->session) {
+        if (now_us - c->opened_us >= limits->header_timeout_us)
+            conn_close(c);
+        return;
+    }
+    if (!c->out.len)
+        c->progress_us = now_us;
+    if (now_us - c->progress_us >= limits->write_timeout_us) {
+        conn_close(c);
+        return;
+    }
+    http_session_tick(c->session);
+    if (http_session_is_over(c->session))
+        mark_dirty(c);
+}
+
+static void close_all(struct http_server *s)
+{
+    while (s->conns)
+        conn_close(s->conns);
+}
+
+static void sweep(void *ctx)
+{
+    struct http_server *s = ctx;
+    int64_t now_us = loop_mono_us(s->loop);
+    struct conn *next;
+
+    for (struct conn *c = s->conns; c; c = next) {
+        next = c->next;
+        conn_tick(c, now_us);
+    }
+    if (s->is_draining && now_us >= s->drain_deadline_us)
+        close_all(s);
+    if (s->is_draining && !s->conns) {
+        if (s->drained)
+            s->drained(s->drained_ctx);
+        return;
+    }
+    loop_timer_set(&s->sweep, s->is_draining ? DRAIN_SWEEP_US : SWEEP_US);
+}
+
+/* ---- the server ---- */
+
+static enum err listen_on(struct http_server *s, const struct http_server_conf *conf, struct why *why)
+{
+    const char *host = conf->host ? conf->host : "127.0.0.1";
+    struct sockaddr_storage at = { 0 };
+    struct sockaddr_in *in = (struct sockaddr_in *)&at;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&at;
+    socklen_t len;
+    int on = 1;
+
+    if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
+        at.ss_family = AF_INET;
+        in->sin_port = htons((uint16_t)conf->port);
+        len = sizeof *in;
+    } else if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
+        at.ss_family = AF_INET6;
+        in6->sin6_port = htons((uint16_t)conf->port);
+        len = sizeof *in6;
+    } else {
+        return err_set(why, ERR_INVALID, "%s is not a numeric address", host);
+    }
+    s->listen_fd = socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (s->listen_fd < 0)
+        return err_set(why, ERR_INTERNAL, "socket: %s", strerror(errno));
+    setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (conf->reuse_port)
+        setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (bind(s->listen_fd, (struct sockaddr *)&at, len) || listen(s->listen_fd, SOMAXCONN))
+        return err_set(why, errno == EADDRINUSE ? ERR_CONFLICT : ERR_INVALID, "listen on %s port %d: %s",
+                       host, conf->port, strerror(errno));
+    if (getsockname(s->listen_fd, (struct sockaddr *)&at, &len))
+        return err_set(why, ERR_INTERNAL, "getsockname: %s", strerror(errno));
+    s->port = ntohs(at.ss_family == AF_INET ? in->sin_port : in6->sin6_port);
+    return ERR_OK;
+}
+
+enum err http_server_open(struct http_server **out, struct loop *loop, const struct http_server_conf *conf,
+                          struct metrics *metrics, struct why *why)
+{
+    struct http_server *s = mem_new(struct http_server);
+    enum err err;
+
+    *out = NULL;
+    s->loop = loop;
+    s->listen_fd = -1;
+    s->name = mem_strdup(conf->name ? conf->name : "http");
+    s->in = mem_alloc(READ_BYTES, 1);
+    buf_init(&s->out, 0);
+    http_host_init(&s->host, conf);
+    s->host.ctx = s;
+    s->host.mono_us = turn_mono_us;
+    s->host.wall_us = turn_wall_us;
+    s->host.on_replied = count_reply;
+    s->flush = (struct loop_task){ .run = flush_all, .ctx = s };
+    loop_timer_init(&s->accept_again, loop, accept_again, s);
+    loop_timer_init(&s->sweep, loop, sweep, s);
+    err = tls_open(&s->tls, conf->tls_cert_file, conf->tls_key_file, conf->tls_client_ca_file, why);
+    if (!err)
+        err = listen_on(s, conf, why);
+    if (err)
+        goto out;
+    s->metrics = metrics ? metrics_add(metrics, metric_table, M_COUNT) : NULL;
+    if (s->metrics) {
+        s->series = metric_series(s->metrics, M_CONNECTIONS, s->name, NULL);
+        metric_series(s->metrics, M_OPENED, s->name, NULL);
+        metric_series(s->metrics, M_REFUSED, s->name, NULL);
+        s->no_route_series = metric_series(s->metrics, M_SECONDS, s->name, "none");
+    }
+    event_assign(&s->can_accept, loop_base(loop), s->listen_fd, EV_READ | EV_PERSIST, on_can_accept, s);
+    set_accepting(s, true);
+    loop_timer_set(&s->sweep, SWEEP_US);
+    *out = s;
+    s = NULL;
+out:
+    http_server_close(s);
+    return err;
+}
+
+void http_server_add_routes(struct http_server *s, const struct http_route *routes, size_t count,
+                            void *service)
+{
+    for (size_t i = 0; i < count; i++) {
+        http_router_add(&s->host.router, &routes[i], service);
+        if (s->metrics)
+            s->host.router.entries[s->host.router.count - 1].series =
+                metric_series(s->metrics, M_SECONDS, s->name, routes[i].path);
+    }
+}
+
+void http_server_on_refusal(struct http_server *s,
+                            bool (*refuse)(void *ctx, struct http_request *req, int status), void *ctx)
+{
+    s->host.refuse = refuse;
+    s->host.refuse_ctx = ctx;
+}
+
+int http_server_port(const struct http_server *s)
+{
+    return s->port;
+}
+
+static void stop_listening(struct http_server *s)
+{
+    if (s->listen_fd < 0)
+        return;
+    set_accepting(s, false);
+    loop_timer_stop(&s->accept_again);
+    close(s->listen_fd);
+    s->listen_fd = -1;
+}
+
+void http_server_drain(struct http_server *s, int64_t deadline_us, void (*done)(void *ctx), void *ctx)
+{
+    s->is_draining = true;
+    s->drain_deadline_us = loop_mono_us(s->loop) + deadline_us;
+    s->drained = done;
+    s->drained_ctx = ctx;
+    if (s->listen_fd >= 0 && s->is_accepting)
+        on_can_accept(s->listen_fd, 0, s); /* those that the kernel has already greeted */
+    stop_listening(s);
+    for (struct conn *c = s->conns; c; c = c->next)
+        if (c->session)
+            http_session_drain(c->session);
+    loop_timer_set(&s->sweep, 0);
+}
+
+enum err http_server_reload_tls(struct http_server *s, struct why *why)
+{
+    return s->tls ? tls_reload(s->tls, why) : ERR_OK;
+}
+
+void http_server_close(struct http_server *s)
+{
+    if (!s)
+        return;
+    stop_listening(s);
+    close_all(s);
+    loop_cancel(s->loop, &s->flush);
+    loop_timer_release(&s->accept_again);
+    loop_timer_release(&s->sweep);
+    http_host_release(&s->host);
+    tls_close(s->tls);
+    buf_release(&s->out);
+    mem_free(s->in);
+    mem_free(s->name);
+    mem_free(s);
+}

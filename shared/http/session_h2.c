@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * session_h2.c - HTTP/2 on nghttp2. A stream's user data is its message, until the stream is closed.
+ *
+ * What a peer could do at little cost to itself and much to us is counted: streams reset before they were
+ * answered, header bytes, CONTINUATION, PING and SETTINGS frames. Sources: CVE-2023-44487 (rapid reset),
+ * CVE-2024-28182 (CONTINUATION), CVE-2019-9512/9515 (PING, SETTINGS). */
+#include <assert.h>
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "http/session_impl.h"
+#include "log/log.h"
+
+enum {
+    STREAM_WINDOW_BYTES = 256 << 10,
+    CONNECTION_WINDOW_BYTES = 4 << 20,
+    DROPPED_MAX = 8 << 20, /* of a body that nobody reads */
+    CONTINUATIONS_MAX = 8,
+    ACKS_MAX = 1000,
+    CONTROL_PER_S = 1000, /* PING, SETTINGS, PRIORITY and empty frames; far more than anyone needs */
+    LAST_GOAWAY_AFTER_US =
+        200 * 1000, /* a round trip: until then requests that were on their way are taken */
+};
+
+struct http2 {
+    nghttp2_session *ng;
+    int64_t second_us; /* the counts below are since then */
+    size_t resets, completed, controls;
+    size_t replies;      /* replied to, not all sent */
+    int64_t progress_us; /* when something of a reply was last sent, or the first one made */
+    int64_t drain_us;    /* when the first GOAWAY was sent */
+    bool sent_last_goaway;
+    bool is_over; /* broken, or ended by the peer */
+};
+
+static void roll_second(struct http_session *s)
+{
+    struct http2 *h = s->protocol;
+    int64_t now_us = s->host->mono_us(s->host->ctx);
+
+    if (now_us - h->second_us < SECOND_US)
+        return;
+    h->second_us = now_us;
+    h->resets = h->completed = h->controls = 0;
+}
+
+static void calm_down(struct http_session *s, const char *why)
+{
+    struct http2 *h = s->protocol;
+
+    if (h->sent_last_goaway)
+        return;
+    h->sent_last_goaway = true;
+    log_event(LOG_WARN, "http_flood", "peer=%s what=%s", s->peer.address, why);
+    nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+static void count_reset(struct http_session *s)
+{
+    struct http2 *h = s->protocol;
+
+    roll_second(s);
+    h->resets++;
+    if (h->resets > s->host->limits.max_resets_per_s && h->resets > h->completed)
+        calm_down(s, "resets");
+}
+
+static void count_control(struct http_session *s)
+{
+    struct http2 *h = s->protocol;
+
+    roll_second(s);
+    if (++h->controls > CONTROL_PER_S)
+        calm_down(s, "control_frames");
+}
+
+static struct http_message *message_of(nghttp2_session *ng, int32_t stream)
+{
+    return nghttp2_session_get_stream_user_data(ng, stream);
+}
+
+static bool is_request(const nghttp2_frame *frame)
+{
+    return frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+}
+
+static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
+{
+    struct http_session *s = user;
+    struct http_message *m;
+
+    if (!is_request(frame))
+        return 0;
+    m = http_message_new(s);
+    m->stream = frame->hd.stream_id;
+    nghttp2_session_set_stream_user_data(ng, m->stream, m);
+    return 0;
+}
+
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
+                     const uint8_t *value, size_t value_len, uint8_t flags, void *user)
+{
+    struct http_session *s = user;
+    struct http_message *m = message_of(ng, frame->hd.stream_id);
+    struct slice n = slice_of(name, name_len), v = slice_of(value, value_len);
+
+    (void)flags;
+    if (!m || m->state != HTTP_RECEIVING)
+        return 0;
+    if (!is_request(frame)) { /* trailers of a request: nobody asked for them, but they are not free */
+        m->header_bytes += name_len + value_len;
+        return m->header_bytes > 2 * s->host->limits.max_header_bytes ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
+                                                                      : 0;
+    }
+    if (name_len && name[0] != ':') {
+        http_message_add_header(m, n, v);
+        /* The table is compressed: what follows must be decoded, but not without end. */
+        if (m->header_bytes > 8 * s->host->limits.max_header_bytes)
+            calm_down(s, "headers");
+        return 0;
+    }
+    if (slice_eq(n, SLICE(":path")))
+        http_message_set_target(m, v);
+    else if (slice_eq(n, SLICE(":method")))
+        m->req.method = arena_slice(&m->req.arena, v);
+    else if (slice_eq(n, SLICE(":authority")))
+        m->req.authority = arena_slice(&m->req.arena, v);
+    return 0;
+}
+
+static void dispatch(struct http_message *m)
+{
+    m->is_body_complete = true;
+    http_message_dispatch(m);
+}
+
+static bool is_refused_early(const struct http_message *m)
+{
+    return m->refusal && m->refusal != 404 && m->refusal != 405;
+}
+
+static void finish_head(nghttp2_session *ng, struct http_message *m, bool has_body)
+{
+    struct slice expect;
+
+    if (!m->req.method.ptr)
+        m->req.method = SLICE("");
+    if (!m->req.path.ptr)
+        m->req.path = SLICE("");
+    http_message_head_complete(m);
+    if (!m->req.authority.ptr)
+        m->req.authority = http_header(&m->req, "host");
+    if (!has_body) {
+        dispatch(m);
+        return;
+    }
+    if (is_refused_early(m)) {
+        http_message_dispatch(m);
+        return;
+    }
+    expect = http_header(&m->req, "expect");
+    if (slice_eq_str(expect, "100-continue") && !m->refusal) {
+        static const nghttp2_nv go_on = { (uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "100", 7,
+                                          3, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE };
+
+        nghttp2_submit_headers(ng, NGHTTP2_FLAG_NONE, m->stream, NULL, &go_on, 1, NULL);
+    }
+}
+
+static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
+{
+    struct http_session *s = user;
+    struct http_message *m;
+    bool is_last = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+        m = message_of(ng, frame->hd.stream_id);
+        if (!m || m->state != HTTP_RECEIVING)
+            break;
+        if (is_request(frame))
+            finish_head(ng, m, !is_last);
+        else if (is_last)
+            dispatch(m);
+        break;
+    case NGHTTP2_DATA:
+        if (frame->hd.length == 0 && !is_last)
+            count_control(s);
+        m = message_of(ng, frame->hd.stream_id);
+        if (m && m->state == HTTP_RECEIVING && is_last)
+            dispatch(m);
+        break;
+    case NGHTTP2_PING:
+    case NGHTTP2_SETTINGS:
+    case NGHTTP2_PRIORITY:
+        count_control(s);
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+static void stop_sending(nghttp2_session *ng, const struct http_message *m)
+{
+    nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, m->stream, NGHTTP2_NO_ERROR);
+}
+
+static int on_data(nghttp2_session *ng, uint8_t flags, int32_t stream, const uint8_t *bytes, size_t len,
+                   void *user)
+{
+    struct http_message *m = message_of(ng, stream);
+
+    (void)flags;
+    (void)user;
+    if (!m)
+        return 0;
+    if (m->state != HTTP_RECEIVING) {
+        /* Answered before its end. A peer may be told to stop (RFC 9113, 8.1), but curl 7.88 then drops the
+         * answer; so what is not much is let in and dropped. */
+        m->dropped_bytes += len;
+        if (m->state == HTTP_REPLIED && m->dropped_bytes > DROPPED_MAX)
+            stop_sending(ng, m);
+        return 0;
+    }
+    http_message_add_body(m, (const char *)bytes, len);
+    if (is_refused_early(m))
+        http_message_dispatch(m);
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *ng, int32_t stream, uint32_t error, void *user)
+{
+    struct http_session *s = user;
+    struct http2 *h = s->protocol;
+    struct http_message *m = message_of(ng, stream);
+
+    if (!m)
+        return 0;
+    nghttp2_session_set_stream_user_data(ng, stream, NULL);
+    if (m->state == HTTP_REPLIED) {
+        h->replies -= !m->is_sent;
+        h->progress_us = s->host->mono_us(s->host->ctx);
+        h->completed++;
+        if (error != NGHTTP2_NO_ERROR && m->reply_sent < m->reply_body.len)
+            count_reset(s);
+        http_message_free(m);
+        return 0;
+    }
+    count_reset(s);
+    http_message_abandon(m);
+    return 0;
+}
+
+static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *user)
+{
+    (void)ng;
+    (void)frame;
+    (void)error;
+    count_reset(user);
+    return 0;
+}
+
+static ssize_t read_body(nghttp2_session *ng, int32_t stream, uint8_t *out, size_t room, uint32_t *flags,
+                         nghttp2_data_source *source, void *user)
+{
+    struct http_message *m = source->ptr;
+    struct http_session *s = user;
+    struct http2 *h = s->protocol;
+    size_t left = m->reply_body.len - m->reply_sent, len = left < room ? left : room;
+
+    if (len)
+        memcpy(out, m->reply_body.ptr + m->reply_sent, len);
+    m->reply_sent += len;
+    h->progress_us = s->host->mono_us(s->host->ctx);
+    if (len < left)
+        return (ssize_t)len;
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (m->trailer_count) {
+        nghttp2_nv *nv = arena_new(&m->req.arena, nghttp2_nv, m->trailer_count);
+
+        for (size_t i = 0; i < m->trailer_count; i++)
+            nv[i] = (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)m->trailers[i].name.ptr,
+                                  .namelen = m->trailers[i].name.len,
+                                  .value = (uint8_t *)(uintptr_t)m->trailers[i].value.ptr,
+                                  .valuelen = m->trailers[i].value.len };
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        if (nghttp2_submit_trailer(ng, stream, nv, m->trailer_count))
+            return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+    return (ssize_t)len;
+}
+
+enum { OWN_FIELDS = 3 };
+
+static nghttp2_nv field(struct slice name, struct slice value)
+{
+    return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name.ptr,
+                         .namelen = name.len,
+                         .value = (uint8_t *)(uintptr_t)value.ptr,
+                         .valuelen = value.len,
+                         .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE };
+}
+
+/* The fields are not copied: they live in the message until its stream is closed. */
+static void h2_reply(struct http_session *s, struct http_message *m, const struct http_reply *reply)
+{
+    struct http2 *h = s->protocol;
+    bool has_no_body = reply->status == 204 || reply->status == 304 || slice_eq_str(m->req.method, "HEAD");
+    bool has_data = (m->reply_body.len && !has_no_body) || m->trailer_count;
+    nghttp2_nv *nv = arena_new(&m->req.arena, nghttp2_nv, reply->header_count + OWN_FIELDS);
+    nghttp2_data_provider body = { .source.ptr = m, .read_callback = read_body };
+    size_t n = 0;
+
+    nv[n++] = field(SLICE(":status"), arena_printf(&m->req.arena, "%d", reply->status));
+    if (reply->type)
+        nv[n++] = field(SLICE("content-type"), arena_slice(&m->req.arena, slice_str(reply->type)));
+    if (!m->trailer_count && reply->status != 204 && reply->status != 304) {
+        int len = snprintf(m->length, sizeof m->length, "%zu", m->reply_body.len);
+
+        nv[n++] = field(SLICE("content-length"), slice_of(m->length, (size_t)len));
+    }
+    for (size_t i = 0; i < reply->header_count; i++)
+        nv[n++] = field(reply->headers[i].name, reply->headers[i].value);
+    if (has_no_body)
+        m->reply_body.len = 0;
+    if (!h->replies++)
+        h->progress_us = s->host->mono_us(s->host->ctx);
+    if (nghttp2_submit_response(h->ng, m->stream, nv, n, has_data ? &body : NULL)) {
+        nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, m->stream, NGHTTP2_INTERNAL_ERROR);
+        return;
+    }
+}
+
+static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
+{
+    struct http_session *s = user;
+    struct http2 *h = s->protocol;
+    struct http_message *m;
+
+    if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
+        (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
+        return 0;
+    m = message_of(ng, frame->hd.stream_id);
+    if (m && m->state == HTTP_REPLIED && !m->is_sent) {
+        m->is_sent = true;
+        h->replies--;
+    }
+    return 0;
+}
+
+static bool h2_is_over(const struct http_session *s)
+{
+    const struct http2 *h = s->protocol;
+
+    return h->is_over || (!nghttp2_session_want_read(h->ng) && !nghttp2_session_want_write(h->ng)) ||
+           (h->sent_last_goaway && !s->open && !nghttp2_session_want_write(h->ng));
+}
+
+static bool h2_recv(struct http_session *s, const char *bytes, size_t len)
+{
+    struct http2 *h = s->protocol;
+    ssize_t taken;
+
+    if (h->is_over)
+        return false;
+    taken = nghttp2_session_mem_recv(h->ng, (const uint8_t *)bytes, len);
+    if (taken < 0) /* a flood that nghttp2 itself has seen, or no HTTP/2 at all */
+        h->is_over = true;
+    return !h2_is_over(s);
+}
+
+static void h2_end(struct http_session *s)
+{
+    struct http2 *h = s->protocol;
+
+    h->is_over = true;
+}
+
+static bool h2_wants_input(const struct http_session *s)
+{
+    const struct http2 *h = s->protocol;
+
+    return !h->is_over && nghttp2_session_want_read(h->ng);
+}
+
+static void h2_send(struct http_session *s, struct buf *out, size_t enough)
+{
+    struct http2 *h = s->protocol;
+    const uint8_t *bytes;
+    ssize_t len;
+
+    while (out->len < enough) {
+        len = nghttp2_session_mem_send(h->ng, &bytes);
+        if (len < 0)
+            h->is_over = true;
+        if (len <= 0)
+            return;
+        buf_add(out, bytes, (size_t)len);
+    }
+}
+
+static void last_goaway(struct http2 *h)
+{
+    h->sent_last_goaway = true;
+    nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->ng),
+                          NGHTTP2_NO_ERROR, NULL, 0);
+}
+
+static void h2_tick(struct http_session *s, int64_t now_us)
+{
+    const struct http_server_conf *limits = &s->host->limits;
+    struct http2 *h = s->protocol;
+    struct http_message *m = s->open, *next;
+
+    if (s->is_draining && !h->sent_last_goaway && now_us - h->drain_us >= LAST_GOAWAY_AFTER_US)
+        last_goaway(h);
+    if (!s->open && !h->sent_last_goaway && now_us - s->idle_since_us >= limits->idle_timeout_us)
+        last_goaway(h);
+    if (h->replies && now_us - h->progress_us >= limits->write_timeout_us)
+        h->is_over = true;
+    for (; m; m = next) { /* oldest first */
+        next = m->next;
+        if (m->state == HTTP_REPLIED && m->is_sent && now_us - m->head_complete_us >= limits->body_timeout_us)
+            stop_sending(h->ng, m);
+        if (m->state != HTTP_RECEIVING)
+            continue;
+        if (!m->is_head_complete && now_us - m->req.arrived_mono_us >= limits->header_timeout_us) {
+            calm_down(s, "slow_headers"); /* the table of all streams waits for this one */
+            break;
+        }
+        if (m->is_head_complete && now_us - m->head_complete_us >= limits->body_timeout_us) {
+            m->refusal = 408;
+            http_message_dispatch(m);
+        }
+    }
+    s->on_output(s->ctx);
+}
+
+static void h2_drain(struct http_session *s)
+{
+    struct http2 *h = s->protocol;
+
+    h->drain_us = s->host->mono_us(s->host->ctx);
+    nghttp2_submit_shutdown_notice(h->ng);
+}
+
+static void h2_free(struct http_session *s)
+{
+    struct http2 *h = s->protocol;
+
+    nghttp2_session_del(h->ng);
+    mem_free(h);
+}
+
+const struct http_protocol_ops http2_ops = {
+    .free = h2_free,
+    .recv = h2_recv,
+    .end = h2_end,
+    .wants_input = h2_wants_input,
+    .send = h2_send,
+    .is_over = h2_is_over,
+    .tick = h2_tick,
+    .drain = h2_drain,
+    .reply = h2_reply,
+};
+
+void http2_start(struct http_session *s)
+{
+    struct http2 *h = mem_new(struct http2);
+    nghttp2_session_callbacks *callbacks;
+    nghttp2_option *option;
+    const nghttp2_settings_entry settings[] = {
+        { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)s->host->limits.max_streams },
+        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW_BYTES },
+        { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)s->host->limits.max_header_bytes },
+        { NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
+    };
+
+    if (nghttp2_session_callbacks_new(&callbacks) || nghttp2_option_new(&option))
+        mem_alloc(SIZE_MAX, SIZE_MAX); /* ends the process */
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_option_set_no_closed_streams(option, 1);
+    nghttp2_option_set_max_outbound_ack(option, ACKS_MAX);
+    nghttp2_option_set_max_continuations(option, CONTINUATIONS_MAX);
+    if (nghttp2_session_server_new2(&h->ng, callbacks, s, option) ||
+        nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) ||
+        nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW_BYTES))
+        mem_alloc(SIZE_MAX, SIZE_MAX);
+    nghttp2_session_callbacks_del(callbacks);
+    nghttp2_option_del(option);
+    h->second_us = s->began_us;
+    s->ops = &http2_ops;
+    s->protocol = h;
+    s->peer.version = 2;
+}
