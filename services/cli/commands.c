@@ -19,6 +19,7 @@
     X(cmd_keys_create) \
     X(cmd_keys_list) \
     X(cmd_keys_revoke) \
+    X(cmd_load) \
     X(cmd_version)
 /* clang-format on */
 
