@@ -54,14 +54,17 @@ static void widen(struct node *node)
     node->type = type_of(CEL_DOUBLE);
 }
 
-/* In the Assay dialect, an int beside a double becomes one too. */
+/* In the Assay dialect, an int beside a double becomes one too; so does a literal beside what is only known
+ * when evaluated, for numbers come as doubles there. */
 static void widen_pair(struct checker *c, struct node *a, struct node *b)
 {
+    enum cel_kind a_kind = a->type.kind, b_kind = b->type.kind;
+
     if (!is_assay(c))
         return;
-    if (a->type.kind == CEL_INT && b->type.kind == CEL_DOUBLE)
+    if (a_kind == CEL_INT && (b_kind == CEL_DOUBLE || (b_kind == CEL_DYN && a->kind == NODE_LITERAL)))
         widen(a);
-    else if (b->type.kind == CEL_INT && a->type.kind == CEL_DOUBLE)
+    else if (b_kind == CEL_INT && (a_kind == CEL_DOUBLE || (a_kind == CEL_DYN && b->kind == NODE_LITERAL)))
         widen(b);
 }
 

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * policy.h - what is done with a payment: lists, rules and the score's thresholds, in this order.
+ *
+ *   deny list -> decline | allow list -> approve | the fired rule of highest priority | thresholds
+ *
+ * Between rules of equal priority decline > review > challenge > approve. All rules are evaluated, whatever
+ * decides, so that every one that fired is told. A rule whose expression is an error (a name without a value)
+ * does not fire.
+ *
+ * A policy is built once from what is published and then never changes; the rules service and ingestion (as
+ * its fallback) build the same from the same rows. No I/O; the time is an argument. */
+#ifndef ASSAY_POLICY_POLICY_H
+#define ASSAY_POLICY_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include "fraud/txn.h"
+#include "policy/list.h"
+
+struct policy;
+
+/* ---- building
+ * ---------------------------------------------------------------------------------------------- */
+
+/* Names in an expression: tx.* (fraud/field.h), score, and any other plain name is a feature's.
+ * Functions: in_list(value, "name") beside those of cel/cel.h, in the Assay dialect. */
+struct policy_rule {
+    struct slice id;         /* [a-z][a-z0-9_]{0,62}; stable over versions */
+    struct slice name;       /* for people */
+    struct slice expression; /* CEL, a bool */
+    enum action action;
+    int priority; /* higher goes first */
+    struct slice
+        reason; /* in words, for the analyst; {name} stands for the value of a name in the expression */
+    struct slice public_reason; /* the same for everybody who may ask; empty: the reason is not public */
+    bool is_enabled;
+};
+
+/* What is done at least when something was missing and neither list nor rule decides: approve is "open",
+ * decline "closed". */
+struct policy_missing {
+    enum action score;    /* no score at all */
+    enum action features; /* a score from what is known without the windows */
+};
+
+struct ruleset {
+    uint32_t account; /* 0: for every account without a set of its own */
+    struct slice version;
+    const struct policy_rule *rules;
+    size_t count;
+    struct policy_missing missing;
+};
+
+enum { POLICY_RULES_MAX = 1000, POLICY_NAMES_MAX = 4096 };
+
+struct policy *policy_new(void);
+void policy_free(struct policy *policy);
+
+/* Adds the account's rule set; everything is copied.
+ *   ERR_INVALID  *why names the rule and shows its faults */
+MUST_USE enum err policy_add_ruleset(struct policy *policy, const struct ruleset *set, struct why *why);
+/* Adds a list (and takes a reference of its own). An account's list hides the common one of the same name in
+ * in_list(); deny and allow lists of both act. */
+void policy_add_list(struct policy *policy, struct list *list);
+
+/* The first list that a rule of `policy` asks for and that its account does not have; an empty slice when all
+ * are there. Such a rule does not fire. */
+struct slice policy_unknown_list(const struct policy *policy);
+
+/* The features that rules use, in the order of first use, to be found in plans by name. */
+size_t policy_features(const struct policy *policy, const struct slice **names);
+/* Whether the rules in force for this account use the score or only the thresholds do. */
+size_t policy_rule_count(const struct policy *policy, uint32_t account);
+struct slice policy_version(const struct policy *policy,
+                            uint32_t account); /* "none" when nothing is published */
+
+/* Where the features lie in the vectors of one plan: names in column order. The caller's, for
+ * policy_columns_free(); belongs to this policy alone. */
+struct policy_columns;
+struct policy_columns *policy_bind(const struct policy *policy, const struct slice *names, size_t count);
+void policy_columns_free(struct policy_columns *columns);
+size_t
+policy_columns_missing(const struct policy_columns *columns); /* features that the plan does not have */
+
+/* ---- deciding
+ * ---------------------------------------------------------------------------------------------- */
+
+/* A score at or above gets the action; 2 and above: never. */
+struct policy_thresholds {
+    double challenge, review, decline;
+};
+
+struct policy_contribution {
+    struct slice feature, describe;
+    double value, margin;
+};
+
+struct policy_input {
+    const struct txn *txn;
+    int64_t now_us;      /* against which lists expire: the transaction's known_at */
+    const float *vector; /* of the plan that `columns` was made for; NULL when missing */
+    size_t vector_count;
+    const struct policy_columns *columns; /* NULL: no features */
+    bool has_score;
+    double score;
+    struct policy_thresholds thresholds;
+    const struct policy_contribution *contributions; /* the largest first */
+    size_t contribution_count;
+    const struct slice *degraded; /* "features", "scoring", ... */
+    size_t degraded_count;
+};
+
+enum { POLICY_REASONS_MAX = 5 };
+
+struct policy_reason {
+    struct slice
+        code; /* "rule:<id>", "list:<name>", "feature:<name>", "threshold:<action>", "degraded:<part>" */
+    struct slice text; /* in words */
+    struct slice detail;
+    bool is_public;
+};
+
+struct policy_fired {
+    const struct policy_rule *rule; /* the policy's */
+    struct slice values;            /* "tx.amount=120000 score=0.91" */
+};
+
+struct policy_verdict {
+    enum action action;
+    struct slice version; /* of the rule set; the policy's */
+    struct policy_reason reasons[POLICY_REASONS_MAX];
+    size_t reason_count;
+    struct policy_fired *fired; /* the arena's, by priority */
+    size_t fired_count;
+    size_t errors; /* rules that could not be evaluated for another reason than a missing value */
+};
+
+/* Never fails. Texts are the arena's or the policy's, or views of the input. */
+void policy_decide(const struct policy *policy, const struct policy_input *in, struct arena *arena,
+                   struct policy_verdict *out);
+
+#endif
