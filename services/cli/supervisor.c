@@ -17,7 +17,7 @@
 #include "pg/cluster.h"
 
 enum {
-    LOOK_MS = 100, /* how often PostgreSQL, which is no child, is looked at */
+    LOOK_MS = 100, /* how often PostgreSQL is looked at */
     PAUSE_FIRST_MS = 100,
     PAUSE_MOST_MS = 5000,
     STEADY_MS = 10000, /* what lived so long starts again at once */
@@ -93,11 +93,13 @@ static void become(const struct supervisor *s, const struct planned *p, pid_t pa
 static void start_cluster(const struct supervisor *s)
 {
     struct why why = { 0 };
+    enum err err;
 
     sigprocmask(SIG_SETMASK, &s->before, NULL);
-    if (cluster_start(s->cluster, &why))
+    err = cluster_start(s->cluster, &why);
+    if (err)
         log_event(LOG_ERROR, "postgres_not_started", "why=%s", log_quoted(slice_str(why.text)));
-    _exit(why.text[0] != '\0');
+    _exit(err ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
 static void start(struct supervisor *s, struct child *c)
@@ -149,7 +151,7 @@ static bool may_start(const struct supervisor *s, const struct child *c)
     return c->state->phase == PROCESS_WAITING && !c->starter && clock_mono_us() >= c->not_before_mono_us;
 }
 
-/* PostgreSQL is no child of ours, so that it can take its time to end; it is looked at instead. */
+/* PostgreSQL has a session of its own and may outlive us; it is looked at instead of waited for. */
 static void look_at_cluster(struct supervisor *s, struct child *c)
 {
     pid_t pid = cluster_pid(s->cluster);
@@ -244,6 +246,7 @@ static void init(struct supervisor *s, const struct plan *plan)
 {
     struct why why = { 0 };
 
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* PostgreSQL's processes come to us when their starter has gone */
     s->plan = plan;
     s->state.supervisor_pid = getpid();
     s->state.supervisor_ticks = process_ticks(getpid());

@@ -37,12 +37,21 @@ enum {
     UNACKNOWLEDGED_MS = 10000, /* a peer that takes nothing for so long is gone */
 };
 
+/* Where the peer may be. */
+struct address {
+    char *text, *host; /* "features:9001", "features" */
+    uint16_t port;
+    struct sockaddr_storage numeric;
+    int numeric_len; /* 0: host is a name */
+};
+
 enum state { RESOLVING, CONNECTING, SHAKING_HANDS, OPEN };
 
 /* One connection, from the attempt to its end. It stands in a slot of the client until the peer says GOAWAY;
  * then it finishes what it has on the list of the leaving, and the slot is free for another. */
 struct connection {
     struct http_client *client;
+    const struct address *address;
     struct connection *next; /* among the leaving */
     enum state state;
     int fd;
@@ -57,10 +66,9 @@ struct connection {
 
 struct http_client {
     struct loop *loop;
-    char *host, *authority;
-    uint16_t port;
-    struct sockaddr_storage numeric;
-    int numeric_len; /* 0: host is a name */
+    struct address *addresses;
+    size_t address_count, address_at; /* which one is tried next */
+    char *authority;
     struct evdns_base *dns;
     SSL_CTX *tls;
     char *tls_name;
@@ -72,7 +80,8 @@ struct http_client {
     size_t slot_count;
     struct connection *leaving;
 
-    unsigned failures; /* attempts in a row that came to nothing */
+    unsigned failures; /* rounds over all addresses, in a row, that came to nothing */
+    size_t tried;      /* addresses in this round */
     int64_t not_before_mono_us;
     struct why last_failure;
 
@@ -273,17 +282,31 @@ static void set_pause(struct http_client *c)
     c->not_before_mono_us = clock_mono_us() + ms * MS_US;
 }
 
+/* The next attempt goes to the next address; after a round over all of them there is a pause. */
+static void turn_to_next(struct http_client *c)
+{
+    c->address_at = (c->address_at + 1) % c->address_count;
+    if (++c->tried >= c->address_count) {
+        c->tried = 0;
+        set_pause(c);
+    }
+}
+
 static void attempt_failed(struct connection *k, const char *reason)
 {
     struct http_client *c = k->client;
 
     c->connect_failures++;
-    err_set(&c->last_failure, ERR_UNAVAILABLE, "cannot connect to %s: %s", c->authority, reason);
+    err_set(&c->last_failure, ERR_UNAVAILABLE, "cannot connect to %s: %s", k->address->text, reason);
     if (c->failures == 0)
-        log_event(LOG_WARN, "peer_away", "peer=%s why=%s", c->authority, log_quoted(slice_str(reason)));
-    set_pause(c);
+        log_event(LOG_WARN, "peer_away", "peer=%s why=%s", k->address->text, log_quoted(slice_str(reason)));
+    turn_to_next(c);
     connection_free(k);
-    if (!is_connecting_or_open(c))
+    if (is_connecting_or_open(c))
+        return;
+    if (c->tried)
+        loop_flush(c->loop, &c->flush);
+    else
         fail_waiting(c);
 }
 
@@ -297,13 +320,13 @@ static void connection_lost(struct connection *k, const char *reason)
     }
     if (client_session_calls(k->session) || !client_session_is_draining(k->session)) {
         c->connections_lost++;
-        log_event(LOG_DEBUG, "connection_lost", "peer=%s in_flight=%zu why=%s", c->authority,
+        log_event(LOG_DEBUG, "connection_lost", "peer=%s in_flight=%zu why=%s", k->address->text,
                   client_session_calls(k->session), log_quoted(slice_str(reason)));
     }
     /* A peer that takes connections only to drop them is away all the same. */
     if (!k->has_answered) {
-        err_set(&c->last_failure, ERR_UNAVAILABLE, "%s: %s", c->authority, reason);
-        set_pause(c);
+        err_set(&c->last_failure, ERR_UNAVAILABLE, "%s: %s", k->address->text, reason);
+        turn_to_next(c);
     }
     client_session_lost(k->session, reason);
     connection_free(k);
@@ -444,7 +467,7 @@ static void connection_read(struct connection *k)
         if (n == 0)
             break;
         if (client_session_receive(k->session, c->read_buf, (size_t)n, &why)) {
-            log_event(LOG_WARN, "peer_broke_protocol", "peer=%s why=%s", c->authority,
+            log_event(LOG_WARN, "peer_broke_protocol", "peer=%s why=%s", k->address->text,
                       log_quoted(slice_str(why.text)));
             connection_lost(k, why.text);
             return;
@@ -454,9 +477,10 @@ static void connection_read(struct connection *k)
     }
     if (c->ended.first) {
         if (c->failures)
-            log_event(LOG_INFO, "peer_back", "peer=%s attempts=%u", c->authority, c->failures);
+            log_event(LOG_INFO, "peer_back", "peer=%s attempts=%u", k->address->text, c->failures);
         k->has_answered = true;
         c->failures = 0;
+        c->tried = 0;
     }
     leave_if_told(k);
     take_safe(c);
@@ -471,7 +495,7 @@ static void connection_opened(struct connection *k)
     loop_timer_stop(&k->patience);
     k->session = client_session_new(&c->session_conf, &c->ended, &c->safe);
     c->connects++;
-    log_event(LOG_DEBUG, "connected", "peer=%s", c->authority);
+    log_event(LOG_DEBUG, "connected", "peer=%s", k->address->text);
     event_add(k->readable, NULL);
     loop_flush(c->loop, &c->flush);
 }
@@ -520,7 +544,8 @@ static void start_tls(struct connection *k)
 
     k->state = SHAKING_HANDS;
     k->tls = SSL_new(c->tls);
-    if (!k->tls || SSL_set_fd(k->tls, k->fd) != 1 || !expect_name(k->tls, c->tls_name)) {
+    if (!k->tls || SSL_set_fd(k->tls, k->fd) != 1 ||
+        !expect_name(k->tls, c->tls_name ? c->tls_name : k->address->host)) {
         connection_lost(k, tls_reason());
         return;
     }
@@ -626,9 +651,9 @@ static void look_up(struct connection *k)
         if (c->dns) /* without the file only /etc/hosts is known */
             evdns_base_resolv_conf_parse(c->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
     }
-    snprintf(port, sizeof port, "%u", c->port);
+    snprintf(port, sizeof port, "%u", k->address->port);
     k->state = RESOLVING;
-    lookup = evdns_getaddrinfo(c->dns, c->host, port, &hints, on_address, k);
+    lookup = evdns_getaddrinfo(c->dns, k->address->host, port, &hints, on_address, k);
     if (lookup) /* else on_address() was called already, and k may be gone */
         k->lookup = lookup;
 }
@@ -638,6 +663,7 @@ static struct connection *connection_new(struct http_client *c)
     struct connection *k = mem_new(struct connection);
 
     k->client = c;
+    k->address = &c->addresses[c->address_at];
     k->fd = -1;
     buf_init(&k->out, 0);
     loop_timer_init(&k->patience, c->loop, on_out_of_patience, k);
@@ -648,13 +674,16 @@ static struct connection *connection_new(struct http_client *c)
 static void connect_slots(struct http_client *c)
 {
     for (size_t i = 0; i < c->slot_count; i++) {
+        struct connection *k;
+
         if (c->slots[i] || clock_mono_us() < c->not_before_mono_us)
             continue;
-        c->slots[i] = connection_new(c);
-        if (c->numeric_len)
-            connect_to(c->slots[i], (struct sockaddr *)&c->numeric, (socklen_t)c->numeric_len);
+        k = c->slots[i] = connection_new(c);
+
+        if (k->address->numeric_len)
+            connect_to(k, (const struct sockaddr *)&k->address->numeric, (socklen_t)k->address->numeric_len);
         else
-            look_up(c->slots[i]);
+            look_up(k);
     }
 }
 
@@ -702,28 +731,48 @@ static void on_flush(void *arg)
 
 /* ---- the client ---- */
 
-static enum err read_address(struct http_client *c, const char *address, struct why *why)
+static enum err read_address(struct address *a, struct slice text, struct why *why)
 {
-    struct sockaddr *numeric = (struct sockaddr *)&c->numeric;
-    const char *colon = strrchr(address, ':');
-    int len = sizeof c->numeric;
+    int len = sizeof a->numeric;
+    const char *colon;
     int64_t port;
 
-    if (!colon || colon == address || !slice_to_i64(slice_str(colon + 1), &port) || port < 1 || port > 65535)
-        return err_set(why, ERR_INVALID, "\"%s\" is no address: host:port is", address);
-    c->port = (uint16_t)port;
-    c->host = mem_strndup(address, (size_t)(colon - address));
-    if (evutil_parse_sockaddr_port(address, numeric, &len) == 0)
-        c->numeric_len = len;
-    else if (c->host[0] == '[' || strchr(c->host, ':'))
-        return err_set(why, ERR_INVALID, "\"%s\" is no address: an IPv6 one is [::1]:9001", address);
+    a->text = mem_strndup(text.ptr, text.len);
+    colon = strrchr(a->text, ':');
+    if (!colon || colon == a->text || !slice_to_i64(slice_str(colon + 1), &port) || port < 1 || port > 65535)
+        return err_set(why, ERR_INVALID, "\"%s\" is no address: host:port is", a->text);
+    a->port = (uint16_t)port;
+    if (evutil_parse_sockaddr_port(a->text, (struct sockaddr *)&a->numeric, &len) == 0)
+        a->numeric_len = len;
+    if (a->text[0] == '[' && a->numeric_len) /* [::1]:9001 */
+        a->host = mem_strndup(a->text + 1, (size_t)(colon - a->text) - 2);
+    else
+        a->host = mem_strndup(a->text, (size_t)(colon - a->text));
+    if (!a->numeric_len && strpbrk(a->host, "[]:"))
+        return err_set(why, ERR_INVALID, "\"%s\" is no address: an IPv6 one is [::1]:9001", a->text);
     return ERR_OK;
+}
+
+static enum err read_addresses(struct http_client *c, const char *list, struct why *why)
+{
+    enum err err = ERR_OK;
+    size_t count = 1;
+
+    for (const char *p = list; *p; p++)
+        count += *p == ',';
+    c->addresses = mem_new_n(struct address, count);
+    while (!err && c->address_count < count) {
+        size_t len = strcspn(list, ",");
+
+        err = read_address(&c->addresses[c->address_count++], slice_of(list, len), why);
+        list += len + (list[len] == ',');
+    }
+    return err;
 }
 
 static enum err open_tls(struct http_client *c, const struct http_client_tls *tls, struct why *why)
 {
     static const unsigned char protocols[] = { 2, 'h', '2' };
-    size_t len = strlen(c->host);
 
     c->tls = SSL_CTX_new(TLS_client_method());
     if (!c->tls)
@@ -743,10 +792,6 @@ static enum err open_tls(struct http_client *c, const struct http_client_tls *tl
         return err_set(why, ERR_INVALID, "client certificate %s: %s", tls->cert_path, tls_reason());
     if (tls->server_name)
         c->tls_name = mem_strdup(tls->server_name);
-    else if (c->host[0] == '[')
-        c->tls_name = mem_strndup(c->host + 1, len - 2);
-    else
-        c->tls_name = mem_strdup(c->host);
     return ERR_OK;
 }
 
@@ -765,14 +810,14 @@ enum err http_client_open(struct http_client **out, struct loop *loop, const str
     c->read_buf = mem_new_n(char, READ_BYTES);
     c->waiting_most = conf->waiting_most ? conf->waiting_most : WAITING_MOST;
     c->connect_ms = conf->connect_ms ? conf->connect_ms : CONNECT_MS;
-    c->authority = mem_strdup(conf->authority ? conf->authority : conf->address);
+    err = read_addresses(c, conf->address, why);
+    c->authority = mem_strdup(conf->authority ? conf->authority : c->addresses[0].text);
     c->session_conf = (struct client_session_conf){
         .scheme = conf->tls ? "https" : "http",
         .authority = c->authority,
         .streams_most = conf->streams_most ? conf->streams_most : STREAMS_MOST,
         .body_most = conf->body_most ? conf->body_most : BODY_MOST,
     };
-    err = read_address(c, conf->address, why);
     if (!err && conf->tls)
         err = open_tls(c, conf->tls, why);
     if (err) {
@@ -816,7 +861,11 @@ void http_client_close(struct http_client *c)
     mem_free(c->tls_name);
     mem_free(c->slots);
     mem_free(c->read_buf);
-    mem_free(c->host);
+    for (size_t i = 0; i < c->address_count; i++) {
+        mem_free(c->addresses[i].text);
+        mem_free(c->addresses[i].host);
+    }
+    mem_free(c->addresses);
     mem_free(c->authority);
     mem_free(c);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * client.h - an HTTP/2 client for one address: many requests at once over one or a few connections.
+ * client.h - an HTTP/2 client for one peer: many requests at once over one or a few connections.
  *
  * It connects when the first request comes, and again when a connection was lost, with growing pauses while
  * the peer stays away (then requests fail at once: waiting is for the caller to decide). What is asked for
@@ -38,8 +38,10 @@ struct http_client_tls {
 };
 
 struct http_client_conf {
-    const char *address;   /* "127.0.0.1:9001", "[::1]:9001" or "features:9001"; copied */
-    const char *authority; /* what :authority says; NULL: the address; copied */
+    /* "127.0.0.1:9001", "[::1]:9001", "features:9001", or several with commas between: the first that takes a
+     * connection is used until it is lost (a standby that does not listen yet is passed over); copied */
+    const char *address;
+    const char *authority; /* what :authority says; NULL: the first address; copied */
     size_t connections;    /* 0 means 1 */
     size_t streams_most;   /* requests under way on one connection; 0: what the peer allows, at most 1,000 */
     size_t waiting_most;   /* requests not yet sent; 0 means 10,000 */

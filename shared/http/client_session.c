@@ -218,9 +218,9 @@ struct client_session *client_session_new(const struct client_session_conf *conf
                                           struct call_list *safe)
 {
     static const nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_ENABLE_PUSH,           0                      },
-        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE,  STREAM_WINDOW          },
-        { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, ANSWER_FIELD_BYTES_MOST},
+        { NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
+        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW },
+        { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, ANSWER_FIELD_BYTES_MOST },
     };
     struct client_session *s = mem_new(struct client_session);
     nghttp2_session_callbacks *callbacks;
