@@ -748,7 +748,7 @@ static enum err read_address(struct address *a, struct slice text, struct why *w
         a->host = mem_strndup(a->text + 1, (size_t)(colon - a->text) - 2);
     else
         a->host = mem_strndup(a->text, (size_t)(colon - a->text));
-    if (!a->numeric_len && strpbrk(a->host, "[]:"))
+    if (a->text[0] == '[' ? !a->numeric_len : strpbrk(a->host, "]:") != NULL)
         return err_set(why, ERR_INVALID, "\"%s\" is no address: an IPv6 one is [::1]:9001", a->text);
     return ERR_OK;
 }

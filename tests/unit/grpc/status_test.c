@@ -44,16 +44,16 @@ Test(grpc_timeout, is_read_in_every_unit)
         const char *text;
         int64_t us;
     } good[] = {
-        {"1n",         1                          },
-        { "1000n",     1                          },
-        { "1001n",     2                          },
-        { "250u",      250                        },
-        { "150m",      150000                     },
-        { "3S",        3000000                    },
-        { "2M",        120000000                  },
-        { "1H",        INT64_C(3600000000)        },
-        { "99999999H", INT64_C(359999996400000000)},
-        { "0n",        0                          },
+        { "1n", 1 },
+        { "1000n", 1 },
+        { "1001n", 2 },
+        { "250u", 250 },
+        { "150m", 150000 },
+        { "3S", 3000000 },
+        { "2M", 120000000 },
+        { "1H", INT64_C(3600000000) },
+        { "99999999H", INT64_C(359999996400000000) },
+        { "0n", 0 },
     };
     static const char *const bad[] = { "", "1", "m", "123456789m", "-1m", "1 m", "1x", "1.5S", "+1S" };
     int64_t us;
@@ -72,13 +72,13 @@ Test(grpc_timeout, is_written_in_the_finest_unit_that_fits_and_never_longer_than
         int64_t us;
         const char *text;
     } cases[] = {
-        {-5,                     "0n"       },
-        { 0,                     "0n"       },
-        { 1,                     "1u"       },
-        { 99999999,              "99999999u"},
-        { 100000999,             "100000m"  },
-        { INT64_C(100000000000), "100000S"  },
-        { INT64_MAX,             "99999999H"},
+        { -5, "0n" },
+        { 0, "0n" },
+        { 1, "1u" },
+        { 99999999, "99999999u" },
+        { 100000999, "100000m" },
+        { INT64_C(100000000000), "100000S" },
+        { INT64_MAX, "99999999H" },
     };
     char text[GRPC_TIMEOUT_SIZE];
 
@@ -108,16 +108,16 @@ Test(grpc_frame, is_one_whole_uncompressed_message_or_refused)
         struct slice body;
         enum grpc_status status;
     } cases[] = {
-        {{ "\0\0\0\0\3abc", 8 },        GRPC_OK                },
-        { { "\0\0\0\0\0", 5 },          GRPC_OK                },
-        { { "\1\0\0\0\3abc", 8 },       GRPC_UNIMPLEMENTED     },
-        { { "\7\0\0\0\3abc", 8 },       GRPC_INTERNAL          },
-        { { "\0\0\0\0\3abcd", 9 },      GRPC_UNIMPLEMENTED     },
-        { { "\0\0\0\0\4abc", 8 },       GRPC_INTERNAL          },
-        { { "\0\0\0\0", 4 },            GRPC_INTERNAL          },
-        { { "", 0 },                    GRPC_INTERNAL          },
-        { { "\0\377\377\377\377a", 6 }, GRPC_RESOURCE_EXHAUSTED},
-        { { "\0\0\0\0\13", 5 },         GRPC_RESOURCE_EXHAUSTED},
+        { { "\0\0\0\0\3abc", 8 }, GRPC_OK },
+        { { "\0\0\0\0\0", 5 }, GRPC_OK },
+        { { "\1\0\0\0\3abc", 8 }, GRPC_UNIMPLEMENTED },
+        { { "\7\0\0\0\3abc", 8 }, GRPC_INTERNAL },
+        { { "\0\0\0\0\3abcd", 9 }, GRPC_UNIMPLEMENTED },
+        { { "\0\0\0\0\4abc", 8 }, GRPC_INTERNAL },
+        { { "\0\0\0\0", 4 }, GRPC_INTERNAL },
+        { { "", 0 }, GRPC_INTERNAL },
+        { { "\0\377\377\377\377a", 6 }, GRPC_RESOURCE_EXHAUSTED },
+        { { "\0\0\0\0\13", 5 }, GRPC_RESOURCE_EXHAUSTED },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
