@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "featurestore/pool.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+enum { CHUNK_BYTES = 1 << 18 };
+
+struct pool_block {
+    struct pool_block *next;
+};
+struct pool_chunk {
+    struct pool_chunk *next;
+    size_t size;
+    _Alignas(16) unsigned char bytes[];
+};
+
+/* 16, 32, ... 128, then four sizes between each two powers of two. */
+static size_t class_of(size_t size)
+{
+    unsigned log;
+
+    if (size <= 128)
+        return size ? (size - 1) / 16 : 0;
+    log = 63u - (unsigned)__builtin_clzll(size - 1);
+    return 8 + 4 * (log - 7) + (((size - 1) >> (log - 2)) & 3);
+}
+
+static size_t size_of(size_t class)
+{
+    if (class < 8)
+        return 16 * (class + 1);
+    return ((size_t)128 << ((class - 8) / 4)) / 4 * (5 + (class - 8) % 4);
+}
+
+size_t pool_round(size_t size)
+{
+    return size > POOL_BLOCK_MAX ? size : size_of(class_of(size));
+}
+
+void pool_release(struct pool *pool)
+{
+    while (pool->chunks) {
+        struct pool_chunk *next = pool->chunks->next;
+
+        mem_free(pool->chunks);
+        pool->chunks = next;
+    }
+    *pool = (struct pool){ 0 };
+}
+
+void *pool_get(struct pool *pool, size_t size)
+{
+    size_t class = class_of(size);
+    size_t rounded = pool_round(size);
+    struct pool_block *block;
+
+    if (size > POOL_BLOCK_MAX || POOL_IS_CHECKED) {
+        pool->bytes += rounded;
+        return mem_alloc(1, rounded);
+    }
+    block = pool->free[class];
+    if (block) {
+        pool->free[class] = block->next;
+        return block;
+    }
+    if (pool->left < rounded) {
+        struct pool_chunk *chunk = mem_alloc(1, sizeof *chunk + CHUNK_BYTES);
+
+        chunk->next = pool->chunks;
+        pool->chunks = chunk;
+        pool->left = CHUNK_BYTES;
+        pool->bytes += sizeof *chunk + CHUNK_BYTES;
+    }
+    pool->left -= rounded;
+    return pool->chunks->bytes + pool->left;
+}
+
+void pool_put(struct pool *pool, void *block, size_t size)
+{
+    size_t class = class_of(size);
+    struct pool_block *free_block = block;
+
+    if (!block)
+        return;
+    if (size > POOL_BLOCK_MAX || POOL_IS_CHECKED) {
+        pool->bytes -= pool_round(size);
+        mem_free(block);
+        return;
+    }
+    free_block->next = pool->free[class];
+    pool->free[class] = free_block;
+}

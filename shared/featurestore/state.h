@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * state.h - what a store is made of, for the two files that need to know: store.c, which changes it, and
+ * snapshot.c, which writes and reads it. Internal to featurestore/. */
+#ifndef ASSAY_FEATURESTORE_STATE_H
+#define ASSAY_FEATURESTORE_STATE_H
+
+#include "featurestore/layout.h"
+#include "featurestore/store.h"
+#include "featurestore/table.h"
+#include "featurestore/window.h"
+
+/* Far enough from the end of the number range that windows can be taken from it. */
+#define NEVER_US (INT64_MIN / 4)
+
+struct account {
+    uint32_t number;
+    int64_t newest_us; /* the latest event time of any of its transactions */
+};
+
+/* A transaction that labels may find, or a label that waits for its transaction. */
+struct ledger_entry {
+    uint64_t id[2]; /* 128 bits of hash of account and transaction id */
+    struct account *account;
+    int64_t at_us;  /* the transaction's event time; while it is not there, when the label became known */
+    uint64_t holds; /* conditions, by fraud_bit */
+    uint32_t number;
+    bool has_txn, has_label, is_fraud;
+    uint8_t source;
+    int64_t labelled_at_us;
+    struct entity *entities[]; /* of the kinds that have fraud features; NULL where the field was missing */
+};
+
+enum { ENTITY_KEY_MAX = 8 + ENTITY_FIELDS_MAX * (3 + 256) };
+
+/* Where the current transaction finds one of its entities. */
+struct lookup {
+    struct entity *entity; /* NULL when there is none, or an idle one that counts as none */
+    struct entity *idle;   /* to be used again */
+    unsigned char *block;  /* the entity's, or the blank one; NULL when the transaction lacks the field */
+    uint64_t hash;
+    uint32_t key_len;
+    char key[ENTITY_KEY_MAX];
+};
+
+struct store {
+    const struct plan *plan;
+    uint64_t last, late_dropped, evicted;
+    struct workshop workshop;
+    struct table entities, ledger, accounts;
+    struct account *account; /* of the last call: mostly that of the next */
+    size_t fixed_bytes;
+
+    /* Scratch for one transaction. */
+    struct lookup *lookups;
+    unsigned char **blanks;
+    struct cel_value *slots;
+    double *features;
+    bool *holds, *has;
+    int64_t *values;
+    size_t since_sweep, sweep_entities, sweep_ledger; /* where the search for what is idle goes on */
+};
+
+static inline uint64_t account_hash(uint32_t number)
+{
+    return number * UINT64_C(0x9e3779b97f4a7c15) >> 20;
+}
+
+struct account *store_account(struct store *s, uint32_t number);
+struct entity *store_entity_new(struct store *s, uint16_t type, uint64_t hash, const char *key,
+                                uint32_t key_len, struct account *account);
+struct ledger_entry *store_ledger_new(struct store *s, const uint64_t id[2], struct account *account);
+/* The checksum that ends a snapshot, over all before it. */
+uint64_t snapshot_checksum(struct slice bytes);
+uint64_t store_key_hash(const char *key, size_t len);
+
+static inline bool entity_is_idle(const struct plan *p, const struct entity *e, int64_t now_us)
+{
+    return e->newest_us <= now_us - p->entities[e->type].idle_us;
+}
+
+static inline bool ledger_is_old(const struct plan *p, const struct ledger_entry *e, int64_t now_us)
+{
+    return e->at_us <= now_us - p->ledger_us;
+}
+
+#endif
