@@ -20,6 +20,7 @@
     X(cmd_keys_list) \
     X(cmd_keys_revoke) \
     X(cmd_load) \
+    X(cmd_import) \
     X(cmd_version)
 /* clang-format on */
 

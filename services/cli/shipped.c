@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shipped.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+
+enum { SHIPPED_BYTES_MAX = 1 << 20 };
+
+enum err file_read(struct slice *text, const char *path, size_t cap, struct arena *arena, struct why *why)
+{
+    FILE *file = fopen(path, "rb");
+    enum err err = ERR_OK;
+    struct buf all;
+    size_t n;
+
+    if (!file)
+        return err_set(why, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
+    buf_init(&all, cap);
+    for (;;) {
+        char piece[1 << 14];
+
+        n = fread(piece, 1, sizeof piece, file);
+        if (!n || !buf_add(&all, piece, n))
+            break;
+    }
+    if (ferror(file))
+        err = err_set(why, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
+    else if (all.is_over)
+        err = err_set(why, ERR_TOO_LARGE, "%s has more than %zu bytes", path, cap);
+    else
+        *text = arena_slice(arena, buf_slice(&all));
+    buf_release(&all);
+    fclose(file);
+    return err;
+}
+
+static bool is_path(const char *name)
+{
+    size_t len = strlen(name);
+
+    return strchr(name, '/') || (len > 5 && strcmp(name + len - 5, ".yaml") == 0);
+}
+
+enum err shipped_read(struct slice *text, const char *folder, const char *name, struct arena *arena,
+                      struct why *why)
+{
+    const char *given = getenv("ASSAY_MODELS");
+    char program[PATH_MAX] = "", path[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
+    /* build/plain/bin/assay and an installed bin/assay: models/ is three folders up, or beside bin/. */
+    const char *const up[] = { given ? given : "models", "/../../../models", "/../models" };
+
+    if (is_path(name))
+        return file_read(text, name, SHIPPED_BYTES_MAX, arena, why);
+    if (len > 0 && strrchr(program, '/'))
+        *strrchr(program, '/') = 0;
+    for (size_t i = 0; i < sizeof up / sizeof *up; i++) {
+        snprintf(path, sizeof path, "%s%s/%s%s.yaml", i ? program : "", up[i], folder, name);
+        if (access(path, R_OK) == 0)
+            return file_read(text, path, SHIPPED_BYTES_MAX, arena, why);
+    }
+    return err_set(why, ERR_NOT_FOUND, "there is no models/%s%s.yaml (set ASSAY_MODELS, or give a path)",
+                   folder, name);
+}
