@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * compiled.h - inside policy/: rule sets as they are kept for deciding. */
+#ifndef ASSAY_POLICY_COMPILED_H
+#define ASSAY_POLICY_COMPILED_H
+
+#include "base/buf.h"
+#include "cel/cel.h"
+#include "fraud/field.h"
+#include "policy/policy.h"
+
+enum slot_kind { SLOT_FIELD, SLOT_SCORE, SLOT_FEATURE };
+
+/* One name that any rule uses, and where its value comes from. */
+struct slot {
+    struct slice name;
+    enum slot_kind kind;
+    struct txn_field field;
+    size_t feature; /* into policy.features */
+};
+
+struct compiled_rule {
+    struct policy_rule rule;
+    struct cel_program *program;
+};
+
+struct compiled_set {
+    uint32_t account;
+    struct slice version;
+    struct policy_missing missing;
+    struct compiled_rule *rules; /* those that are enabled, in the order in which they count */
+    size_t count;
+};
+
+struct policy {
+    struct arena arena; /* names and texts */
+    struct slot *slots;
+    size_t slot_count, slot_cap;
+    struct slice *features;
+    size_t feature_count, feature_cap;
+    struct compiled_set *sets;
+    size_t set_count, set_cap;
+    struct list **lists;
+    size_t list_count, list_cap;
+};
+
+struct policy_columns {
+    size_t count, missing;
+    size_t *column; /* of each feature; SIZE_MAX when the plan has none */
+};
+
+/* ---- how a decision came about, for reason.c
+ * ---------------------------------------------------------------- */
+
+enum decider { DECIDED_BY_LIST, DECIDED_BY_RULE, DECIDED_BY_THRESHOLD, DECIDED_BY_MISSING };
+
+struct decision {
+    const struct policy_input *in;
+    const struct policy *policy;
+    const struct cel_value *slots;
+    const struct compiled_rule *const *fired;     /* verdict->fired_count of them */
+    const struct list *lists[POLICY_REASONS_MAX]; /* those that decide */
+    size_t list_count;
+    enum decider decider;
+    bool has_score;
+    enum action by_score;
+};
+
+/* Whether all placeholders of the text are names that the rule's expression uses; the first that is not. */
+bool reason_check(const struct compiled_rule *rule, struct slice text, struct slice *unknown);
+
+struct slice reason_values(const struct compiled_rule *rule, const struct cel_value *slots,
+                           struct arena *arena);
+void reasons_write(const struct decision *d, struct arena *arena, struct policy_verdict *out);
+
+#endif

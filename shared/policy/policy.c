@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * policy.c - building a policy from what is published, and deciding with it. */
+#include "policy/policy.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "policy/compiled.h"
+
+enum { FUNCTION_COUNT = 1 };
+static const struct cel_function functions[FUNCTION_COUNT]; /* below, beside what they call */
+
+struct policy *policy_new(void)
+{
+    return mem_new(struct policy);
+}
+
+static void set_release(struct compiled_set *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        cel_free(set->rules[i].program);
+    mem_free(set->rules);
+}
+
+void policy_free(struct policy *policy)
+{
+    if (!policy)
+        return;
+    for (size_t i = 0; i < policy->set_count; i++)
+        set_release(&policy->sets[i]);
+    for (size_t i = 0; i < policy->list_count; i++)
+        list_unref(policy->lists[i]);
+    mem_free(policy->slots);
+    mem_free(policy->features);
+    mem_free(policy->sets);
+    mem_free(policy->lists);
+    arena_release(&policy->arena);
+    mem_free(policy);
+}
+
+/* ---- names
+ * ------------------------------------------------------------------------------------------------- */
+
+static bool is_plain_name(struct slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+
+        if (!(c >= 'a' && c <= 'z') && !(i && ((c >= '0' && c <= '9') || c == '_')))
+            return false;
+    }
+    return name.len > 0 && name.len <= 64;
+}
+
+static enum cel_kind slot_kind_of(const struct slot *slot)
+{
+    if (slot->kind != SLOT_FIELD || slot->field.kind == TXN_FIELD_NUMBER)
+        return CEL_DOUBLE;
+    return slot->field.kind == TXN_FIELD_TEXT ? CEL_STRING : CEL_DYN;
+}
+
+/* What a new name would be. */
+static bool slot_init(struct policy *policy, struct slot *slot, struct slice name)
+{
+    const struct slice tx = SLICE("tx.");
+
+    *slot = (struct slot){ .name = name };
+    if (slice_starts_with(name, tx)) {
+        slot->kind = SLOT_FIELD;
+        return txn_field_find(slice_of(name.ptr + tx.len, name.len - tx.len), &slot->field);
+    }
+    if (!is_plain_name(name))
+        return false;
+    slot->kind = slice_eq_str(name, "score") ? SLOT_SCORE : SLOT_FEATURE;
+    slot->feature = policy->feature_count;
+    return true;
+}
+
+static bool resolve(void *context, struct slice name, struct cel_name *out)
+{
+    struct policy *policy = context;
+    struct slot slot;
+
+    for (uint32_t i = 0; i < policy->slot_count; i++) {
+        if (slice_eq(policy->slots[i].name, name)) {
+            *out = (struct cel_name){ i, slot_kind_of(&policy->slots[i]) };
+            return true;
+        }
+    }
+    if (policy->slot_count == POLICY_NAMES_MAX || !slot_init(policy, &slot, name))
+        return false;
+    slot_init(policy, &slot, arena_slice(&policy->arena, name)); /* again, to point to what stays */
+    if (slot.kind == SLOT_FEATURE) {
+        ARRAY_RESERVE_ONE(policy->features, policy->feature_count, policy->feature_cap);
+        policy->features[policy->feature_count++] = slot.name;
+    }
+    ARRAY_RESERVE_ONE(policy->slots, policy->slot_count, policy->slot_cap);
+    policy->slots[policy->slot_count] = slot;
+    *out = (struct cel_name){ (uint32_t)policy->slot_count++, slot_kind_of(&slot) };
+    return true;
+}
+
+/* ---- rule sets
+ * --------------------------------------------------------------------------------------------- */
+
+/* Higher priority first, then the harder action, then by id so that the order never depends on the file. */
+static int by_weight(const void *a, const void *b)
+{
+    const struct policy_rule *x = &((const struct compiled_rule *)a)->rule;
+    const struct policy_rule *y = &((const struct compiled_rule *)b)->rule;
+
+    if (x->priority != y->priority)
+        return x->priority > y->priority ? -1 : 1;
+    if (x->action != y->action)
+        return x->action > y->action ? -1 : 1;
+    return slice_compare(x->id, y->id);
+}
+
+static enum err check_rule(const struct ruleset *set, size_t i, struct why *why)
+{
+    const struct policy_rule *rule = &set->rules[i];
+
+    if (!is_plain_name(rule->id))
+        return err_set(why, ERR_INVALID, "rule %zu: '%.*s' is no id: a-z, then a-z, 0-9 and _, at most 64",
+                       i + 1, SLICE_ARG(rule->id));
+    if (rule->action >= ACTION_COUNT)
+        return err_set(why, ERR_INVALID, "rule %.*s: no such action", SLICE_ARG(rule->id));
+    for (size_t j = 0; j < i; j++) {
+        if (slice_eq(set->rules[j].id, rule->id))
+            return err_set(why, ERR_INVALID, "rule %.*s is there twice", SLICE_ARG(rule->id));
+    }
+    return ERR_OK;
+}
+
+static enum err compile_rule(struct policy *policy, const struct policy_rule *rule, struct compiled_rule *out,
+                             struct why *why)
+{
+    struct cel_env env = { .resolve = resolve,
+                           .context = policy,
+                           .functions = functions,
+                           .function_count = FUNCTION_COUNT,
+                           .dialect = CEL_ASSAY,
+                           .result = CEL_BOOL };
+    struct slice unknown;
+    enum err err = cel_compile(&out->program, rule->expression, &env, why);
+
+    if (err)
+        return err_wrap(why, ERR_INVALID, "rule %.*s", SLICE_ARG(rule->id));
+    out->rule = (struct policy_rule){
+        .id = arena_slice(&policy->arena, rule->id),
+        .name = arena_slice(&policy->arena, rule->name),
+        .expression = cel_text(out->program),
+        .action = rule->action,
+        .priority = rule->priority,
+        .reason = arena_slice(&policy->arena, rule->reason),
+        .public_reason = arena_slice(&policy->arena, rule->public_reason),
+        .is_enabled = rule->is_enabled,
+    };
+    if (!reason_check(out, out->rule.reason, &unknown) ||
+        !reason_check(out, out->rule.public_reason, &unknown))
+        return err_set(why, ERR_INVALID,
+                       "rule %.*s: the reason names {%.*s}, which the expression does not use",
+                       SLICE_ARG(rule->id), SLICE_ARG(unknown));
+    return ERR_OK;
+}
+
+enum err policy_add_ruleset(struct policy *policy, const struct ruleset *set, struct why *why)
+{
+    struct compiled_set compiled = { .account = set->account, .missing = set->missing };
+    enum err err = ERR_OK;
+
+    if (set->count > POLICY_RULES_MAX)
+        return err_set(why, ERR_INVALID, "a rule set has at most %d rules, not %zu", POLICY_RULES_MAX,
+                       set->count);
+    compiled.version = arena_slice(&policy->arena, set->version);
+    compiled.rules = mem_new_n(struct compiled_rule, set->count + 1);
+    for (size_t i = 0; i < set->count && !err; i++) {
+        err = check_rule(set, i, why);
+        if (!err)
+            err = compile_rule(policy, &set->rules[i], &compiled.rules[compiled.count], why);
+        /* A rule that is switched off is checked all the same: it may be switched on tomorrow. */
+        if (compiled.rules[compiled.count].program && !err && !set->rules[i].is_enabled) {
+            cel_free(compiled.rules[compiled.count].program);
+            compiled.rules[compiled.count] = (struct compiled_rule){ 0 };
+        } else if (compiled.rules[compiled.count].program) {
+            compiled.count++;
+        }
+    }
+    if (err) {
+        set_release(&compiled);
+        return err;
+    }
+    qsort(compiled.rules, compiled.count, sizeof *compiled.rules, by_weight);
+    ARRAY_RESERVE_ONE(policy->sets, policy->set_count, policy->set_cap);
+    policy->sets[policy->set_count++] = compiled;
+    return ERR_OK;
+}
+
+void policy_add_list(struct policy *policy, struct list *list)
+{
+    ARRAY_RESERVE_ONE(policy->lists, policy->list_count, policy->list_cap);
+    policy->lists[policy->list_count++] = list_ref(list);
+}
+
+/* The account's own rule set, else the common one, else none. */
+static const struct compiled_set *set_of(const struct policy *policy, uint32_t account)
+{
+    static const struct compiled_set none = { .version = { "none", 4 } };
+    const struct compiled_set *common = &none;
+
+    for (size_t i = 0; i < policy->set_count; i++) {
+        if (policy->sets[i].account == account)
+            return &policy->sets[i];
+        if (policy->sets[i].account == 0)
+            common = &policy->sets[i];
+    }
+    return common;
+}
+
+static const struct list *list_of(const struct policy *policy, uint32_t account, struct slice name)
+{
+    const struct list *common = NULL;
+
+    for (size_t i = 0; i < policy->list_count; i++) {
+        const struct list *list = policy->lists[i];
+
+        if (!slice_eq(list_name(list), name))
+            continue;
+        if (list_account(list) == account)
+            return list;
+        if (list_account(list) == 0)
+            common = list;
+    }
+    return common;
+}
+
+struct unknown_list {
+    const struct policy *policy;
+    uint32_t account;
+    struct slice name;
+};
+
+static void check_list(void *context, struct slice name)
+{
+    struct unknown_list *unknown = context;
+
+    if (unknown->name.len == 0 && !list_of(unknown->policy, unknown->account, name))
+        unknown->name = name;
+}
+
+struct slice policy_unknown_list(const struct policy *policy)
+{
+    struct unknown_list unknown = { .policy = policy };
+
+    for (size_t i = 0; i < policy->set_count; i++) {
+        unknown.account = policy->sets[i].account;
+        for (size_t j = 0; j < policy->sets[i].count; j++)
+            cel_literal_args(policy->sets[i].rules[j].program, "in_list", 1, check_list, &unknown);
+    }
+    return unknown.name;
+}
+
+size_t policy_features(const struct policy *policy, const struct slice **names)
+{
+    *names = policy->features;
+    return policy->feature_count;
+}
+
+size_t policy_rule_count(const struct policy *policy, uint32_t account)
+{
+    return set_of(policy, account)->count;
+}
+
+struct slice policy_version(const struct policy *policy, uint32_t account)
+{
+    return set_of(policy, account)->version;
+}
+
+/* ---- columns
+ * ----------------------------------------------------------------------------------------------- */
+
+struct policy_columns *policy_bind(const struct policy *policy, const struct slice *names, size_t count)
+{
+    struct policy_columns *columns = mem_new(struct policy_columns);
+
+    columns->count = policy->feature_count;
+    columns->column = mem_new_n(size_t, policy->feature_count + 1);
+    for (size_t i = 0; i < policy->feature_count; i++) {
+        columns->column[i] = SIZE_MAX;
+        for (size_t j = 0; j < count && columns->column[i] == SIZE_MAX; j++) {
+            if (slice_eq(names[j], policy->features[i]))
+                columns->column[i] = j;
+        }
+        columns->missing += columns->column[i] == SIZE_MAX;
+    }
+    return columns;
+}
+
+void policy_columns_free(struct policy_columns *columns)
+{
+    if (!columns)
+        return;
+    mem_free(columns->column);
+    mem_free(columns);
+}
+
+size_t policy_columns_missing(const struct policy_columns *columns)
+{
+    return columns->missing;
+}
+
+/* ---- evaluating
+ * -------------------------------------------------------------------------------------------- */
+
+struct asking {
+    const struct policy *policy;
+    uint32_t account;
+    int64_t now_us;
+};
+
+static struct cel_value in_list(void *context, const struct cel_value *args)
+{
+    const struct asking *asking = context;
+    const struct list *list = list_of(asking->policy, asking->account, args[1].s);
+
+    return list ? cel_bool(list_has(list, args[0].s, asking->now_us)) : cel_error(CEL_FAULT_ARGUMENT);
+}
+
+static const struct cel_function functions[FUNCTION_COUNT] = {
+    { "in_list", CEL_BOOL, 2, { CEL_STRING, CEL_STRING }, in_list, 4 },
+};
+
+static struct cel_value field_value(const struct txn *txn, const struct txn_field *field)
+{
+    struct txn_value value = txn_field_get(txn, field);
+
+    switch (value.kind) {
+    case TXN_VALUE_NUMBER:
+        return cel_double(value.number);
+    case TXN_VALUE_TEXT:
+        return cel_string(value.text);
+    case TXN_VALUE_BOOL:
+        return cel_bool(value.is_true);
+    case TXN_VALUE_MISSING:
+        break;
+    }
+    return cel_error(CEL_FAULT_MISSING);
+}
+
+static struct cel_value feature_value(const struct policy_input *in, size_t feature)
+{
+    size_t column = in->columns && in->vector ? in->columns->column[feature] : SIZE_MAX;
+
+    return column < in->vector_count ? cel_feature((double)in->vector[column]) : cel_error(CEL_FAULT_MISSING);
+}
+
+static struct cel_value *fill_slots(const struct policy *policy, const struct policy_input *in,
+                                    bool has_score, struct arena *arena)
+{
+    struct cel_value *values = arena_new(arena, struct cel_value, policy->slot_count + 1);
+
+    for (size_t i = 0; i < policy->slot_count; i++) {
+        const struct slot *slot = &policy->slots[i];
+
+        if (slot->kind == SLOT_FIELD)
+            values[i] = field_value(in->txn, &slot->field);
+        else if (slot->kind == SLOT_FEATURE)
+            values[i] = feature_value(in, slot->feature);
+        else
+            values[i] = has_score ? cel_double(in->score) : cel_error(CEL_FAULT_MISSING);
+    }
+    return values;
+}
+
+/* The lists of one purpose that hold a field of the transaction; true when there are any. */
+static bool find_lists(const struct policy *policy, const struct policy_input *in, enum list_purpose purpose,
+                       struct decision *d)
+{
+    for (size_t i = 0; i < policy->list_count && d->list_count < ARRAY_LEN(d->lists); i++) {
+        const struct list *list = policy->lists[i];
+
+        if (list_purpose(list) == purpose && list_field(list) < TXN_TEXT_COUNT &&
+            (list_account(list) == 0 || list_account(list) == in->txn->account) &&
+            list_has(list, in->txn->text[list_field(list)], in->now_us))
+            d->lists[d->list_count++] = list;
+    }
+    return d->list_count > 0;
+}
+
+static enum action action_of_score(double score, const struct policy_thresholds *t)
+{
+    return score >= t->decline     ? ACTION_DECLINE
+           : score >= t->review    ? ACTION_REVIEW
+           : score >= t->challenge ? ACTION_CHALLENGE
+                                   : ACTION_APPROVE;
+}
+
+static bool is_degraded(const struct policy_input *in, const char *part)
+{
+    for (size_t i = 0; i < in->degraded_count; i++) {
+        if (slice_eq_str(in->degraded[i], part))
+            return true;
+    }
+    return false;
+}
+
+static void decide_by_score(const struct compiled_set *set, const struct policy_input *in, struct decision *d,
+                            struct policy_verdict *out)
+{
+    enum action floor = !d->has_score                 ? set->missing.score
+                        : is_degraded(in, "features") ? set->missing.features
+                                                      : ACTION_APPROVE;
+
+    d->decider = DECIDED_BY_THRESHOLD;
+    out->action = d->by_score;
+    if (floor > out->action || !d->has_score) {
+        d->decider = DECIDED_BY_MISSING;
+        out->action = floor;
+    }
+}
+
+void policy_decide(const struct policy *policy, const struct policy_input *in, struct arena *arena,
+                   struct policy_verdict *out)
+{
+    const struct compiled_set *set = set_of(policy, in->txn->account);
+    struct asking asking = { policy, in->txn->account, in->now_us };
+    struct decision d = { .in = in, .policy = policy, .has_score = in->has_score && !isnan(in->score) };
+    struct cel_input input = { .slots = fill_slots(policy, in, d.has_score, arena),
+                               .context = &asking,
+                               .arena = arena };
+    const struct compiled_rule **fired = arena_new(arena, const struct compiled_rule *, set->count + 1);
+
+    *out = (struct policy_verdict){ .version = set->version };
+    d.slots = input.slots;
+    d.fired = fired;
+    d.by_score = d.has_score ? action_of_score(in->score, &in->thresholds) : ACTION_APPROVE;
+    for (size_t i = 0; i < set->count; i++) {
+        struct cel_value value = cel_eval(set->rules[i].program, &input);
+
+        if (value.kind == CEL_BOOL && value.b)
+            fired[out->fired_count++] = &set->rules[i];
+        else if (value.kind == CEL_ERROR && value.error.fault != CEL_FAULT_MISSING)
+            out->errors++;
+    }
+    out->fired = arena_new(arena, struct policy_fired, out->fired_count + 1);
+    for (size_t i = 0; i < out->fired_count; i++)
+        out->fired[i] = (struct policy_fired){ &fired[i]->rule, reason_values(fired[i], d.slots, arena) };
+
+    if (find_lists(policy, in, LIST_DENY, &d)) {
+        d.decider = DECIDED_BY_LIST;
+        out->action = ACTION_DECLINE;
+    } else if (find_lists(policy, in, LIST_ALLOW, &d)) {
+        d.decider = DECIDED_BY_LIST;
+        out->action = ACTION_APPROVE;
+    } else if (out->fired_count > 0) {
+        d.decider = DECIDED_BY_RULE;
+        out->action = fired[0]->rule.action;
+    } else {
+        decide_by_score(set, in, &d, out);
+    }
+    reasons_write(&d, arena, out);
+}

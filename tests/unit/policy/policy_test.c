@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/policy.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+
+#include "base/array.h"
+#include "base/buf.h"
+#include "base/clock.h"
+
+#define T(literal)                                                                                           \
+    {                                                                                                        \
+        literal, sizeof(literal) - 1                                                                         \
+    }
+#define RULE(id, expression, action, priority)                                                               \
+    {                                                                                                        \
+        T(id), T(id), T(expression), action, priority, T(""), T(""), true                                    \
+    }
+
+static struct policy *policy;
+static struct arena arena;
+static struct txn txn;
+static struct policy_input in;
+static struct policy_verdict verdict;
+
+static const struct slice plan[] = { T("customer_count_24h"), T("amount_ratio"), T("unused") };
+static const float row[] = { 37, NAN, 0 };
+static struct policy_columns *columns;
+
+static void setup(void)
+{
+    policy = policy_new();
+    txn = (struct txn){
+        .account = 1,
+        .id = SLICE("t1"),
+        .occurred_at_us = 12 * HOUR_US,
+        .known_at_us = 12 * HOUR_US,
+        .amount_minor = 120000,
+        .amount_base_minor = 110000,
+        .currency = SLICE("USD"),
+    };
+    txn.text[TXN_customer_id] = SLICE("c7");
+    txn.text[TXN_country] = SLICE("DE");
+    txn.text[TXN_ip] = SLICE("192.0.2.7");
+    in = (struct policy_input){ .txn = &txn,
+                                .now_us = txn.known_at_us,
+                                .has_score = true,
+                                .score = 0.1,
+                                .thresholds = { 0.3, 0.6, 0.9 } };
+}
+
+static void teardown(void)
+{
+    policy_columns_free(columns);
+    columns = NULL;
+    policy_free(policy);
+    arena_release(&arena);
+}
+
+TestSuite(policy, .init = setup, .fini = teardown);
+
+static void publish_for(uint32_t account, const char *version, const struct policy_rule *rules, size_t count)
+{
+    struct ruleset set = {
+        .account = account, .version = slice_str(version), .rules = rules, .count = count
+    };
+    struct why why = { 0 };
+
+    cr_assert_eq(policy_add_ruleset(policy, &set, &why), ERR_OK, "%s", why.text);
+}
+
+#define PUBLISH(...)                                                                                         \
+    do {                                                                                                     \
+        const struct policy_rule rules[] = { __VA_ARGS__ };                                                  \
+        publish_for(0, "7", rules, ARRAY_LEN(rules));                                                        \
+    } while (0)
+
+static void add_list(uint32_t account, const char *name, enum list_purpose purpose, enum txn_text field,
+                     const char *value)
+{
+    struct list *list = list_new(account, slice_str(name), purpose, field);
+    struct why why;
+
+    cr_assert_eq(list_add(list, slice_str(value), LIST_NO_EXPIRY, &why), ERR_OK);
+    policy_add_list(policy, list);
+    list_unref(list);
+}
+
+static enum action decide(void)
+{
+    policy_decide(policy, &in, &arena, &verdict);
+    return verdict.action;
+}
+
+static void bind(void)
+{
+    columns = policy_bind(policy, plan, ARRAY_LEN(plan));
+    in.columns = columns;
+    in.vector = row;
+    in.vector_count = ARRAY_LEN(row);
+}
+
+static bool fired(const char *id)
+{
+    for (size_t i = 0; i < verdict.fired_count; i++) {
+        if (slice_eq_str(verdict.fired[i].rule->id, id))
+            return true;
+    }
+    return false;
+}
+
+/* The reasons, one a line: code | text | detail, with a star before what is public. */
+static const char *reasons(void)
+{
+    static struct buf out;
+
+    buf_clear(&out);
+    for (size_t i = 0; i < verdict.reason_count; i++) {
+        const struct policy_reason *r = &verdict.reasons[i];
+
+        buf_printf(&out, "%s%.*s | %.*s | %.*s\n", r->is_public ? "*" : "", SLICE_ARG(r->code),
+                   SLICE_ARG(r->text), SLICE_ARG(r->detail));
+    }
+    return buf_str(&out);
+}
+
+Test(policy, without_rules_the_thresholds_decide)
+{
+    static const struct {
+        double score;
+        enum action action;
+    } cases[] = {
+        { 0, ACTION_APPROVE },  { 0.299, ACTION_APPROVE }, { 0.3, ACTION_CHALLENGE },
+        { 0.6, ACTION_REVIEW }, { 0.899, ACTION_REVIEW },  { 0.9, ACTION_DECLINE },
+        { 1, ACTION_DECLINE },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        in.score = cases[i].score;
+        cr_expect_eq(decide(), cases[i].action, "%g", cases[i].score);
+    }
+    cr_assert(slice_eq_str(verdict.version, "none"));
+    in.thresholds = (struct policy_thresholds){ 2, 2, 2 };
+    cr_assert_eq(decide(), ACTION_APPROVE);
+}
+
+Test(policy, a_list_goes_before_rules_and_deny_before_allow)
+{
+    PUBLISH(RULE("hold", "tx.amount > 1000", ACTION_REVIEW, 1000));
+    add_list(0, "trusted", LIST_ALLOW, TXN_customer_id, "c7");
+    in.score = 0.99;
+    cr_assert_eq(decide(), ACTION_APPROVE);
+    cr_assert(fired("hold"), "what fired is told, whatever decides");
+
+    add_list(1, "exits", LIST_DENY, TXN_ip, "192.0.2.0/24");
+    in.score = 0;
+    cr_assert_eq(decide(), ACTION_DECLINE);
+}
+
+Test(policy, the_rule_of_highest_priority_decides)
+{
+    PUBLISH(RULE("low", "tx.amount > 1000", ACTION_DECLINE, 1),
+            RULE("high", "tx.country == 'DE'", ACTION_APPROVE, 9),
+            RULE("off_topic", "tx.country == 'FR'", ACTION_DECLINE, 99));
+    in.score = 0.99;
+    cr_assert_eq(decide(), ACTION_APPROVE);
+    cr_assert_eq(verdict.fired_count, 2);
+    cr_assert(slice_eq_str(verdict.fired[0].rule->id, "high"));
+    cr_assert(slice_eq_str(verdict.fired[1].rule->id, "low"));
+    cr_assert(slice_eq_str(verdict.version, "7"));
+}
+
+Test(policy, between_equals_the_harder_action_holds)
+{
+    PUBLISH(RULE("a", "true", ACTION_APPROVE, 5), RULE("b", "true", ACTION_REVIEW, 5),
+            RULE("c", "true", ACTION_DECLINE, 5), RULE("d", "true", ACTION_CHALLENGE, 5));
+    cr_assert_eq(decide(), ACTION_DECLINE);
+    for (size_t i = 0; i < 4; i++)
+        cr_assert_eq(verdict.fired[i].rule->id.ptr[0], "cbda"[i]);
+}
+
+Test(policy, a_rule_without_a_value_does_not_fire)
+{
+    PUBLISH(RULE("no_device", "tx.device_id != 'x'", ACTION_DECLINE, 1),
+            RULE("no_feature", "amount_ratio > 1 || customer_count_24h > 30", ACTION_REVIEW, 1),
+            RULE("nan", "amount_ratio > 0", ACTION_DECLINE, 1),
+            RULE("absent", "nowhere > 0", ACTION_DECLINE, 1),
+            RULE("has", "!has(tx.device_id) && !has(amount_ratio)", ACTION_CHALLENGE, 1));
+    bind();
+    cr_assert_eq(decide(), ACTION_REVIEW);
+    cr_assert_eq(verdict.fired_count, 2);
+    cr_assert(fired("no_feature") && fired("has"));
+    cr_assert_eq(policy_columns_missing(columns), 1);
+    cr_assert_eq(verdict.errors, 0);
+}
+
+Test(policy, counts_rules_that_cannot_be_evaluated)
+{
+    PUBLISH(RULE("text", "tx.attributes.risk > 3", ACTION_DECLINE, 1),
+            RULE("list", "in_list(tx.ip, 'gone')", ACTION_DECLINE, 1));
+    txn.attributes =
+        &(struct txn_attribute){ .name = SLICE("risk"), .kind = ATTRIBUTE_TEXT, .text = SLICE("high") };
+    txn.attribute_count = 1;
+    cr_assert_eq(decide(), ACTION_APPROVE);
+    cr_assert_eq(verdict.errors, 2);
+    cr_assert(slice_eq_str(policy_unknown_list(policy), "gone"));
+    add_list(0, "gone", LIST_NAMED, TXN_ip, "192.0.2.7");
+    cr_assert_eq(policy_unknown_list(policy).len, 0);
+    cr_assert_eq(decide(), ACTION_DECLINE);
+}
+
+Test(policy, a_feature_is_found_by_name_in_each_plan)
+{
+    static const struct slice other[] = { T("x"), T("amount_ratio"), T("customer_count_24h") };
+    const float other_row[] = { 1, 2, 3 };
+    const struct slice *names;
+    struct policy_columns *others;
+
+    PUBLISH(RULE("busy", "customer_count_24h > 30", ACTION_REVIEW, 1));
+    bind();
+    cr_assert_eq(policy_features(policy, &names), 1);
+    cr_assert(slice_eq_str(names[0], "customer_count_24h"));
+    cr_assert_eq(decide(), ACTION_REVIEW);
+    others = policy_bind(policy, other, 3);
+    in.columns = others;
+    in.vector = other_row;
+    in.vector_count = 3;
+    cr_assert_eq(decide(), ACTION_APPROVE);
+    in.vector = NULL;
+    cr_assert_eq(decide(), ACTION_APPROVE);
+    policy_columns_free(others);
+}
+
+Test(policy, an_account_has_its_own_rules_and_lists)
+{
+    static const struct policy_rule own[] = { RULE("own", "in_list(tx.customer_id, 'vip')", ACTION_CHALLENGE,
+                                                   1) };
+    static const struct policy_rule common[] = { RULE("common", "in_list(tx.customer_id, 'vip')",
+                                                      ACTION_REVIEW, 1) };
+
+    publish_for(0, "3", common, 1);
+    publish_for(1, "4", own, 1);
+    add_list(0, "vip", LIST_NAMED, TXN_customer_id, "c7");
+    cr_assert_eq(decide(), ACTION_CHALLENGE);
+    cr_assert(slice_eq_str(verdict.version, "4"));
+    txn.account = 2;
+    cr_assert_eq(decide(), ACTION_REVIEW);
+    cr_assert(slice_eq_str(verdict.version, "3"));
+
+    add_list(1, "vip", LIST_NAMED, TXN_customer_id, "c8"); /* hides the common one for account 1 */
+    cr_assert_eq(decide(), ACTION_REVIEW);
+    txn.account = 1;
+    cr_assert_eq(decide(), ACTION_APPROVE);
+    add_list(2, "stolen", LIST_DENY, TXN_customer_id, "c7");
+    cr_assert_eq(decide(), ACTION_APPROVE, "another account's list is nobody else's");
+}
+
+Test(policy, a_rule_that_is_off_does_not_fire_but_is_checked)
+{
+    struct policy_rule off = RULE("off", "true", ACTION_DECLINE, 1);
+    struct ruleset set = { .version = SLICE("1"), .rules = &off, .count = 1 };
+    struct why why;
+
+    off.is_enabled = false;
+    cr_assert_eq(policy_add_ruleset(policy, &set, &why), ERR_OK);
+    cr_assert_eq(decide(), ACTION_APPROVE);
+    cr_assert_eq(policy_rule_count(policy, 1), 0);
+    off.expression = SLICE("true &&");
+    cr_assert_eq(policy_add_ruleset(policy, &set, &why), ERR_INVALID);
+}
+
+Test(policy, what_is_missing_is_decided_by_setting)
+{
+    struct policy_rule rule = RULE("odd", "tx.country == 'FR'", ACTION_REVIEW, 1);
+    struct ruleset set = { .version = SLICE("1"),
+                           .rules = &rule,
+                           .count = 1,
+                           .missing = { .score = ACTION_DECLINE, .features = ACTION_CHALLENGE } };
+    struct slice degraded[] = { T("features") };
+    struct why why;
+
+    in.has_score = false;
+    cr_assert_eq(decide(), ACTION_APPROVE, "open when nothing says otherwise");
+    cr_assert_eq(policy_add_ruleset(policy, &set, &why), ERR_OK);
+    cr_assert_eq(decide(), ACTION_DECLINE);
+    cr_assert_str_eq(reasons(),
+                     "*degraded:scoring | The fraud score was not available: declined by policy | \n");
+    txn.text[TXN_country] = SLICE("FR");
+    cr_assert_eq(decide(), ACTION_REVIEW, "a rule that fires decides");
+    txn.text[TXN_country] = SLICE("DE");
+
+    in.has_score = true;
+    in.degraded = degraded;
+    in.degraded_count = 1;
+    cr_assert_eq(decide(), ACTION_CHALLENGE);
+    cr_assert_str_eq(reasons(),
+                     "*degraded:features | Part of the history was not available: challenged by policy | \n");
+    in.score = 0.95;
+    cr_assert_eq(decide(), ACTION_DECLINE, "a worse score holds");
+    in.score = NAN;
+    cr_assert_eq(decide(), ACTION_DECLINE, "a score that is no number is none");
+}
+
+Test(policy, tells_the_values_that_fired_a_rule)
+{
+    PUBLISH(RULE("all", "tx.amount > 1000 && score > 0 && tx.country == 'DE' && !has(amount_ratio)",
+                 ACTION_REVIEW, 1));
+    bind();
+    decide();
+    cr_assert_eq(verdict.fired_count, 1);
+    cr_assert(slice_eq_str(verdict.fired[0].values,
+                           "tx.amount=110000 score=0.1 tx.country=\"DE\" amount_ratio=none"));
+}
+
+Test(policy, gives_at_most_five_reasons_with_what_decided_first)
+{
+    struct policy_rule rules[] = {
+        RULE("busy", "customer_count_24h > 30 && tx.amount > 100", ACTION_DECLINE, 9),
+        RULE("mild", "true", ACTION_REVIEW, 1),
+        RULE("quiet", "true", ACTION_DECLINE, 1),
+    };
+    static const struct policy_contribution contributions[] = {
+        { T("customer_count_24h"), T("{} transactions by this customer in 24 h"), 37, 1.25 },
+        { T("amount_ratio"), T(""), NAN, -0.5 },
+        { T("terminal_risk"), T("share of frauds at this terminal"), 0.0123456789, 0.5 },
+        { T("hour"), T("hour of the day"), 3, 0.1 },
+    };
+
+    rules[0].reason = SLICE("{customer_count_24h} payments in a day, now {tx.amount}");
+    rules[0].public_reason = SLICE("Unusually many payments");
+    publish_for(0, "1", rules, ARRAY_LEN(rules));
+    bind();
+    in.score = 0.95;
+    in.contributions = contributions;
+    in.contribution_count = ARRAY_LEN(contributions);
+    cr_assert_eq(decide(), ACTION_DECLINE);
+    cr_assert_str_eq(
+        reasons(), "*rule:busy | Unusually many payments | 37 payments in a day, now 1200.00 USD "
+                   "(customer_count_24h=37 tx.amount=110000)\n"
+                   "rule:quiet | quiet | \n"
+                   "*threshold:decline | The fraud score is high | score 0.95 is at or above 0.9 (decline)\n"
+                   "feature:customer_count_24h | 37 transactions by this customer in 24 h | "
+                   "customer_count_24h=37, +1.25 log-odds\n"
+                   "feature:terminal_risk | share of frauds at this terminal: 0.0123457 | "
+                   "terminal_risk=0.0123457, +0.50 log-odds\n");
+}
+
+Test(policy, says_why_a_payment_is_approved)
+{
+    static const struct policy_contribution contributions[] = {
+        { T("a"), T("a"), 1, 0.4 },
+        { T("b"), T("known for {} days"), 400, -0.3 },
+    };
+    struct slice degraded[] = { T("rules") };
+
+    in.contributions = contributions;
+    in.contribution_count = 2;
+    in.degraded = degraded;
+    in.degraded_count = 1;
+    cr_assert_eq(decide(), ACTION_APPROVE);
+    cr_assert_str_eq(reasons(), "*threshold:approve | The fraud score is low | score 0.1 is below 0.3\n"
+                                "*degraded:rules | Decided without rules | \n"
+                                "feature:b | known for 400 days | b=400, -0.30 log-odds\n");
+}
+
+Test(policy, does_not_tell_everybody_which_list_it_was)
+{
+    add_list(0, "stolen_2026", LIST_DENY, TXN_customer_id, "c7");
+    decide();
+    cr_assert_str_eq(reasons(), "*list:stolen_2026 | The customer is on a deny list | customer_id c7 is on "
+                                "the deny list stolen_2026\n");
+}
+
+Test(policy, refuses_faulty_rules_and_says_which)
+{
+    static const struct {
+        struct policy_rule rule;
+        const char *start;
+    } cases[] = {
+        { RULE("Bad Id", "true", ACTION_REVIEW, 1), "rule 1: 'Bad Id' is no id" },
+        { RULE("r", "tx.amount", ACTION_REVIEW, 1), "rule r: 1:4: this is a double, where a bool is wanted" },
+        { RULE("r", "tx.nothing > 1", ACTION_REVIEW, 1), "rule r: 1:4: unknown name 'tx.nothing'" },
+        { RULE("r", "Score > 1", ACTION_REVIEW, 1), "rule r: 1:1: unknown name 'Score'" },
+        { RULE("r", "in_list(tx.amount, 'a')", ACTION_REVIEW, 1),
+          "rule r: 1:1: in_list does not take (double, string)" },
+        { RULE("r", "true", ACTION_COUNT, 1), "rule r: no such action" },
+        { { T("r"), T("r"), T("true"), ACTION_REVIEW, 1, T("x {score}"), T(""), true },
+          "rule r: the reason names {score}, which the expression does not use" },
+    };
+    struct policy_rule twice[] = { RULE("r", "true", ACTION_REVIEW, 1),
+                                   RULE("r", "false", ACTION_REVIEW, 1) };
+    struct ruleset set = { .version = SLICE("1"), .count = 1 };
+    struct why why;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        set.rules = &cases[i].rule;
+        cr_expect_eq(policy_add_ruleset(policy, &set, &why), ERR_INVALID);
+        cr_expect(strncmp(why.text, cases[i].start, strlen(cases[i].start)) == 0, "%s", why.text);
+    }
+    set.rules = twice;
+    set.count = 2;
+    cr_assert_eq(policy_add_ruleset(policy, &set, &why), ERR_INVALID);
+    cr_assert_str_eq(why.text, "rule r is there twice");
+    cr_assert_eq(decide(), ACTION_APPROVE, "a refused set leaves nothing behind");
+    cr_assert(slice_eq_str(verdict.version, "none"));
+}
