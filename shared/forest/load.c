@@ -119,18 +119,18 @@ static bool read_tree_members(struct loading *l)
         struct reader_f32s *floats;
         bool is_optional, is_per_node;
     } members[] = {
-        {"left_children",        &t->left,              NULL,           false, true },
-        { "right_children",      &t->right,             NULL,           false, true },
-        { "parents",             &t->parents,           NULL,           false, true },
-        { "split_indices",       &t->columns,           NULL,           false, true },
-        { "split_conditions",    NULL,                  &t->thresholds, false, true },
-        { "default_left",        &t->is_missing_left,   NULL,           false, true },
-        { "sum_hessian",         NULL,                  &t->covers,     false, true },
-        { "split_type",          &t->split_type,        NULL,           true,  true },
-        { "categories",          &t->categories,        NULL,           true,  false},
-        { "categories_nodes",    &t->category_nodes,    NULL,           true,  false},
-        { "categories_segments", &t->category_segments, NULL,           true,  false},
-        { "categories_sizes",    &t->category_sizes,    NULL,           true,  false},
+        { "left_children", &t->left, NULL, false, true },
+        { "right_children", &t->right, NULL, false, true },
+        { "parents", &t->parents, NULL, false, true },
+        { "split_indices", &t->columns, NULL, false, true },
+        { "split_conditions", NULL, &t->thresholds, false, true },
+        { "default_left", &t->is_missing_left, NULL, false, true },
+        { "sum_hessian", NULL, &t->covers, false, true },
+        { "split_type", &t->split_type, NULL, true, true },
+        { "categories", &t->categories, NULL, true, false },
+        { "categories_nodes", &t->category_nodes, NULL, true, false },
+        { "categories_segments", &t->category_segments, NULL, true, false },
+        { "categories_sizes", &t->category_sizes, NULL, true, false },
     };
     const unsigned param_bit = ARRAY_LEN(members);
     struct slice key;

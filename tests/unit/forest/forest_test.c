@@ -62,15 +62,9 @@ Test(forest, gives_the_very_bits_of_xgboost_for_all_depths_and_numbers_of_trees)
         double eta, gamma, subsample;
         bool is_lossguide;
     } shapes[] = {
-        {2,   10,   0.3,  0,   1,   false},
-        { 3,  2000, 0.05, 0,   1,   false},
-        { 4,  101,  0.1,  0,   0.7, false},
-        { 5,  256,  0.1,  0.3, 0.7, false},
-        { 6,  300,  0.1,  0,   0.8, false},
-        { 7,  50,   0.2,  0.1, 1,   true },
-        { 8,  77,   0.1,  0,   1,   false},
-        { 9,  33,   0.1,  0,   1,   false},
-        { 10, 64,   0.1,  0,   0.9, false},
+        { 2, 10, 0.3, 0, 1, false },      { 3, 2000, 0.05, 0, 1, false }, { 4, 101, 0.1, 0, 0.7, false },
+        { 5, 256, 0.1, 0.3, 0.7, false }, { 6, 300, 0.1, 0, 0.8, false }, { 7, 50, 0.2, 0.1, 1, true },
+        { 8, 77, 0.1, 0, 1, false },      { 9, 33, 0.1, 0, 1, false },    { 10, 64, 0.1, 0, 0.9, false },
     };
     struct sample train = sample_new(2000, 1), test = sample_new(6000, 2);
     bool is_long = getenv("ASSAY_TEST_LONG") != NULL;
@@ -143,5 +137,56 @@ Test(forest, path_contributions_sum_to_the_margin_and_equal_xgboosts)
     forest_scratch_free(scratch);
     forest_close(f);
     booster_close(b);
+    sample_release(&s);
+}
+
+Test(forest, shapley_values_sum_to_the_margin_and_equal_xgboosts)
+{
+    static const struct {
+        int depth;
+        size_t trees;
+    } shapes[] = { { 2, 300 }, { 6, 150 }, { 10, 40 }, { 14, 10 } };
+    struct sample s = sample_new(400, 4);
+    float *theirs = mem_new_n(float, s.rows *(SAMPLE_COLUMNS + 1));
+    double ours[SAMPLE_COLUMNS + 1];
+    struct why why = { 0 };
+
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        struct booster_params p = BOOSTER_PARAMS_DEFAULT;
+        struct sample train = sample_new(1500, 5);
+        struct forest_scratch *scratch;
+        struct forest_shap *shap;
+        struct booster *b;
+        struct forest *f;
+
+        p.depth = shapes[i].depth;
+        p.trees = shapes[i].trees;
+        p.threads = 1;
+        p.min_child_weight = 0.1;
+        b = model_train(&train, &p);
+        f = open_forest(b, BOOSTER_UBJ);
+        scratch = forest_scratch_new(f);
+        cr_assert_eq(forest_shap_new(&shap, f, &why), ERR_OK, "%s", why.text);
+        cr_assert_eq(booster_contributions(b, s.features, s.rows, SAMPLE_COLUMNS, theirs, &why), ERR_OK);
+        for (size_t r = 0; r < s.rows; r++) {
+            const float *row = s.features + r * SAMPLE_COLUMNS;
+            double sum = 0, margin = (double)forest_margin(f, row, scratch);
+
+            forest_shap(shap, row, ours);
+            for (size_t c = 0; c <= SAMPLE_COLUMNS; c++) {
+                sum += ours[c];
+                cr_assert_lt(fabs(ours[c] - (double)theirs[r * (SAMPLE_COLUMNS + 1) + c]), 1e-5,
+                             "depth %d, row %zu, column %zu: %.9g, not %.9g", p.depth, r, c, ours[c],
+                             (double)theirs[r * (SAMPLE_COLUMNS + 1) + c]);
+            }
+            cr_assert_lt(fabs(sum - margin), 1e-5, "%.9g for %.9g", sum, margin);
+        }
+        forest_shap_free(shap);
+        forest_scratch_free(scratch);
+        forest_close(f);
+        booster_close(b);
+        sample_release(&train);
+    }
+    mem_free(theirs);
     sample_release(&s);
 }
