@@ -57,7 +57,8 @@ struct store {
     double *features;
     bool *holds, *has;
     int64_t *values;
-    size_t since_sweep, sweep_entities, sweep_ledger; /* where the search for what is idle goes on */
+    size_t entities_owed, ledger_owed;   /* slots to look at soon */
+    size_t sweep_entities, sweep_ledger; /* where the search for what is idle goes on */
 };
 
 static inline uint64_t account_hash(uint32_t number)

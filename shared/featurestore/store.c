@@ -16,7 +16,8 @@ __extension__ typedef __int128 i128;
  * a transaction's id must be the same after a restart. */
 static const struct hash_key hash_keys[2] = { { "assay.entity.key" }, { "assay.ledger.key" } };
 
-enum { SWEEP_EVERY = 64 };
+/* Slots looked at for each new item, and how many at once. */
+enum { SWEEP_PER_NEW = 4, SWEEP_EVERY = 256 };
 
 /* ---- making ---- */
 
@@ -140,6 +141,7 @@ struct entity *store_entity_new(struct store *s, uint16_t type, uint64_t hash, c
     memcpy(e->key, key, key_len);
     block_init(layout, (unsigned char *)e);
     table_add(&s->entities, hash, e);
+    s->entities_owed += SWEEP_PER_NEW;
     return e;
 }
 
@@ -152,6 +154,7 @@ struct ledger_entry *store_ledger_new(struct store *s, const uint64_t id[2], str
     e->id[1] = id[1];
     e->account = account;
     table_add(&s->ledger, id[0], e);
+    s->ledger_owed += SWEEP_PER_NEW;
     return e;
 }
 
@@ -588,13 +591,13 @@ static struct ledger_entry *ledger_open(struct store *s, uint64_t n, const struc
     return e;
 }
 
-/* Frees some of what is idle. What is idle counts as gone already, so when this happens cannot be seen in a
- * vector. */
+/* Frees some of what is idle, the more the more has come, so that what is idle stays a small part. What is
+ * idle counts as gone already, so when this happens cannot be seen in a vector. */
 static void sweep(struct store *s)
 {
     const struct plan *p = s->plan;
 
-    for (size_t i = 0; i < SWEEP_EVERY && s->entities.size; i++) {
+    for (size_t i = 0; i < s->entities_owed; i++) {
         size_t slot = s->sweep_entities++ & (s->entities.size - 1);
         struct entity *e = s->entities.slots[slot].item;
 
@@ -604,7 +607,7 @@ static void sweep(struct store *s)
             s->evicted++;
         }
     }
-    for (size_t i = 0; i < SWEEP_EVERY && s->ledger.size; i++) {
+    for (size_t i = 0; i < s->ledger_owed; i++) {
         size_t slot = s->sweep_ledger++ & (s->ledger.size - 1);
         struct ledger_entry *e = s->ledger.slots[slot].item;
 
@@ -613,6 +616,7 @@ static void sweep(struct store *s)
             pool_put(&s->workshop.pool, e, ledger_entry_bytes(p));
         }
     }
+    s->entities_owed = s->ledger_owed = 0;
 }
 
 void store_apply_txn(struct store *s, uint64_t n, const struct txn *txn, double *vector)
@@ -648,10 +652,8 @@ void store_apply_txn(struct store *s, uint64_t n, const struct txn *txn, double 
             entry->entities[fraud_entity++] = entity;
     }
     s->last = n;
-    if (++s->since_sweep == SWEEP_EVERY) {
-        s->since_sweep = 0;
+    if (s->entities_owed + s->ledger_owed >= SWEEP_EVERY)
         sweep(s);
-    }
 }
 
 void store_peek_txn(struct store *s, const struct txn *txn, double *vector)
@@ -712,6 +714,8 @@ enum store_label store_apply_label(struct store *s, uint64_t n, const struct lab
     e->labelled_at_us = label->labelled_at_us;
     if (!e->has_txn) {
         e->at_us = label->known_at_us;
+        if (s->entities_owed + s->ledger_owed >= SWEEP_EVERY)
+            sweep(s);
         return STORE_LABEL_PENDING;
     }
     for (size_t i = 0; i < p->entity_count && e->is_fraud != was_fraud; i++) {

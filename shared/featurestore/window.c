@@ -330,7 +330,7 @@ static void cell_make(const struct track *t, unsigned char *cell, const struct e
 {
     memset(cell, 0, t->cell_bytes);
     if (t->is_exact) {
-        uint32_t flags = event->is_fraud ? FLAG_FRAUD : 0;
+        uint32_t flags = event->is_fraud && t->has_fraud ? FLAG_FRAUD : 0;
 
         for (size_t i = 0; i < t->flag_count; i++) {
             const struct flag *f = &t->flags[i];

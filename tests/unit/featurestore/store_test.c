@@ -267,3 +267,134 @@ Test(featurestore_store, equals_plain_counting_on_random_streams)
     for (uint64_t seed = 1; seed <= 4; seed++)
         compare(seed, 500);
 }
+
+/* ---- snapshots ---- */
+
+static void apply(struct store *store, struct stream *s, uint64_t n, double *vector)
+{
+    if (below(s, 3) == 0) {
+        struct label label = next_label(s);
+
+        store_apply_label(store, n, &label);
+    } else {
+        struct txn txn = next_txn(s);
+
+        store_apply_txn(store, n, &txn, below(s, 10) ? vector : NULL);
+    }
+}
+
+static struct buf saved(const struct store *store)
+{
+    struct buf out;
+
+    buf_init(&out, 0);
+    store_save_buf(store, &out);
+    return out;
+}
+
+static struct store *loaded(const struct plan *plan, struct slice snapshot)
+{
+    struct store *store;
+    struct why why = { 0 };
+
+    cr_assert_eq(store_load(&store, plan, snapshot, &why), ERR_OK, "%s", why.text);
+    return store;
+}
+
+/* Stops, saves, loads and goes on at random places; the other store never stops. */
+static void go_on(uint64_t seed, size_t entries)
+{
+    struct plan *plan = make_plan();
+    struct store *steady = store_new(plan), *stopped = store_new(plan);
+    struct stream a = { .seed = seed, .now_us = 1700000000 * SECOND_US }, b = a, cuts = { .seed = ~seed };
+    double *x = mem_new_n(double, plan_columns(plan)), *y = mem_new_n(double, plan_columns(plan));
+
+    for (uint64_t n = 1; n <= entries; n++) {
+        apply(steady, &a, n, x);
+        apply(stopped, &b, n, y);
+        for (size_t i = 0; i < plan_columns(plan); i++)
+            cr_assert(memcmp(&x[i], &y[i], sizeof x[i]) == 0 || (isnan(x[i]) && isnan(y[i])), "entry %llu",
+                      (unsigned long long)n);
+        if (below(&cuts, 150) == 0) {
+            struct buf first = saved(stopped), again, other = saved(steady);
+
+            store_free(stopped);
+            stopped = loaded(plan, buf_slice(&first));
+            again = saved(stopped);
+            cr_assert(slice_eq(buf_slice(&first), buf_slice(&again)), "what was read is what was written");
+            cr_assert(slice_eq(buf_slice(&first), buf_slice(&other)), "equal states are equal bytes");
+            buf_release(&first);
+            buf_release(&again);
+            buf_release(&other);
+        }
+    }
+    mem_free(x);
+    mem_free(y);
+    arena_release(&a.arena);
+    arena_release(&b.arena);
+    store_free(steady);
+    store_free(stopped);
+    plan_free(plan);
+}
+
+Test(featurestore_store, goes_on_from_a_snapshot_as_if_it_had_never_stopped)
+{
+    for (uint64_t seed = 1; seed <= 4; seed++)
+        go_on(seed, 3000);
+}
+
+Test(featurestore_store, refuses_a_snapshot_that_is_damaged_anywhere)
+{
+    struct plan *plan = make_plan();
+    struct store *store = store_new(plan), *other;
+    struct stream s = { .seed = 7, .now_us = 1700000000 * SECOND_US };
+    struct buf bytes;
+
+    for (uint64_t n = 1; n <= 200; n++)
+        apply(store, &s, n, NULL);
+    bytes = saved(store);
+    for (size_t i = 0; i < bytes.len; i += 1 + bytes.len / 997) {
+        struct why why = { 0 };
+        enum err err;
+
+        bytes.data[bytes.taken + i] ^= 0x20;
+        err = store_load(&other, plan, buf_slice(&bytes), &why);
+        cr_assert(err == ERR_SYNTAX || (err == ERR_CONFLICT && i == 7), "byte %zu: %s", i, err_name(err));
+        cr_assert_null(other);
+        cr_assert_gt(strlen(why.text), 0);
+        bytes.data[bytes.taken + i] ^= 0x20;
+        cr_assert_eq(store_load(&other, plan, slice_of(buf_slice(&bytes).ptr, i), &why), ERR_SYNTAX);
+    }
+    buf_release(&bytes);
+    arena_release(&s.arena);
+    store_free(store);
+    plan_free(plan);
+}
+
+Test(featurestore_store, forgets_idle_entities_and_reuses_their_memory)
+{
+    struct plan *plan = make_plan();
+    struct store *store = store_new(plan);
+    struct arena arena = { 0 };
+    size_t settled = 0;
+
+    for (uint64_t n = 1; n <= 60000; n++) { /* a new customer every minute, hundreds of days in all */
+        struct txn txn = { .account = 1, .amount_base_minor = 100 };
+
+        txn.occurred_at_us = (int64_t)n * HOUR_US;
+        txn.id = arena_printf(&arena, "t%llu", (unsigned long long)n);
+        txn.text[TXN_customer_id] = arena_printf(&arena, "c%llu", (unsigned long long)(n / 4));
+        txn.text[TXN_terminal_id] = arena_printf(&arena, "t%llu", (unsigned long long)(n / 2));
+        store_apply_txn(store, n, &txn, NULL);
+        arena_reset(&arena);
+        if (n == 40000)
+            settled = store_stats(store).bytes;
+    }
+    cr_assert_gt(store_stats(store).evicted, 20000);
+    cr_assert_lt(store_stats(store).entities, 20000);
+    if (settled > (1 << 20)) /* under AddressSanitizer memory is not pooled and goes up and down a little */
+        cr_assert_leq(store_stats(store).bytes, settled + settled / 10);
+    arena_release(&arena);
+    store_free(store);
+    plan_free(plan);
+}
