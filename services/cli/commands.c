@@ -21,6 +21,7 @@
     X(cmd_keys_revoke) \
     X(cmd_load) \
     X(cmd_import) \
+    X(cmd_simulate) \
     X(cmd_version)
 /* clang-format on */
 
