@@ -21,6 +21,8 @@ struct http1 {
     struct buf name, value;   /* the field that is being parsed, or the URL in `value` */
     struct http_message *now; /* being received, handled, or NULL */
     bool is_value;            /* the parser is in the value of a field */
+    bool is_value_cut;        /* and has come to the end of the bytes at hand there */
+    struct slice at_hand;     /* what the parser was given */
     bool is_complete;         /* `now` is whole: dispatch it */
     bool is_parsing;          /* inside advance(): a reply does not start another */
     bool is_trailer;
@@ -95,41 +97,77 @@ static struct slice trimmed(struct slice text)
     return text;
 }
 
+static bool has_control(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (((unsigned char)text.ptr[i] < ' ' && text.ptr[i] != '\t') || text.ptr[i] == 0x7f)
+            return true;
+    return false;
+}
+
+/* The parser as Debian builds it is not its strict form: it lets spaces into names. (RFC 9110, 5.6.2) */
+static bool is_token(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
+            !(c && strchr("!#$%&'*+-.^_`|~", c)))
+            return false;
+    }
+    return text.len > 0;
+}
+
+static bool is_visible(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] <= ' ' || text.ptr[i] >= 0x7f)
+            return false;
+    return text.len > 0;
+}
+
 /* The field before is whole when the next begins. */
-static void finish_field(struct http_session *s)
+static int finish_field(struct http_session *s)
 {
     struct http1 *h = s->protocol;
 
+    if (h->is_value && (!is_token(buf_slice(&h->name)) || has_control(buf_slice(&h->value)))) {
+        begin_refusal(s, 400);
+        return 1;
+    }
     if (h->is_value && !h->is_trailer) {
         lower(buf_slice(&h->name));
         http_message_add_header(h->now, buf_slice(&h->name), trimmed(buf_slice(&h->value)));
+    } else if (h->is_value) {
+        h->now->header_bytes += h->name.len + h->value.len; /* dropped, but not without end */
     }
     h->is_value = false;
     buf_clear(&h->name);
     buf_clear(&h->value);
+    return 0;
 }
 
-static void finish_url(struct http_session *s)
+static int finish_url(struct http_session *s)
 {
     struct http1 *h = s->protocol;
     struct slice url = buf_slice(&h->value);
     struct http_parser_url parts;
 
-    if (url.len && url.ptr[0] != '/' && !slice_eq_str(url, "*")) {
+    if (!is_visible(url) || h->parser.method == HTTP_CONNECT)
+        goto refuse;
+    if (url.ptr[0] != '/' && !slice_eq_str(url, "*")) {
         http_parser_url_init(&parts);
-        if (h->parser.method == HTTP_CONNECT || http_parser_parse_url(url.ptr, url.len, 0, &parts) ||
-            !(parts.field_set & 1 << UF_PATH)) {
-            begin_refusal(s, 400);
-        } else {
-            size_t from = parts.field_data[UF_PATH].off;
-
-            http_message_set_target(h->now, slice_of(url.ptr + from, url.len - from));
-        }
-    } else {
-        http_message_set_target(h->now, url);
+        if (http_parser_parse_url(url.ptr, url.len, 0, &parts) || !(parts.field_set & 1 << UF_PATH))
+            goto refuse;
+        url = slice_of(url.ptr + parts.field_data[UF_PATH].off, url.len - parts.field_data[UF_PATH].off);
     }
+    http_message_set_target(h->now, url);
     buf_clear(&h->value);
     h->now->req.method = slice_str(http_method_str((enum http_method)h->parser.method));
+    return 0;
+refuse:
+    begin_refusal(s, 400);
+    return 1;
 }
 
 static int on_header_field(http_parser *p, const char *bytes, size_t len)
@@ -137,18 +175,25 @@ static int on_header_field(http_parser *p, const char *bytes, size_t len)
     struct http_session *s = session_of(p);
     struct http1 *h = s->protocol;
 
-    if (!h->now->req.method.ptr)
-        finish_url(s);
-    if (h->is_value)
-        finish_field(s);
+    if (!h->now->req.method.ptr && finish_url(s))
+        return 1;
+    if (h->is_value && finish_field(s))
+        return 1;
     return add_to(s, &h->name, bytes, len);
 }
 
+/* A value comes in parts when it is cut by the end of the bytes at hand, or when it is folded over two lines:
+ * the parser would join those without a space, and others not at all. */
 static int on_header_value(http_parser *p, const char *bytes, size_t len)
 {
     struct http1 *h = session_of(p)->protocol;
 
+    if (h->is_value && !(h->is_value_cut && bytes == h->at_hand.ptr)) {
+        begin_refusal(session_of(p), 400);
+        return 1;
+    }
     h->is_value = true;
+    h->is_value_cut = bytes + len == h->at_hand.ptr + h->at_hand.len;
     return add_to(session_of(p), &h->value, bytes, len);
 }
 
@@ -175,9 +220,10 @@ static int on_headers_complete(http_parser *p)
     struct http_message *m = h->now;
     size_t hosts;
 
-    if (!m->req.method.ptr)
-        finish_url(s);
-    finish_field(s);
+    if (!m->req.method.ptr && finish_url(s))
+        return -1;
+    if (finish_field(s))
+        return -1;
     h->is_trailer = true;
     p->upgrade = 0; /* no other protocol is offered, so the peer must go on with this one */
     h->keeps_alive = http_should_keep_alive(p) && !s->is_draining;
@@ -239,9 +285,12 @@ static const http_parser_settings callbacks = {
 static size_t parse(struct http_session *s, const char *bytes, size_t len)
 {
     struct http1 *h = s->protocol;
-    size_t taken = http_parser_execute(&h->parser, &callbacks, bytes, len);
-    enum http_errno e = HTTP_PARSER_ERRNO(&h->parser);
+    enum http_errno e;
+    size_t taken;
 
+    h->at_hand = slice_of(bytes, len);
+    taken = http_parser_execute(&h->parser, &callbacks, bytes, len);
+    e = HTTP_PARSER_ERRNO(&h->parser);
     if (e == HPE_PAUSED) {
         http_parser_pause(&h->parser, 0);
         return taken;
