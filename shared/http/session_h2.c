@@ -21,7 +21,7 @@ enum {
     DROPPED_MAX = 8 << 20, /* of a body that nobody reads */
     CONTINUATIONS_MAX = 8,
     ACKS_MAX = 1000,
-    CONTROL_PER_S = 1000, /* PING, SETTINGS, PRIORITY and empty frames; far more than anyone needs */
+    CONTROL_PER_S = 1000, /* PING, SETTINGS and empty frames; far more than anyone needs */
     LAST_GOAWAY_AFTER_US =
         200 * 1000, /* a round trip: until then requests that were on their way are taken */
 };
@@ -196,7 +196,6 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
         break;
     case NGHTTP2_PING:
     case NGHTTP2_SETTINGS:
-    case NGHTTP2_PRIORITY:
         count_control(s);
         break;
     default:
