@@ -74,8 +74,12 @@ struct token {
     enum cel_op op;
     size_t at, end;         /* bytes in the text */
     struct slice name;      /* TOKEN_NAME */
+    bool is_reserved;       /* TOKEN_NAME: only a field may be called so */
     struct cel_value value; /* TOKEN_LITERAL */
 };
+
+/* true, false, null and in: never a name. */
+bool word_is_keyword(struct slice word);
 
 struct lexer {
     struct slice text;

@@ -111,7 +111,7 @@ static bool is_plain_name(struct slice s)
               (i && ch >= '0' && ch <= '9')))
             return false;
     }
-    return s.len > 0;
+    return s.len > 0 && !word_is_keyword(s);
 }
 
 static size_t dotted_length(const struct node *node, char buffer[NAME_MAX_BYTES])

@@ -27,10 +27,16 @@ int op_precedence(enum cel_op op)
     return ops[op].precedence;
 }
 
-/* Names that the grammar keeps for itself. */
+/* Words that the language keeps for itself: no name of its own, but a field may be called so. */
 static const char *const reserved[] = { "as",        "break",  "const",  "continue", "else", "for",
                                         "function",  "if",     "import", "let",      "loop", "package",
                                         "namespace", "return", "var",    "void",     "while" };
+
+bool word_is_keyword(struct slice word)
+{
+    return slice_eq_str(word, "true") || slice_eq_str(word, "false") || slice_eq_str(word, "null") ||
+           slice_eq_str(word, "in");
+}
 
 static bool is_digit(int c)
 {
@@ -330,7 +336,7 @@ static struct token lex_name(struct lexer *lexer)
     }
     for (size_t i = 0; i < ARRAY_LEN(reserved); i++) {
         if (slice_eq_str(token.name, reserved[i]))
-            return refuse(lexer, token.at, "this word is reserved");
+            token.is_reserved = true;
     }
     return token;
 }

@@ -184,6 +184,8 @@ static struct node *parse_primary(struct parser *p)
     token = p->token;
     if (token.kind != TOKEN_NAME)
         return refuse_token(p, "a value");
+    if (token.is_reserved)
+        return refuse(p, token.at, "this word is reserved");
     advance(p, false);
     if (take(p, OP_OPEN))
         return parse_call(p, token.name, token.at, NULL);

@@ -162,8 +162,9 @@ static void network_of(const unsigned char address[16], int prefix, unsigned cha
 {
     for (int i = 0; i < 16; i++) {
         int bits = prefix - 8 * i;
+        unsigned mask = bits >= 8 ? 0xff : bits <= 0 ? 0 : 0xff00u >> bits & 0xff;
 
-        network[i] = bits >= 8 ? address[i] : bits <= 0 ? 0 : (unsigned char)(address[i] & (0xff00 >> bits));
+        network[i] = (unsigned char)(address[i] & mask);
     }
     network[16] = (unsigned char)prefix;
 }

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cel_fuzz.c - any text: compiling refuses or yields a program that evaluates within its limits, and whose
+ * canonical print compiles to the same print. */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "cel/cel.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Every plain name is known; its first letter says its kind. */
+static bool resolve(void *context, struct slice name, struct cel_name *out)
+{
+    static const enum cel_kind kinds[] = { CEL_DOUBLE, CEL_STRING, CEL_DYN, CEL_BOOL,
+                                           CEL_INT,    CEL_UINT,   CEL_LIST };
+
+    (void)context;
+    out->slot = (uint32_t)((unsigned char)name.ptr[0] % ARRAY_LEN(kinds));
+    out->kind = kinds[out->slot];
+    return true;
+}
+
+static bool resolve_double(void *context, struct slice name, struct cel_name *out)
+{
+    (void)context;
+    *out = (struct cel_name){ (uint32_t)name.len % 4, CEL_DOUBLE };
+    return true;
+}
+
+static struct cel_value in_list(void *context, const struct cel_value *args)
+{
+    (void)context;
+    return cel_bool(slice_eq(args[0].s, args[1].s));
+}
+
+static const struct cel_function functions[] = {
+    { "in_list", CEL_BOOL, 2, { CEL_STRING, CEL_STRING }, in_list, 1 }
+};
+
+static void check_print(const struct cel_program *program, const struct cel_env *env)
+{
+    struct cel_program *again;
+    struct buf once, twice;
+    struct why why = { 0 };
+
+    buf_init(&once, 0);
+    buf_init(&twice, 0);
+    cel_print(program, &once);
+    /* The print may be longer than what was typed, and then too long. */
+    if (once.len <= CEL_TEXT_MAX && !cel_compile(&again, buf_slice(&once), env, &why)) {
+        cel_print(again, &twice);
+        if (!slice_eq(buf_slice(&once), buf_slice(&twice)))
+            abort();
+        cel_free(again);
+    } else if (once.len <= CEL_TEXT_MAX && !strstr(why.text, "nesting")) {
+        abort();
+    }
+    buf_release(&once);
+    buf_release(&twice);
+}
+
+static void try(const uint8_t *data, size_t size, enum cel_dialect dialect)
+{
+    static const struct cel_value items[] = { { .kind = CEL_INT, .i = 1 },
+                                              { .kind = CEL_STRING, .s = { "b", 1 } } };
+    const struct cel_value slots[] = {
+        cel_double(1.5),
+        cel_string(SLICE("b")),
+        cel_error(CEL_FAULT_MISSING),
+        cel_bool(true),
+        cel_int(-7),
+        cel_uint(9),
+        { .kind = CEL_LIST, .list = { items, 2 } },
+    };
+    const double numbers[] = { 1.5, NAN, -3, 1e300 };
+    struct cel_env env = {
+        .resolve = resolve, .functions = functions, .function_count = 1, .dialect = dialect
+    };
+    struct cel_program *program;
+    struct arena arena = { 0 };
+    struct buf out;
+    struct why why;
+
+    if (!cel_compile(&program, slice_of(data, size), &env, &why)) {
+        buf_init(&out, 1 << 16);
+        cel_value_print(cel_eval(program, &(struct cel_input){ .slots = slots, .arena = &arena }), &out);
+        cel_eval(program, &(struct cel_input){ .slots = slots });
+        check_print(program, &env);
+        buf_release(&out);
+        cel_free(program);
+    }
+    env.resolve = resolve_double;
+    if (!cel_compile(&program, slice_of(data, size), &env, &why)) {
+        cel_eval_number(program, numbers);
+        cel_free(program);
+    }
+    arena_release(&arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    try(data, size, CEL_STANDARD);
+    try(data, size, CEL_ASSAY);
+    return 0;
+}
