@@ -13,6 +13,8 @@
     X(cmd_down) \
     X(cmd_status) \
     X(cmd_logs) \
+    X(cmd_replay) \
+    X(cmd_get) \
     X(cmd_migrate) \
     X(cmd_accounts_create) \
     X(cmd_accounts_list) \

@@ -13,10 +13,10 @@ struct settings {
 };
 
 static const struct option table[] = {
-    {"home",       OPTION_TEXT,   offsetof(struct settings, home),      "DIR", "where"   },
-    { "wait",      OPTION_FLAG,   offsetof(struct settings, waits),     NULL,  "wait"    },
-    { "ingestion", OPTION_INT,    offsetof(struct settings, ingestion), "N",   "how many"},
-    { "rate",      OPTION_NUMBER, offsetof(struct settings, rate),      "R",   "a second"},
+    { "home", OPTION_TEXT, offsetof(struct settings, home), "DIR", "where" },
+    { "wait", OPTION_FLAG, offsetof(struct settings, waits), NULL, "wait" },
+    { "ingestion", OPTION_INT, offsetof(struct settings, ingestion), "N", "how many" },
+    { "rate", OPTION_NUMBER, offsetof(struct settings, rate), "R", "a second" },
 };
 
 static enum err read_into(struct settings *s, char **argv, size_t argc, size_t *operands, struct why *why)
@@ -45,11 +45,8 @@ Test(options, are_read_in_both_spellings_and_in_any_order_with_the_operands)
 Test(options, refuse_what_they_do_not_know_and_say_what_it_was)
 {
     static char *faulty[][2] = {
-        {"--nothing",      NULL},
-        { "--home",        NULL},
-        { "--wait=1",      NULL},
-        { "--ingestion=x", NULL},
-        { "--rate",        "y" },
+        { "--nothing", NULL },     { "--home", NULL }, { "--wait=1", NULL },
+        { "--ingestion=x", NULL }, { "--rate", "y" },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(faulty); i++) {

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cmd_replay.c - `assay replay`: sends a stream through the public API and says how it was answered: how
+ * fast, how well, and what it meant in money. */
+#include "command.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "home.h"
+#include "json/json_out.h"
+#include "replay.h"
+
+struct replay_settings {
+    struct replay_conf conf;
+    const char *home, *rate, *record;
+    bool reads_stdin, as_json, is_quiet;
+};
+
+#define AT(field) offsetof(struct replay_settings, field)
+static const struct option options[] = {
+    { "from", OPTION_TEXT, AT(conf.from), "FILE", "the stream; \"-\", the default, is standard input" },
+    { "stdin", OPTION_FLAG, AT(reads_stdin), NULL, "the same as --from -" },
+    { "url", OPTION_TEXT, AT(conf.urls), "URL,...", "where to send (what `assay up` started in --home)" },
+    { "key", OPTION_TEXT, AT(conf.key), "KEY", "API key (ASSAY_KEY)" },
+    { "rate", OPTION_TEXT, AT(rate), "N|max", "transactions a second, open loop (max)" },
+    { "in-flight", OPTION_INT, AT(conf.in_flight), "N", "requests under way at most (64; 4096 at a rate)" },
+    { "connections", OPTION_INT, AT(conf.connections), "N", "to each URL (2)" },
+    { "batch", OPTION_INT, AT(conf.batch), "N", "transactions in a request (1)" },
+    { "limit", OPTION_INT, AT(conf.limit), "N", "stop after so many transactions" },
+    { "deadline-ms", OPTION_INT, AT(conf.deadline_ms), "MS",
+      "what each may take (2000); 0: the server's own" },
+    { "patience", OPTION_INT, AT(conf.patience_s), "SECONDS", "how long one is tried again (60)" },
+    { "no-labels", OPTION_FLAG, AT(conf.sends_no_labels), NULL, "only judge by them, do not send them" },
+    { "record", OPTION_TEXT, AT(record), "FILE", "write each decision there, a line each" },
+    { "ca", OPTION_TEXT, AT(conf.ca), "FILE", "whom to trust for https (the system's store)" },
+    { "home", OPTION_TEXT, AT(home), "DIR", "whose services to use without --url (ASSAY_HOME, else ./var)" },
+    { "json", OPTION_FLAG, AT(as_json), NULL, "the figures as JSON" },
+    { "quiet", OPTION_FLAG, AT(is_quiet), NULL, "no progress" },
+};
+#undef AT
+
+static const struct replay_settings defaults = {
+    .conf = { .from = "-", .connections = 2, .batch = 1, .deadline_ms = 2000, .patience_s = 60 },
+    .rate = "max",
+};
+
+/* ---- the figures ---- */
+
+static double share(uint64_t part, uint64_t whole)
+{
+    return whole ? 100.0 * (double)part / (double)whole : 0;
+}
+
+static void print_latency(const struct quantiles *q)
+{
+    printf("  latency ms   p50 %.2f   p90 %.2f   p99 %.2f   p99.9 %.2f   max %.2f\n", q->p50 / 1e3,
+           q->p90 / 1e3, q->p99 / 1e3, q->p999 / 1e3, q->max / 1e3);
+}
+
+static void print_money(const struct tally_figures *f)
+{
+    printf("\n  %-10s %10s %7s %16s %10s %16s\n", "action", "decisions", "", "good amount", "frauds",
+           "fraud amount");
+    for (size_t a = 0; a < ACTION_COUNT; a++) {
+        const struct tally_cell *good = &f->cells[a][0], *fraud = &f->cells[a][1];
+        uint64_t all = 0;
+
+        for (size_t b = 0; b < ACTION_COUNT; b++)
+            all += f->cells[b][0].count + f->cells[b][1].count;
+        printf("  %-10s %10llu %6.2f%% %16.2f %10llu %16.2f\n", action_name((enum action)a),
+               (unsigned long long)(good->count + fraud->count), share(good->count + fraud->count, all),
+               (double)good->amount_minor / 100, (unsigned long long)fraud->count,
+               (double)fraud->amount_minor / 100);
+    }
+}
+
+static void print_table(struct replay_result *r, const struct tally_figures *f)
+{
+    const struct tally *t = &r->tally;
+    int64_t stopped = 0, let_through = f->cells[ACTION_APPROVE][1].amount_minor;
+
+    for (size_t a = ACTION_APPROVE + 1; a < ACTION_COUNT; a++)
+        stopped += f->cells[a][1].amount_minor;
+    printf("%llu transactions decided in %.1f s: %.0f a second\n", (unsigned long long)t->decided, r->seconds,
+           r->seconds > 0 ? (double)t->decided / r->seconds : 0);
+    if (t->latency_count)
+        print_latency(&f->latency_us);
+    printf("  labels sent %llu   sent again %llu   degraded %llu   lost %llu\n",
+           (unsigned long long)t->labels, (unsigned long long)t->retries, (unsigned long long)t->degraded,
+           (unsigned long long)t->lost);
+    for (size_t s = 0; s < sizeof t->statuses / sizeof *t->statuses; s++)
+        if (s != 200 && t->statuses[s])
+            printf("  answered %zu   %llu\n", s, (unsigned long long)t->statuses[s]);
+    if (r->first_fault.text[0])
+        printf("  first fault  %s\n", r->first_fault.text);
+    if (!t->decided)
+        return;
+    print_money(f);
+    if (!f->frauds)
+        return;
+    printf("\n  fraud stopped %.2f of %.2f (%.1f %%), let through %.2f; good turned away %.2f\n",
+           (double)stopped / 100, (double)(stopped + let_through) / 100,
+           stopped + let_through > 0 ? 100.0 * (double)stopped / (double)(stopped + let_through) : 0,
+           (double)let_through / 100, (double)f->cells[ACTION_DECLINE][0].amount_minor / 100);
+    if (f->scored)
+        printf("  AUC ROC %.4f   average precision %.4f   over %llu scored, %llu frauds\n", f->auc_roc,
+               f->average_precision, (unsigned long long)f->scored, (unsigned long long)f->frauds);
+}
+
+static void write_latency(struct json_out *o, const struct quantiles *q)
+{
+    json_out_open(o, "latency_ms");
+    json_out_number(o, "mean", q->mean / 1e3);
+    json_out_number(o, "p50", q->p50 / 1e3);
+    json_out_number(o, "p90", q->p90 / 1e3);
+    json_out_number(o, "p99", q->p99 / 1e3);
+    json_out_number(o, "p99_9", q->p999 / 1e3);
+    json_out_number(o, "max", q->max / 1e3);
+    json_out_end(o);
+}
+
+static void write_actions(struct json_out *o, const struct tally_figures *f)
+{
+    json_out_open(o, "actions");
+    for (size_t a = 0; a < ACTION_COUNT; a++) {
+        json_out_open(o, action_name((enum action)a));
+        json_out_int(o, "good", (int64_t)f->cells[a][0].count);
+        json_out_int(o, "good_amount_minor", f->cells[a][0].amount_minor);
+        json_out_int(o, "fraud", (int64_t)f->cells[a][1].count);
+        json_out_int(o, "fraud_amount_minor", f->cells[a][1].amount_minor);
+        json_out_end(o);
+    }
+    json_out_end(o);
+}
+
+static void print_json(const struct replay_result *r, const struct tally_figures *f)
+{
+    const struct tally *t = &r->tally;
+    struct buf text;
+    struct json_out o;
+    char name[8];
+
+    buf_init(&text, 0);
+    o = json_out_to(&text);
+    json_out_open(&o, NULL);
+    json_out_int(&o, "transactions", (int64_t)r->transactions);
+    json_out_int(&o, "decided", (int64_t)t->decided);
+    json_out_int(&o, "degraded", (int64_t)t->degraded);
+    json_out_int(&o, "labels", (int64_t)t->labels);
+    json_out_int(&o, "requests", (int64_t)r->requests);
+    json_out_int(&o, "retries", (int64_t)t->retries);
+    json_out_int(&o, "lost", (int64_t)t->lost);
+    json_out_number(&o, "seconds", r->seconds);
+    json_out_number(&o, "decisions_per_s", r->seconds > 0 ? (double)t->decided / r->seconds : 0);
+    write_latency(&o, &f->latency_us);
+    json_out_open(&o, "statuses");
+    for (size_t s = 0; s < sizeof t->statuses / sizeof *t->statuses; s++)
+        if (t->statuses[s]) {
+            snprintf(name, sizeof name, "%zu", s);
+            json_out_text_key(&o, slice_str(name));
+            json_out_int(&o, NULL, (int64_t)t->statuses[s]);
+        }
+    json_out_end(&o);
+    write_actions(&o, f);
+    json_out_open(&o, "quality");
+    json_out_int(&o, "scored", (int64_t)f->scored);
+    json_out_int(&o, "frauds", (int64_t)f->frauds);
+    json_out_number(&o, "auc_roc", f->auc_roc);
+    json_out_number(&o, "average_precision", f->average_precision);
+    json_out_number(&o, "mean_score", f->score_mean);
+    json_out_end(&o);
+    if (r->first_fault.text[0])
+        json_out_str(&o, "first_fault", r->first_fault.text);
+    json_out_end(&o);
+    printf("%s\n", buf_str(&text));
+    buf_release(&text);
+}
+
+/* ---- the command ---- */
+
+/* The ingestion processes of `home`, as --url takes them. */
+static bool find_urls(const char *home, char urls[1024])
+{
+    struct state *s = calloc(1, sizeof *s);
+    char path[PATH_MAX];
+    size_t len = 0;
+
+    urls[0] = '\0';
+    if (s && home_find(path, home) && !state_read(path, s, NULL))
+        for (size_t i = 0; i < s->process_count && len < 900; i++)
+            if (strncmp(s->processes[i].name, "ingestion", strlen("ingestion")) == 0)
+                len += (size_t)snprintf(urls + len, 1024 - len, "%shttp://127.0.0.1:%d", len ? "," : "",
+                                        s->processes[i].port);
+    free(s);
+    return len > 0;
+}
+
+static enum exit_code read_settings(const struct replay_settings *s, struct replay_conf *conf,
+                                    char urls[1024])
+{
+    *conf = s->conf;
+    if (strcmp(s->rate, "max") != 0 && (!slice_to_double(slice_str(s->rate), &conf->rate) || conf->rate <= 0))
+        return command_fail(EXIT_USAGE, "--rate %s: a number above 0, or max", s->rate);
+    if (!conf->in_flight)
+        conf->in_flight = conf->rate > 0 ? 4096 : 64;
+    if (conf->in_flight < 1 || conf->connections < 1 || conf->connections > 64 || conf->batch < 1 ||
+        conf->batch > 1000 || conf->limit < 0 || conf->deadline_ms < 0 || conf->patience_s < 0)
+        return command_fail(EXIT_USAGE, "a number is out of its range; see `assay help replay`");
+    if (s->reads_stdin)
+        conf->from = "-";
+    if (!conf->key)
+        conf->key = getenv("ASSAY_KEY");
+    if (!conf->urls) {
+        if (!find_urls(s->home, urls))
+            return command_fail(EXIT_NOT_RUNNING, "nothing runs here; give --url, or start it: assay up");
+        conf->urls = urls;
+    }
+    if (!s->is_quiet && isatty(STDERR_FILENO))
+        conf->progress = stderr;
+    if (s->record) {
+        conf->record = fopen(s->record, "w");
+        if (!conf->record)
+            return command_fail(EXIT_FAILED, "%s: %s", s->record, strerror(errno));
+    }
+    return EXIT_DONE;
+}
+
+static enum exit_code run(const void *settings, char **operands, size_t operand_count)
+{
+    const struct replay_settings *s = settings;
+    struct replay_result *result = calloc(1, sizeof *result);
+    struct tally_figures figures;
+    struct replay_conf conf;
+    struct why why = { 0 };
+    char urls[1024];
+    enum exit_code code = read_settings(s, &conf, urls);
+    enum err err = ERR_OK;
+
+    (void)operands;
+    (void)operand_count;
+    if (!result)
+        abort();
+    if (!code) {
+        err = replay_run(&conf, result, &why);
+        if (err)
+            code = command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why.text);
+        if (conf.record && fclose(conf.record))
+            code = command_fail(EXIT_FAILED, "%s: %s", s->record, strerror(errno));
+    }
+    if (!err && result->requests) {
+        tally_figures(&result->tally, &figures);
+        if (s->as_json)
+            print_json(result, &figures);
+        else
+            print_table(result, &figures);
+        if (result->tally.decided < result->transactions)
+            code = EXIT_FAILED;
+    }
+    tally_release(&result->tally);
+    free(result);
+    return code;
+}
+
+const struct command cmd_replay = {
+    .name = "replay",
+    .operands = "",
+    .purpose = "Send a stream of transactions and labels through the API, and judge the answers",
+    .text =
+        "The stream is a JSON object a line, as `assay simulate` and `assay import` write it: transactions "
+        "and\n"
+        "labels in the order in which they became known. Its times are those of the stream, so the key must\n"
+        "belong to an account on a simulated clock (`assay accounts create --simulated`). Failures of a "
+        "service\n"
+        "are waited out and sent again; an id is decided once. Exit status 1 when one was not decided.\n\n"
+        "  assay import handbook | assay replay --key $KEY\n"
+        "  assay replay --from stream.ndjson --rate 2000 --key $KEY     latency from the intended time on\n"
+        "  assay replay --from stream.ndjson --in-flight 1 --limit 5000 --json | jq .latency_ms",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(struct replay_settings),
+    .defaults = &defaults,
+    .run = run,
+};
