@@ -293,10 +293,10 @@ static struct plan *plan_of(const char *yaml)
 
 #define FIRST                                                                                                \
     ENTITIES                                                                                                 \
-        "features:\n"                                                                                        \
-        "- {name: x, expr: tx.amount / (mean + 1.0), describe: \"over \\\"usual\\\" \\u00e9\\U0001F600\"}\n" \
-        "- {name: mean, mean: amount, by: customer, window: 7d, hidden: true}\n"                             \
-        "- {name: n, count: customer, window: 1h, where: 'tx.amount > mean', monotone: decreasing}\n"
+    "features:\n"                                                                                            \
+    "- {name: x, expr: tx.amount / (mean + 1.0), describe: \"over \\\"usual\\\" \\u00e9\\U0001F600\"}\n"     \
+    "- {name: mean, mean: amount, by: customer, window: 7d, hidden: true}\n"                                 \
+    "- {name: n, count: customer, window: 1h, where: 'tx.amount > mean', monotone: decreasing}\n"
 #define SECOND                                                                                               \
     ENTITIES "features:\n"                                                                                   \
              "- {name: n, count: terminal, window: 24h}\n"                                                   \
