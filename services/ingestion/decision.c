@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "decision.h"
+
+#include "proto/txn_proto.h"
+
+static void write_reasons(struct json_out *o, const Assay__V1__DecisionRecord *record, bool explains)
+{
+    json_out_list(o, "reasons");
+    for (size_t i = 0; i < record->n_reasons; i++) {
+        const Assay__V1__Reason *r = record->reasons[i];
+
+        if (!explains && !r->is_public)
+            continue;
+        json_out_open(o, NULL);
+        json_out_str(o, "code", r->code);
+        json_out_str(o, "text", r->text);
+        if (explains) {
+            json_out_str(o, "detail", r->detail);
+            json_out_bool(o, "public", r->is_public);
+        }
+        json_out_end(o);
+    }
+    json_out_end(o);
+}
+
+static void write_rules(struct json_out *o, const Assay__V1__DecisionRecord *record, bool explains)
+{
+    json_out_list(o, "rules");
+    for (size_t i = 0; i < record->n_rules; i++) {
+        const Assay__V1__FiredRule *r = record->rules[i];
+
+        json_out_open(o, NULL);
+        json_out_str(o, "id", r->id);
+        json_out_str(o, "action", action_name((enum action)r->action));
+        if (explains) {
+            json_out_str(o, "name", r->name);
+            json_out_str(o, "expression", r->expression);
+            json_out_str(o, "values", r->values);
+        }
+        json_out_end(o);
+    }
+    json_out_end(o);
+}
+
+static void write_explanation(struct json_out *o, const struct decision *d)
+{
+    const Assay__V1__DecisionRecord *record = &d->record;
+
+    json_out_list(o, "contributions");
+    for (size_t i = 0; i < record->n_contributions; i++) {
+        const Assay__V1__Contribution *c = record->contributions[i];
+
+        json_out_open(o, NULL);
+        json_out_str(o, "feature", c->feature);
+        json_out_number(o, "value", c->value);
+        json_out_number(o, "margin", c->margin);
+        json_out_str(o, "describe", c->describe);
+        json_out_end(o);
+    }
+    json_out_end(o);
+    if (record->thresholds) {
+        json_out_open(o, "thresholds");
+        json_out_number(o, "challenge", record->thresholds->challenge);
+        json_out_number(o, "review", record->thresholds->review);
+        json_out_number(o, "decline", record->thresholds->decline);
+        json_out_end(o);
+    }
+    if (d->has_score)
+        json_out_number(o, "margin", (double)d->margin);
+    else
+        json_out_null(o, "margin");
+    if (d->n)
+        json_out_int(o, "log_entry", (int64_t)d->n);
+    else
+        json_out_null(o, "log_entry");
+    if (d->plan.len)
+        json_out_hex(o, "plan", d->plan);
+}
+
+void decision_write(struct json_out *o, const char *key, struct slice transaction_id,
+                    const struct decision *d, bool explains)
+{
+    const Assay__V1__DecisionRecord *record = &d->record;
+
+    json_out_open(o, key);
+    json_out_text(o, "transaction_id", transaction_id);
+    json_out_str(o, "action", action_name(d->action));
+    if (d->has_score)
+        json_out_number(o, "score", d->score);
+    else
+        json_out_null(o, "score");
+    write_reasons(o, record, explains);
+    write_rules(o, record, explains);
+    json_out_text(o, "model_version", d->model_version);
+    json_out_text(o, "ruleset_version", d->ruleset_version);
+    json_out_text(o, "arm", d->arm);
+    json_out_number(o, "p_allow", d->p_allow);
+    json_out_list(o, "degraded");
+    for (size_t i = 0; i < record->n_degraded; i++)
+        json_out_str(o, NULL, record->degraded[i]);
+    json_out_end(o);
+    json_out_time(o, "known_at", d->known_at_us);
+    json_out_time(o, "decided_at", d->decided_at_us);
+    if (explains)
+        write_explanation(o, d);
+    json_out_open(o, "timings_us");
+    json_out_int(o, "queue", record->queue_us);
+    json_out_int(o, "features", record->features_us);
+    json_out_int(o, "scoring", record->scoring_us);
+    json_out_int(o, "rules", record->rules_us);
+    json_out_end(o);
+    json_out_end(o);
+}
+
+struct slice decision_record_pack(const struct decision *d, struct arena *arena)
+{
+    size_t len = assay__v1__decision_record__get_packed_size(&d->record);
+    uint8_t *bytes = arena_alloc(arena, len, 1);
+
+    assay__v1__decision_record__pack(&d->record, bytes);
+    return slice_of(bytes, len);
+}
+
+enum err decision_record_unpack(struct decision *d, struct slice bytes, struct arena *arena, struct why *why)
+{
+    Assay__V1__DecisionRecord *record = assay__v1__decision_record__unpack(
+        proto_arena_allocator(arena), bytes.len, (const uint8_t *)bytes.ptr);
+
+    if (!record)
+        return err_set(why, ERR_SYNTAX, "%zu bytes that are not a record of a decision", bytes.len);
+    d->record = *record;
+    return ERR_OK;
+}

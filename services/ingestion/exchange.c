@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exchange.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "fraud/pan.h"
+#include "log/log.h"
+
+#define QUOTA_EXCEEDED "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+enum { IDEMPOTENCY_KEY_MAX = 255, SQL_TIME_US = 2000000 };
+
+/* ---- answering
+ * --------------------------------------------------------------------------------------------- */
+
+static void send_reply(struct exchange *x, int status, struct slice body, bool is_replayed)
+{
+    struct http_header headers[6];
+    struct http_request *req = x->req;
+    const struct bucket *b = &x->key.bucket;
+    size_t count = 0;
+
+    if (x->was_limited) {
+        headers[count++] = (struct http_header){
+            SLICE("ratelimit-policy"),
+            arena_printf(&req->arena, "\"default\";q=%lld;w=%lld", (long long)b->burst,
+                         (long long)((b->burst + b->rate_per_s - 1) / b->rate_per_s)),
+        };
+        headers[count++] = (struct http_header){
+            SLICE("ratelimit"),
+            arena_printf(&req->arena, "\"default\";r=%lld;t=%lld", (long long)bucket_left(b),
+                         (long long)bucket_full_in_s(b)),
+        };
+    }
+    if (status == 429 || status == 503)
+        headers[count++] = (struct http_header){
+            SLICE("retry-after"),
+            arena_printf(&req->arena, "%lld", (long long)(status == 429 ? bucket_next_in_s(b) : 1)),
+        };
+    if (status == 401)
+        headers[count++] = (struct http_header){ SLICE("www-authenticate"), SLICE("Bearer") };
+    if (is_replayed)
+        headers[count++] = (struct http_header){ SLICE("idempotency-replayed"), SLICE("true") };
+    json_decref(x->body);
+    http_reply(req, &(struct http_reply){ .status = status,
+                                          .type = status < 400 ? "application/json" : PROBLEM_MEDIA_TYPE,
+                                          .body = body,
+                                          .headers = headers,
+                                          .header_count = count });
+}
+
+static struct pg_params *key_unit(struct exchange *x, enum statement statement, struct pg_unit **unit)
+{
+    struct pg_params *p;
+
+    *unit = pg_unit_new(x->in->pg);
+    p = pg_unit_add(*unit, statement);
+    pg_add_i32(p, (int32_t)x->key.account);
+    pg_add_text(p, slice_str(x->route->name));
+    pg_add_text(p, x->idempotency_key);
+    return p;
+}
+
+/* What waits for its answer to be kept. */
+struct kept_reply {
+    struct exchange *x;
+    int status;
+    struct slice body;
+};
+
+static void on_kept(void *ctx, const struct pg_reply *reply)
+{
+    struct kept_reply *kept = ctx;
+
+    if (reply->err)
+        log_event(LOG_WARN, "idempotent_reply_not_kept", "reason=%s", log_quoted(slice_str(reply->why.text)));
+    send_reply(kept->x, kept->status, kept->body, false);
+}
+
+static void on_forgotten(void *ctx, const struct pg_reply *reply)
+{
+    (void)ctx;
+    (void)reply;
+}
+
+void exchange_reply(struct exchange *x, int status, struct slice body)
+{
+    struct pg_unit *unit;
+    struct pg_params *p;
+
+    if (!x->is_idempotent) {
+        send_reply(x, status, body, false);
+    } else if (status >= 500 || status == 429) {
+        /* A passing trouble is not what a retry should get again. */
+        key_unit(x, SQL_KEY_FORGET, &unit);
+        pg_unit_send(unit, clock_mono_us() + SQL_TIME_US, on_forgotten, NULL);
+        send_reply(x, status, body, false);
+    } else {
+        struct kept_reply *kept = arena_new(&x->req->arena, struct kept_reply, 1);
+
+        *kept = (struct kept_reply){ x, status, arena_slice(&x->req->arena, body) };
+        p = key_unit(x, SQL_KEY_FINISH, &unit);
+        pg_add_i32(p, status);
+        pg_add_bytes(p, kept->body);
+        pg_unit_send(unit, clock_mono_us() + SQL_TIME_US, on_kept, kept);
+    }
+}
+
+static void reply_problem(struct exchange *x, const struct problem *p)
+{
+    struct buf out;
+    struct json_out o;
+
+    buf_init(&out, 0);
+    o = json_out_to(&out);
+    problem_write(&o, NULL, p);
+    exchange_reply(x, p->status, buf_slice(&out));
+    buf_release(&out);
+}
+
+void exchange_problem(struct exchange *x, int status, const char *type, const char *detail)
+{
+    struct problem p = { .status = status, .type = type, .detail = slice_str(detail) };
+
+    reply_problem(x, &p);
+}
+
+void exchange_faults(struct exchange *x, const struct faults *faults)
+{
+    struct problem p = { .status = 422,
+                         .detail = SLICE("the request breaks the rules named in errors"),
+                         .faults = faults };
+
+    reply_problem(x, &p);
+}
+
+void problem_of(struct problem *p, enum err err, const struct why *why)
+{
+    *p = (struct problem){ .status = err_http_status(err), .detail = slice_str(why->text) };
+}
+
+void exchange_err(struct exchange *x, enum err err, const struct why *why)
+{
+    struct problem p;
+
+    problem_of(&p, err, why);
+    reply_problem(x, &p);
+}
+
+/* Refusals before the handler: nothing was begun, so nothing is kept. */
+static void refuse(struct exchange *x, int status, const char *type, const char *detail)
+{
+    char code[8];
+
+    snprintf(code, sizeof code, "%d", status);
+    count(x->in, M_REFUSED, code);
+    x->is_idempotent = false;
+    exchange_problem(x, status, type, detail);
+}
+
+/* ---- Idempotency-Key
+ * --------------------------------------------------------------------------------------- */
+
+/* A structured-field string ("8e03..."), or the bare text. */
+static bool read_idempotency_key(struct slice field, struct slice *key)
+{
+    if (field.len >= 2 && field.ptr[0] == '"' && field.ptr[field.len - 1] == '"')
+        field = slice_of(field.ptr + 1, field.len - 2);
+    *key = field;
+    for (size_t i = 0; i < field.len; i++) {
+        if (field.ptr[i] < 0x20 || field.ptr[i] > 0x7e || field.ptr[i] == '"' || field.ptr[i] == '\\')
+            return false;
+    }
+    return field.len > 0 && field.len <= IDEMPOTENCY_KEY_MAX;
+}
+
+static void on_key_read(void *ctx, const struct pg_reply *reply)
+{
+    struct exchange *x = ctx;
+    const struct pg_result *r = reply->err ? NULL : reply->results[0];
+
+    if (reply->err) {
+        refuse(x, 503, NULL, "the database is missing; nothing was stored");
+    } else if (pg_rows(r) == 0) {
+        refuse(x, 503, NULL, "the Idempotency-Key has just been given up; send it again");
+    } else if (!slice_eq(pg_get_bytes(r, 0, 0), slice_of(x->payload_hash, SHA256_BYTES))) {
+        refuse(x, 422, NULL, "this Idempotency-Key was used with another payload");
+    } else if (pg_is_null(r, 0, 1)) {
+        refuse(x, 409, NULL, "the first request with this Idempotency-Key is still under way");
+    } else {
+        send_reply(x, (int)pg_get_int(r, 0, 1), pg_get_bytes(r, 0, 2), true);
+    }
+}
+
+static void on_key_begun(void *ctx, const struct pg_reply *reply)
+{
+    struct exchange *x = ctx;
+    struct pg_unit *unit;
+
+    if (reply->err) {
+        refuse(x, 503, NULL, "the database is missing; nothing was stored");
+    } else if (pg_affected(reply->results[0]) == 1) {
+        x->is_idempotent = true;
+        x->route->run(x);
+    } else {
+        key_unit(x, SQL_KEY_READ, &unit);
+        pg_unit_is_read(unit);
+        pg_unit_send(unit, clock_mono_us() + SQL_TIME_US, on_key_read, x);
+    }
+}
+
+static void begin_idempotent(struct exchange *x, struct slice field)
+{
+    struct pg_unit *unit;
+    struct pg_params *p;
+    char *canonical;
+
+    if (!read_idempotency_key(field, &x->idempotency_key)) {
+        refuse(x, 400, NULL, "Idempotency-Key must be a string of 1 to 255 visible characters");
+        return;
+    }
+    if (pan_find(x->idempotency_key, NULL)) {
+        refuse(x, 422, NULL, "Idempotency-Key holds what looks like a card number");
+        return;
+    }
+    canonical = json_dumps(x->body, JSON_COMPACT | JSON_SORT_KEYS);
+    sha256(slice_str(canonical), x->payload_hash);
+    free(canonical);
+    x->idempotency_key = arena_slice(&x->req->arena, x->idempotency_key);
+    p = key_unit(x, SQL_KEY_BEGIN, &unit);
+    pg_add_bytes(p, slice_of(x->payload_hash, SHA256_BYTES));
+    pg_add_i64(p, x->in->conf.idempotency_ms);
+    pg_unit_send(unit, clock_mono_us() + SQL_TIME_US, on_key_begun, x);
+}
+
+/* ---- before the handler
+ * ------------------------------------------------------------------------------------ */
+
+static bool read_deadline(struct exchange *x)
+{
+    struct slice field = http_header(x->req, "assay-deadline-ms");
+    int64_t ms = x->in->conf.deadline_ms;
+
+    if (field.ptr && (!slice_to_i64(field, &ms) || ms <= 0)) {
+        refuse(x, 400, NULL, "Assay-Deadline-Ms must be a positive number of milliseconds");
+        return false;
+    }
+    if (ms < x->key.deadline_floor_ms)
+        ms = x->key.deadline_floor_ms;
+    if (ms > x->key.deadline_cap_ms)
+        ms = x->key.deadline_cap_ms;
+    x->deadline_mono_us = x->req->arrived_mono_us + ms * MS_US;
+    return true;
+}
+
+static bool is_json(struct slice type)
+{
+    static const char json[] = "application/json";
+
+    return !type.ptr || (type.len >= sizeof json - 1 && strncasecmp(type.ptr, json, sizeof json - 1) == 0 &&
+                         (type.len == sizeof json - 1 || strchr("; ", type.ptr[sizeof json - 1])));
+}
+
+/* The body's tree; for a batch also how many items it lists. */
+static bool read_body(struct exchange *x, size_t *items)
+{
+    struct why why = { 0 };
+    json_t *list;
+
+    *items = 1;
+    if (!x->route->is_post)
+        return true;
+    if (!is_json(http_header(x->req, "content-type"))) {
+        refuse(x, 415, NULL, "the body must be application/json");
+        return false;
+    }
+    if (json_parse(&x->body, x->req->body, JSON_DEPTH_MAX, &why)) {
+        refuse(x, 400, NULL, why.text);
+        return false;
+    }
+    if (!x->route->list)
+        return true;
+    list = json_object_get(x->body, x->route->list);
+    *items = json_array_size(list);
+    if (json_object_size(x->body) != 1 || !json_is_array(list) || *items == 0 ||
+        *items > x->route->list_max) {
+        struct faults faults = { .arena = &x->req->arena };
+        struct json_path at = { .key = x->route->list };
+
+        faults_add(&faults, json_is_object(x->body) && list ? &at : NULL,
+                   "must be an object whose one member \"%s\" lists 1 to %zu items", x->route->list,
+                   x->route->list_max);
+        count(x->in, M_REFUSED, "422");
+        exchange_faults(x, &faults);
+        return false;
+    }
+    return true;
+}
+
+static void run(struct exchange *x, struct caller *key)
+{
+    struct slice idempotency = http_header(x->req, "idempotency-key");
+    size_t items;
+
+    x->key = *key;
+    x->explains = key->scopes & SCOPE_EXPLAIN;
+    x->rules = (struct txn_rules){
+        .account = key->account,
+        .is_simulated = key->is_simulated,
+        .allows_numeric_ids = key->allows_numeric_ids,
+        .base_currency = x->in->base_currency,
+        .fx = &x->in->fx,
+        .now_us = x->req->now_us,
+    };
+    if (!(key->scopes & x->route->scopes)) {
+        char detail[128];
+
+        snprintf(detail, sizeof detail, "this key does not have the scope that is needed: %s",
+                 x->route->need);
+        refuse(x, 403, NULL, detail);
+        return;
+    }
+    if (!read_deadline(x) || !read_body(x, &items))
+        return;
+    if (key->bucket.rate_per_s) {
+        bool has_room = bucket_take(&key->bucket, (int64_t)items, clock_mono_us());
+
+        x->was_limited = true;
+        x->key.bucket = key->bucket;
+        if (!has_room) {
+            refuse(x, 429, QUOTA_EXCEEDED, "this key has used up its rate");
+            return;
+        }
+    }
+    if (idempotency.ptr && x->route->is_post)
+        begin_idempotent(x, idempotency);
+    else
+        x->route->run(x);
+}
+
+static void authorise(void *ctx)
+{
+    struct exchange *x = ctx;
+    struct caller *key;
+
+    switch (keys_find(x->in->keys, http_header(x->req, "authorization"), x->req->now_us, &key)) {
+    case ERR_OK:
+        run(x, key);
+        break;
+    case ERR_UNAVAILABLE:
+        refuse(x, 503, NULL, "the keys cannot be read yet");
+        break;
+    case ERR_UNKNOWN:
+        if (!x->has_waited) {
+            x->has_waited = true;
+            keys_wait(x->in->keys, &x->waiter);
+            break;
+        }
+        /* fallthrough */
+    default:
+        refuse(x, 401, NULL, "a valid key is needed: \"Authorization: Bearer ak_...\"");
+        break;
+    }
+}
+
+void exchange_begin(struct ingestion *in, struct http_request *req, const struct exchange_route *route)
+{
+    struct exchange *x = arena_new(&req->arena, struct exchange, 1);
+    unsigned char random[24];
+
+    x->in = in;
+    x->req = req;
+    x->route = route;
+    x->waiter = (struct keys_waiter){ .run = authorise, .ctx = x };
+    randombytes_buf(random, sizeof random);
+    trace_begin(&x->trace, http_header(req, "traceparent"), random);
+    authorise(x);
+}

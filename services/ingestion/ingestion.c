@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ingestion.h"
+
+#include <sodium.h>
+
+#include "app/service.h"
+#include "base/array.h"
+#include "base/mem.h"
+#include "fallback.h"
+#include "keys.h"
+#include "log/log.h"
+#include "part.h"
+#include "pipeline.h"
+#include "proto/assay.pb-c.h"
+
+enum { ROUTES_MAX = 16 };
+
+static const struct metric metrics_table[M_COUNT] = {
+    [M_ACTIONS] = { "assay_ingestion_decisions_total",
+                    METRIC_COUNTER,
+                    "Decisions made, by action",
+                    { "action" } },
+    [M_DEGRADED] = { "assay_ingestion_degraded_total",
+                     METRIC_COUNTER,
+                     "Decisions made without a part, by part",
+                     { "part" } },
+    [M_OUTCOMES] = { "assay_ingestion_outcomes_total",
+                     METRIC_COUNTER,
+                     "Transactions, by what became of them",
+                     { "outcome" } },
+    [M_STAGE] = { "assay_ingestion_stage_seconds",
+                  METRIC_HISTOGRAM,
+                  "Time of one call, by stage",
+                  { "stage" } },
+    [M_GROUP] = { "assay_ingestion_group_size",
+                  METRIC_SIZES,
+                  "Transactions in one call, by stage",
+                  { "stage" } },
+    [M_DECIDE] = { "assay_ingestion_decide_seconds",
+                   METRIC_HISTOGRAM,
+                   "From the first byte to the commit",
+                   { NULL } },
+    [M_LABELS] = { "assay_ingestion_labels_total",
+                   METRIC_COUNTER,
+                   "Labels, by what became of them",
+                   { "outcome" } },
+    [M_REFUSED] = { "assay_ingestion_refused_total",
+                    METRIC_COUNTER,
+                    "Requests refused before their handler, by status",
+                    { "status" } },
+    [M_POISONED] = { "assay_ingestion_poisoned_total",
+                     METRIC_COUNTER,
+                     "Decisions PostgreSQL would not store",
+                     { NULL } },
+    [M_COMMIT_UNKNOWN] = { "assay_ingestion_commit_unknown_total",
+                           METRIC_COUNTER,
+                           "Commits whose outcome was not seen and had to be looked up",
+                           { NULL } },
+    [M_JOBS] = { "assay_ingestion_in_flight", METRIC_GAUGE, "Transactions under way", { NULL } },
+    [M_PART_UP] = { "assay_ingestion_part_up",
+                    METRIC_GAUGE,
+                    "1 when the part is used, 0 when it is done without",
+                    { "part" } },
+};
+
+void count(struct ingestion *in, enum counted metric, const char *value)
+{
+    metric_inc(in->metrics, metric, value ? metric_series(in->metrics, metric, value, NULL) : 0);
+}
+
+static void collect(void *ctx)
+{
+    struct ingestion *in = ctx;
+
+    metric_put(in->metrics, M_JOBS, 0, (double)pipeline_jobs(in->pipeline));
+}
+
+static void on_pg_up(void *ctx)
+{
+    struct ingestion *in = ctx;
+
+    keys_read(in->keys);
+}
+
+static void on_pg_notify(void *ctx, const char *channel, const char *payload)
+{
+    struct ingestion *in = ctx;
+
+    (void)payload;
+    if (strcmp(channel, "keys") == 0)
+        keys_read(in->keys);
+}
+
+static bool is_pg_ready(void *arg, struct why *detail)
+{
+    struct ingestion *in = arg;
+
+    if (pg_pool_is_up(in->pg))
+        return true;
+    err_set(detail, ERR_UNAVAILABLE, "%s", pg_pool_trouble(in->pg));
+    return false;
+}
+
+static bool are_keys_ready(void *arg, struct why *detail)
+{
+    struct ingestion *in = arg;
+
+    if (keys_are_known(in->keys))
+        return true;
+    err_set(detail, ERR_UNAVAILABLE, "not read yet");
+    return false;
+}
+
+static enum err read_missing(enum missing_policy *out, const char *text, const char *what, struct why *why)
+{
+    static const char *const names[MISSING_COUNT] = { "open", "review", "closed" };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(names[i], text) == 0) {
+            *out = (enum missing_policy)i;
+            return ERR_OK;
+        }
+    }
+    return err_set(why, ERR_INVALID, "%s is \"%s\", not open, review or closed", what, text);
+}
+
+static enum err read_settings(struct ingestion *in, struct why *why)
+{
+    unsigned char digest[SHA256_BYTES];
+    enum err err;
+
+    in->base_currency = slice_str(in->conf.base_currency);
+    if (currency_exponent(in->base_currency) < 0)
+        return err_set(why, ERR_INVALID, "ASSAY_BASE_CURRENCY \"%s\" is no currency of ISO 4217",
+                       in->conf.base_currency);
+    err = fx_parse(&in->fx, slice_str(in->conf.fx_rates), why);
+    if (err)
+        return err_wrap(why, err, "ASSAY_FX_RATES");
+    err =
+        read_missing(&in->scoring_missing, in->conf.when_scoring_missing, "ASSAY_WHEN_SCORING_MISSING", why);
+    if (!err)
+        err = read_missing(&in->features_missing, in->conf.when_features_missing,
+                           "ASSAY_WHEN_FEATURES_MISSING", why);
+    sha256(slice_str(in->conf.arm_salt), digest);
+    memcpy(in->arm_key.bytes, digest, sizeof in->arm_key.bytes);
+    return err;
+}
+
+static enum err open_parts(struct ingestion *in, struct why *why)
+{
+    enum err err = part_open(&in->features, in, "features", in->conf.features_addr,
+                             &assay__v1__features__descriptor, why);
+
+    if (!err)
+        err = part_open(&in->scoring, in, "scoring", in->conf.scoring_addr, &assay__v1__scoring__descriptor,
+                        why);
+    if (!err)
+        err = part_open(&in->rules, in, "rules", in->conf.rules_addr, &assay__v1__rules__descriptor, why);
+    return err;
+}
+
+enum err ingestion_open(struct ingestion *in, struct why *why)
+{
+    static const char *const channels[] = { "keys", NULL };
+    struct pg_pool_options pg = {
+        .conninfo = in->conf.pg_url,
+        .service = "ingestion",
+        .statements = statements,
+        .statement_count = SQL_COUNT,
+        .connections = (size_t)in->conf.pg_connections,
+        .channels = channels,
+        .on_up = on_pg_up,
+        .on_notify = on_pg_notify,
+        .ctx = in,
+    };
+    enum err err = read_settings(in, why);
+
+    if (err)
+        return err;
+    if (sodium_init() < 0)
+        return err_set(why, ERR_INTERNAL, "libsodium cannot start");
+    in->loop = service_loop(in->app);
+    in->metrics = metrics_add(service_metrics(in->app), metrics_table, M_COUNT);
+    metrics_on_write(service_metrics(in->app), collect, in);
+    buf_init(&in->scratch, 0);
+    in->keys = keys_new(in);
+    in->fallback = fallback_new(in);
+    in->pipeline = pipeline_new(in);
+    err = open_parts(in, why);
+    if (!err)
+        err = pg_pool_open(&in->pg, in->loop, &pg, why);
+    if (err)
+        return err;
+    service_check(in->app, "postgres", is_pg_ready, in);
+    service_check(in->app, "keys", are_keys_ready, in);
+    return ERR_OK;
+}
+
+enum err ingestion_listen(struct ingestion *in, struct why *why)
+{
+    static struct http_route routes[ROUTES_MAX]; /* the server borrows them for ever */
+    size_t n = 0;
+
+    for (size_t i = 0; i < transaction_route_count; i++)
+        routes[n++] = transaction_routes[i];
+    for (size_t i = 0; i < label_route_count; i++)
+        routes[n++] = label_routes[i];
+    return service_listen(
+        in->app,
+        &(struct service_listener){
+            .routes = routes, .route_count = n, .service = in, .reuse_port = in->conf.reuse_port },
+        why);
+}
+
+void ingestion_close(struct ingestion *in)
+{
+    part_close(in->features);
+    part_close(in->scoring);
+    part_close(in->rules);
+    pg_pool_close(in->pg);
+    pipeline_free(in->pipeline);
+    fallback_free(in->fallback);
+    keys_free(in->keys);
+    buf_release(&in->scratch);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * pipeline.h - from a sound transaction to a committed decision, in groups without a timer.
+ *
+ *   submit -> [FEATURES] -> [SCORE] -> [DECIDE] -> [COMMIT] -> done
+ *                 |  known already                  |  lost, or outcome not seen
+ *                 +----------> [LOOKUP] <-----------+
+ *
+ * Each stage has a queue. What arrives while a stage's call is under way forms its next call, up to a cap; an
+ * idle stage takes what one turn of the loop brought. Calls of different stages overlap; FEATURES has one at
+ * a time, so the log has the order of arrival. A transaction id is on its way once at most: a second request
+ * for it waits for the first and is then looked up.
+ *
+ * A stage that fails is stepped over: the decision says so in `degraded`. Only PostgreSQL cannot be done
+ * without. The one who waits may leave at any time (job_leave); the job then ends by itself. */
+#ifndef ASSAY_INGESTION_PIPELINE_H
+#define ASSAY_INGESTION_PIPELINE_H
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "decision.h"
+#include "fraud/txn.h"
+#include "loop/loop.h"
+#include "trace.h"
+
+struct ingestion;
+struct pipeline;
+struct job;
+struct call;
+
+enum job_state { JOB_NEW, JOB_ON_ITS_WAY, JOB_DONE };
+enum { JOB_CALLS = 3, JOB_DEGRADED_MAX = 3 };
+
+enum stage_name {
+    STAGE_FEATURES,
+    STAGE_SCORE,
+    STAGE_DECIDE,
+    STAGE_COMMIT,
+    STAGE_RESERVE,
+    STAGE_LOOKUP,
+    STAGE_COUNT
+};
+
+typedef void job_done_fn(void *ctx, struct job *job);
+
+/* One transaction. Who made it fills the first part, then submits. */
+struct job {
+    struct arena arena; /* holds what `txn` points to */
+    struct txn txn;
+    unsigned char hash[SHA256_BYTES];
+    int64_t arrived_mono_us, deadline_mono_us;
+    struct trace trace;
+
+    /* When done. ERR_OK: `decision`, fresh or as it was stored. Else a reason:
+     *   ERR_CONFLICT     the id belongs to another transaction
+     *   ERR_TIMEOUT      the deadline passed before anything was done: nothing is stored
+     *   ERR_UNAVAILABLE  PostgreSQL is missing, or was lost on the way: the same id may be sent again
+     *   ERR_INTERNAL     PostgreSQL cannot store this one */
+    enum err err;
+    struct why why;
+    struct decision decision;
+    bool is_replayed;
+
+    /* The pipeline's. */
+    struct pipeline *pipeline;
+    job_done_fn *done;
+    void *ctx;
+    enum job_state state;
+    struct job *next;                   /* in a stage's queue, or free */
+    struct job *bucket_next;            /* among those on their way, by id */
+    struct job *waiting, *waiting_next; /* for the same id */
+    Assay__V1__Transaction *message;
+    struct call *calls[JOB_CALLS]; /* whose answers the decision points into */
+    size_t call_count;
+    char *degraded[JOB_DEGRADED_MAX];
+    enum stage_name after_lookup; /* where to go when the id has no decision yet */
+    bool has_place;               /* its id is in transaction_ids */
+    unsigned lookups;
+    int64_t entered_mono_us; /* the stage it is in */
+};
+
+struct pipeline *pipeline_new(struct ingestion *in);
+void pipeline_free(struct pipeline *p); /* when nothing is on its way */
+
+/* Jobs under way, and whether one more is welcome. */
+size_t pipeline_jobs(const struct pipeline *p);
+bool pipeline_has_room(const struct pipeline *p, size_t jobs);
+
+/* An empty job; give it back with job_release() whether or not it was submitted. */
+struct job *job_new(struct pipeline *p);
+/* `done` is called once, never from within here, unless the waiting one has left before. */
+void job_submit(struct job *job, job_done_fn *done, void *ctx);
+/* Only reads: ERR_NOT_FOUND when the id has no decision. Needs account and id only. */
+void job_look_up(struct job *job, job_done_fn *done, void *ctx);
+/* `done` will not be called; the job goes on and releases itself. */
+void job_leave(struct job *job);
+void job_release(struct job *job);
+
+#endif
