@@ -33,7 +33,7 @@ struct policy_store_options {
     void *ctx;
 };
 
-/* Starts reading at once and keeps trying; never fails. Close it before the pool. */
+/* Starts reading at once and keeps trying; never fails. Close it after the pool, which still answers it. */
 struct policy_store *policy_store_open(const struct policy_store_options *options);
 void policy_store_close(struct policy_store *store);
 

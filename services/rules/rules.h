@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * rules.h - Rules.Decide over the policy in force. */
+#ifndef ASSAY_RULES_RULES_H
+#define ASSAY_RULES_RULES_H
+
+#include "base/err.h"
+
+struct service;
+struct rules;
+
+struct rules_settings {
+    const char *pg_url, *pg_role;
+};
+
+/* Reads the policy and listens. Ready once the first policy is there; stays so when PostgreSQL goes away.
+ * Errors are those of pg_pool_open() and service_listen(). */
+MUST_USE enum err rules_open(struct rules **out, struct service *app, const struct rules_settings *conf,
+                             struct why *why);
+void rules_close(struct rules *rules);
+
+#endif
