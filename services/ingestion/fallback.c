@@ -2,6 +2,7 @@
 #include "fallback.h"
 
 #include "base/mem.h"
+#include "fraud/txn.h"
 #include "ingestion.h"
 
 struct fallback {
@@ -21,38 +22,31 @@ void fallback_free(struct fallback *f)
     mem_free(f);
 }
 
-static enum action by_thresholds(const struct decision *d)
+static Assay__V1__Action by_thresholds(const Assay__V1__DecideRequest__Item *item)
 {
-    const Assay__V1__Thresholds *t = d->record.thresholds;
+    const Assay__V1__Thresholds *t = item->thresholds;
 
-    if (!d->has_score || !t)
-        return ACTION_APPROVE;
-    return d->score >= t->decline     ? ACTION_DECLINE
-           : d->score >= t->review    ? ACTION_REVIEW
-           : d->score >= t->challenge ? ACTION_CHALLENGE
-                                      : ACTION_APPROVE;
+    if (!item->has_score || !t)
+        return ASSAY__V1__ACTION__APPROVE;
+    return item->score >= t->decline     ? ASSAY__V1__ACTION__DECLINE
+           : item->score >= t->review    ? ASSAY__V1__ACTION__REVIEW
+           : item->score >= t->challenge ? ASSAY__V1__ACTION__CHALLENGE
+                                         : ASSAY__V1__ACTION__APPROVE;
 }
 
-void fallback_decide(struct fallback *f, struct job *job)
+const Assay__V1__DecideResponse *fallback_decide(struct fallback *f, const Assay__V1__DecideRequest *request,
+                                                 struct arena *arena)
 {
-    struct decision *d = &job->decision;
+    Assay__V1__DecideResponse *answer = arena_new(arena, Assay__V1__DecideResponse, 1);
 
     (void)f;
-    d->action = by_thresholds(d);
-    d->ruleset_version = slice_of("", 0);
-    if (d->action != ACTION_APPROVE) {
-        Assay__V1__Reason *r = arena_new(&job->arena, Assay__V1__Reason, 1);
-
-        assay__v1__reason__init(r);
-        r->code =
-            arena_printf(&job->arena, "threshold:%s", action_name(d->action)).ptr
-                ? (char *)(uintptr_t)arena_printf(&job->arena, "threshold:%s", action_name(d->action)).ptr
-                : NULL;
-        r->text = (char *)(uintptr_t) "The risk score is high";
-        r->detail = (char *)(uintptr_t)arena_printf(&job->arena, "score=%g", d->score).ptr;
-        r->is_public = true;
-        d->record.n_reasons = 1;
-        d->record.reasons = arena_new(&job->arena, Assay__V1__Reason *, 1);
-        d->record.reasons[0] = r;
+    assay__v1__decide_response__init(answer);
+    answer->n_items = request->n_items;
+    answer->items = arena_new(arena, Assay__V1__DecideResponse__Item *, request->n_items);
+    for (size_t i = 0; i < request->n_items; i++) {
+        answer->items[i] = arena_new(arena, Assay__V1__DecideResponse__Item, 1);
+        assay__v1__decide_response__item__init(answer->items[i]);
+        answer->items[i]->action = by_thresholds(request->items[i]);
     }
+    return answer;
 }

@@ -4,13 +4,16 @@
 #ifndef ASSAY_INGESTION_FALLBACK_H
 #define ASSAY_INGESTION_FALLBACK_H
 
-#include "pipeline.h"
+#include "base/arena.h"
+#include "proto/assay.pb-c.h"
 
 struct fallback;
+struct ingestion;
 
 struct fallback *fallback_new(struct ingestion *in);
 void fallback_free(struct fallback *f);
-/* Fills action, reasons, rules and ruleset_version of the job's decision. */
-void fallback_decide(struct fallback *f, struct job *job);
+/* What the rules service would have answered. It belongs to `arena`, and may point into the request. */
+const Assay__V1__DecideResponse *fallback_decide(struct fallback *f, const Assay__V1__DecideRequest *request,
+                                                 struct arena *arena);
 
 #endif

@@ -111,19 +111,6 @@ static bool are_keys_ready(void *arg, struct why *detail)
     return false;
 }
 
-static enum err read_missing(enum missing_policy *out, const char *text, const char *what, struct why *why)
-{
-    static const char *const names[MISSING_COUNT] = { "open", "review", "closed" };
-
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (strcmp(names[i], text) == 0) {
-            *out = (enum missing_policy)i;
-            return ERR_OK;
-        }
-    }
-    return err_set(why, ERR_INVALID, "%s is \"%s\", not open, review or closed", what, text);
-}
-
 static enum err read_settings(struct ingestion *in, struct why *why)
 {
     unsigned char digest[SHA256_BYTES];
@@ -136,14 +123,9 @@ static enum err read_settings(struct ingestion *in, struct why *why)
     err = fx_parse(&in->fx, slice_str(in->conf.fx_rates), why);
     if (err)
         return err_wrap(why, err, "ASSAY_FX_RATES");
-    err =
-        read_missing(&in->scoring_missing, in->conf.when_scoring_missing, "ASSAY_WHEN_SCORING_MISSING", why);
-    if (!err)
-        err = read_missing(&in->features_missing, in->conf.when_features_missing,
-                           "ASSAY_WHEN_FEATURES_MISSING", why);
     sha256(slice_str(in->conf.arm_salt), digest);
     memcpy(in->arm_key.bytes, digest, sizeof in->arm_key.bytes);
-    return err;
+    return ERR_OK;
 }
 
 static enum err open_parts(struct ingestion *in, struct why *why)

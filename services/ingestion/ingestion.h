@@ -24,7 +24,6 @@ struct settings {
     const char *pg_url;
     const char *features_addr, *scoring_addr, *rules_addr;
     const char *base_currency, *fx_rates, *arm_salt;
-    const char *when_scoring_missing, *when_features_missing;
     int64_t pg_connections, jobs_most, group_most;
     int64_t deadline_ms, idempotency_ms;
     bool reuse_port;
@@ -61,10 +60,6 @@ enum counted {
     M_COUNT
 };
 
-/* What is done with an approval that was reached without a part: the caller's money or the customer's
- * patience. */
-enum missing_policy { MISSING_OPEN, MISSING_REVIEW, MISSING_CLOSED, MISSING_COUNT };
-
 struct ingestion {
     struct settings conf;
     struct service *app;
@@ -78,7 +73,6 @@ struct ingestion {
     struct fx fx;
     struct slice base_currency;
     struct hash_key arm_key;
-    enum missing_policy scoring_missing, features_missing;
 
     struct metric_set *metrics;
     struct buf scratch; /* for what is built and copied within one function */

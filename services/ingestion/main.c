@@ -23,8 +23,6 @@ static const struct conf_field settings[] = {
     { "BASE_CURRENCY",          CONF_TEXT,        AT(base_currency),         BASE_CURRENCY_DEFAULT,  "the currency in which features add up", 0, 0 },
     { "FX_RATES",               CONF_TEXT,        AT(fx_rates),              FX_RATES_DEFAULT, "what one unit of each currency is worth, in any one of them", 0, 0 },
     { "ARM_SALT",               CONF_TEXT,        AT(arm_salt),              "assay", "from which experiments draw a customer's arm", 0, 0 },
-    { "WHEN_SCORING_MISSING",   CONF_TEXT,        AT(when_scoring_missing),  "open", "approvals without a score: open, review or closed", 0, 0 },
-    { "WHEN_FEATURES_MISSING",  CONF_TEXT,        AT(when_features_missing), "open", "approvals without features: open, review or closed", 0, 0 },
     { "DEADLINE",               CONF_DURATION_MS, AT(deadline_ms),           "150ms", "when the request does not say", 1, 60000 },
     { "IDEMPOTENCY_HORIZON",    CONF_DURATION_MS, AT(idempotency_ms),        "24h",  "how long an Idempotency-Key is kept", 1000, INT64_C(31622400000) },
     { "INGESTION_PG_CONNECTIONS", CONF_INT,       AT(pg_connections),        "4",    "connections to PostgreSQL", 1, 64 },

@@ -655,93 +655,38 @@ static void start_score(struct call *call)
 /* ---- DECIDE
  * ------------------------------------------------------------------------------------------------ */
 
-static void add_degraded_reason(struct job *job, const char *part)
-{
-    Assay__V1__DecisionRecord *record = &job->decision.record;
-    Assay__V1__Reason **all = arena_new(&job->arena, Assay__V1__Reason *, record->n_reasons + 1);
-    Assay__V1__Reason *r = arena_new(&job->arena, Assay__V1__Reason, 1);
-
-    assay__v1__reason__init(r);
-    r->code = arena_strndup(&job->arena, "degraded:", 9 + strlen(part));
-    memcpy(r->code + 9, part, strlen(part) + 1);
-    r->text = arena_strndup(&job->arena, "Decided while a part of the system was missing", 46);
-    r->is_public = true;
-    all[0] = r;
-    for (size_t i = 0; i < record->n_reasons; i++)
-        all[i + 1] = record->reasons[i];
-    record->reasons = all;
-    record->n_reasons += record->n_reasons < 5;
-}
-
-static void apply_missing_policy(struct job *job, const char *part, enum missing_policy policy)
-{
-    struct decision *d = &job->decision;
-
-    if (policy == MISSING_OPEN || d->action != ACTION_APPROVE || !job_is_degraded(job, part))
-        return;
-    d->action = policy == MISSING_CLOSED ? ACTION_DECLINE : ACTION_REVIEW;
-    add_degraded_reason(job, part);
-}
-
 static void decided(struct job *job)
 {
-    struct ingestion *in = job->pipeline->in;
-
-    apply_missing_policy(job, "scoring", in->scoring_missing);
-    apply_missing_policy(job, "features", in->features_missing);
     /* No control slice: a decline is certain, and so is all else. */
     job->decision.p_allow = job->decision.action == ACTION_DECLINE ? 0 : 1;
     enter(job, job->has_place ? STAGE_COMMIT : STAGE_RESERVE);
 }
 
-static void without_rules(struct job *job)
+/* One answer, of the rules service or of the fallback. */
+static void take_verdicts(struct call *call, const Assay__V1__DecideResponse *answer, uint32_t took_us)
 {
-    job_degrade(job, "rules");
-    fallback_decide(job->pipeline->in->fallback, job);
-    decided(job);
-}
-
-static void on_decided(void *arg, enum err err, const ProtobufCMessage *reply, const struct why *why)
-{
-    const Assay__V1__DecideResponse *answer = (const void *)reply;
-    struct call *call = arg;
-    uint32_t took_us = call_end(call);
-
-    (void)why;
     for (size_t i = 0; i < call->count; i++) {
+        const Assay__V1__DecideResponse__Item *item = answer->items[i];
         struct job *job = call->jobs[i];
         struct decision *d = &job->decision;
 
-        d->record.rules_us = took_us;
-        if (err || answer->n_items != call->count || (unsigned)answer->items[i]->action >= ACTION_COUNT) {
-            without_rules(job);
-            continue;
-        }
         job_keep(job, call);
-        d->action = (enum action)answer->items[i]->action;
+        d->action = (enum action)item->action;
         d->ruleset_version = slice_str(answer->ruleset_version);
-        d->record.n_reasons = answer->items[i]->n_reasons;
-        d->record.reasons = answer->items[i]->reasons;
-        d->record.n_rules = answer->items[i]->n_rules;
-        d->record.rules = answer->items[i]->rules;
+        d->record.n_reasons = item->n_reasons;
+        d->record.reasons = item->reasons;
+        d->record.n_rules = item->n_rules;
+        d->record.rules = item->rules;
+        d->record.rules_us = took_us;
         decided(job);
     }
     call_unref(call);
 }
 
-static void start_decide(struct call *call)
+static Assay__V1__DecideRequest *decide_request(struct call *call)
 {
-    struct pipeline *p = call->pipeline;
-    Assay__V1__DecideRequest *request;
+    Assay__V1__DecideRequest *request = arena_new(&call->arena, Assay__V1__DecideRequest, 1);
 
-    if (!part_is_usable(p->in->rules)) {
-        call_end(call);
-        for (size_t i = 0; i < call->count; i++)
-            without_rules(call->jobs[i]);
-        call_unref(call);
-        return;
-    }
-    request = arena_new(&call->arena, Assay__V1__DecideRequest, 1);
     assay__v1__decide_request__init(request);
     request->n_items = call->count;
     request->items = arena_new(&call->arena, Assay__V1__DecideRequest__Item *, call->count);
@@ -764,8 +709,54 @@ static void start_decide(struct call *call)
         item->degraded = d->record.degraded;
         request->items[i] = item;
     }
-    part_call(p->in->rules, "Decide", &request->base, call_deadline(call), call_trace(call), &call->arena,
-              on_decided, call);
+    return request;
+}
+
+static void without_rules(struct call *call)
+{
+    const Assay__V1__DecideResponse *answer;
+
+    for (size_t i = 0; i < call->count; i++)
+        job_degrade(call->jobs[i], "rules");
+    answer = fallback_decide(call->pipeline->in->fallback, decide_request(call), &call->arena);
+    take_verdicts(call, answer, 0);
+}
+
+static bool is_whole(const Assay__V1__DecideResponse *answer, size_t count)
+{
+    if (answer->n_items != count)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if ((unsigned)answer->items[i]->action >= ACTION_COUNT)
+            return false;
+    }
+    return true;
+}
+
+static void on_decided(void *arg, enum err err, const ProtobufCMessage *reply, const struct why *why)
+{
+    const Assay__V1__DecideResponse *answer = (const void *)reply;
+    struct call *call = arg;
+    uint32_t took_us = call_end(call);
+
+    (void)why;
+    if (err || !is_whole(answer, call->count))
+        without_rules(call);
+    else
+        take_verdicts(call, answer, took_us);
+}
+
+static void start_decide(struct call *call)
+{
+    struct pipeline *p = call->pipeline;
+
+    if (!part_is_usable(p->in->rules)) {
+        call_end(call);
+        without_rules(call);
+        return;
+    }
+    part_call(p->in->rules, "Decide", &decide_request(call)->base, call_deadline(call), call_trace(call),
+              &call->arena, on_decided, call);
 }
 
 /* ---- COMMIT and RESERVE

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ingestion_test.c - the parts of the service that need no socket: token bucket, trace context, decisions. */
+#include <criterion/criterion.h>
+
+#include "../../../services/ingestion/bucket.h"
+#include "../../../services/ingestion/decision.h"
+#include "../../../services/ingestion/trace.h"
+#include "base/array.h"
+#include "base/buf.h"
+#include "base/clock.h"
+
+Test(bucket, gives_its_burst_and_then_its_rate)
+{
+    struct bucket b;
+
+    bucket_init(&b, 10, 3, 0);
+    for (int i = 0; i < 3; i++)
+        cr_assert(bucket_take(&b, 1, 0));
+    cr_assert_not(bucket_take(&b, 1, 0));
+    cr_assert_eq(bucket_next_in_s(&b), 1);
+    cr_assert_not(bucket_take(&b, 1, 99 * MS_US));
+    cr_assert(bucket_take(&b, 1, 100 * MS_US));
+    cr_assert_eq(bucket_left(&b), 0);
+    cr_assert(bucket_take(&b, 1, DAY_US));
+    cr_assert_eq(bucket_left(&b), 2);
+}
+
+Test(bucket, has_no_limit_at_rate_0)
+{
+    struct bucket b;
+
+    bucket_init(&b, 0, 0, 0);
+    for (int i = 0; i < 1000; i++)
+        cr_assert(bucket_take(&b, 1000, 0));
+}
+
+Test(bucket, gives_more_than_its_burst_when_full_and_owes_the_rest)
+{
+    struct bucket b;
+
+    bucket_init(&b, 100, 10, 0);
+    cr_assert(bucket_take(&b, 1000, 0));
+    cr_assert_not(bucket_take(&b, 1, SECOND_US));
+    cr_assert(bucket_take(&b, 1, 10 * SECOND_US));
+}
+
+Test(bucket, keeps_what_fits_when_its_limits_change)
+{
+    struct bucket b;
+
+    bucket_init(&b, 10, 100, 0);
+    bucket_set(&b, 10, 5);
+    cr_assert_eq(bucket_left(&b), 5);
+    bucket_set(&b, 10, 100);
+    cr_assert_eq(bucket_left(&b), 5);
+    cr_assert_eq(bucket_full_in_s(&b), 10);
+}
+
+Test(bucket, does_not_overflow_after_an_age)
+{
+    struct bucket b;
+
+    bucket_init(&b, 1000000, 1000000, 0);
+    cr_assert(bucket_take(&b, 1000000, 0));
+    cr_assert(bucket_take(&b, 1000000, INT64_MAX / 2));
+}
+
+static const unsigned char random_bytes[24] = {
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18
+};
+
+Test(trace, continues_a_valid_trace_with_a_span_of_its_own)
+{
+    struct trace t;
+
+    trace_begin(&t, SLICE("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), random_bytes);
+    cr_assert_str_eq(t.parent, "00-0af7651916cd43dd8448eb211c80319c-1112000000000000-01");
+    trace_begin(&t, SLICE("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later"), random_bytes);
+    cr_assert(slice_eq_str(trace_id(&t), "0af7651916cd43dd8448eb211c80319c"));
+}
+
+Test(trace, begins_a_new_one_when_the_callers_is_not_valid)
+{
+    static const char *const bad[] = {
+        "",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+        "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01later",
+        "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct trace t;
+
+        trace_begin(&t, slice_str(bad[i]), random_bytes);
+        cr_assert_str_eq(t.parent, "00-0102030405060708090a0b0c0d0e0f10-1112000000000000-02", "%s", bad[i]);
+    }
+}
+
+static struct decision sample(void)
+{
+    static Assay__V1__Reason public_reason = ASSAY__V1__REASON__INIT,
+                             private_reason = ASSAY__V1__REASON__INIT,
+                             *reasons[] = { &public_reason, &private_reason };
+    static Assay__V1__FiredRule rule = ASSAY__V1__FIRED_RULE__INIT, *rules[] = { &rule };
+    static char code[] = "rule:r", text[] = "text", detail[] = "secret", id[] = "r", part[] = "scoring";
+    static char *degraded[] = { part };
+    struct decision d = { .action = ACTION_REVIEW,
+                          .has_score = true,
+                          .score = 0.25,
+                          .p_allow = 1,
+                          .n = 3,
+                          .model_version = SLICE("7"),
+                          .ruleset_version = SLICE("3"),
+                          .arm = SLICE("champion") };
+
+    assay__v1__decision_record__init(&d.record);
+    public_reason.code = private_reason.code = code;
+    public_reason.text = private_reason.text = text;
+    public_reason.detail = private_reason.detail = detail;
+    public_reason.is_public = true;
+    rule.id = id;
+    rule.expression = detail;
+    rule.action = ASSAY__V1__ACTION__REVIEW;
+    d.record.reasons = reasons;
+    d.record.n_reasons = 2;
+    d.record.rules = rules;
+    d.record.n_rules = 1;
+    d.record.degraded = degraded;
+    d.record.n_degraded = 1;
+    d.record.features_us = 5;
+    return d;
+}
+
+static const char *written(struct buf *out, const struct decision *d, bool explains)
+{
+    struct json_out o;
+
+    buf_clear(out);
+    o = json_out_to(out);
+    decision_write(&o, NULL, SLICE("t"), d, explains);
+    return buf_str(out);
+}
+
+Test(decision, hides_details_from_those_who_may_not_see_them)
+{
+    struct decision d = sample();
+    struct buf out;
+
+    buf_init(&out, 0);
+    cr_assert_str_eq(
+        written(&out, &d, false),
+        "{\"transaction_id\":\"t\",\"action\":\"review\",\"score\":0.25,\"reasons\":[{\"code\":\"rule:r\","
+        "\"text\":"
+        "\"text\"}],\"rules\":[{\"id\":\"r\",\"action\":\"review\"}],\"model_version\":\"7\",\"ruleset_"
+        "version\":\"3\","
+        "\"arm\":\"champion\",\"p_allow\":1,\"degraded\":[\"scoring\"],\"known_at\":\"1970-01-01T00:00:00Z\","
+        "\"decided_at\":\"1970-01-01T00:00:00Z\",\"timings_us\":{\"queue\":0,\"features\":5,\"scoring\":0,"
+        "\"rules\":0}}");
+    cr_assert_not_null(strstr(written(&out, &d, true), "secret"));
+    buf_release(&out);
+}
+
+Test(decision, reads_back_as_it_was_packed)
+{
+    struct decision d = sample(), back = d;
+    struct arena arena = { 0 };
+    struct buf one, two;
+    struct why why;
+
+    buf_init(&one, 0);
+    buf_init(&two, 0);
+    cr_assert_eq(decision_record_unpack(&back, decision_record_pack(&d, &arena), &arena, &why), ERR_OK);
+    cr_assert_str_eq(written(&one, &d, true), written(&two, &back, true));
+    cr_assert_eq(decision_record_unpack(&back, SLICE("\xff\xff"), &arena, &why), ERR_SYNTAX);
+    buf_release(&one);
+    buf_release(&two);
+    arena_release(&arena);
+}
