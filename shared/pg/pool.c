@@ -420,13 +420,16 @@ static void link_up(struct link *l)
     loop_flush(pool->loop, &pool->dispatch);
 }
 
-/* Names the `at`-th command of the preparing pipeline: the role, the channels, the statements. */
+/* Names the `at`-th command of the preparing pipeline: the role, the setup, the channels, the statements. */
 static const char *setup_name(const struct link *l, size_t at)
 {
     const struct pg_pool_options *o = &l->pool->options;
 
     if (o->role && at-- == 0)
         return o->role;
+    for (const char *const *c = o->setup; c && *c; c++)
+        if (at-- == 0)
+            return *c;
     for (const char *const *c = o->channels; l == &l->pool->links[0] && c && *c; c++)
         if (at-- == 0)
             return *c;
@@ -534,6 +537,8 @@ static void link_prepare(struct link *l)
         buf_printf(&sql, "SET ROLE \"%s\"", o->role);
         is_ok = is_ok && PQsendQueryParams(l->conn, buf_str(&sql), 0, NULL, NULL, NULL, NULL, 1);
     }
+    for (const char *const *c = o->setup; c && *c; c++)
+        is_ok = is_ok && PQsendQueryParams(l->conn, *c, 0, NULL, NULL, NULL, NULL, 1);
     for (const char *const *c = o->channels; l == &l->pool->links[0] && c && *c; c++) {
         buf_clear(&sql);
         buf_printf(&sql, "LISTEN \"%s\"", *c);
@@ -618,7 +623,7 @@ static void link_lost(struct link *l, const char *context, const char *message)
     bool was_up = l->state == LINK_IDLE || l->state == LINK_BUSY, was_last;
 
     pg_err_set(&trouble, ERR_UNAVAILABLE, context, message);
-    if (strcmp(trouble.text, pool->trouble.text) != 0)
+    if (!pool->is_closing && strcmp(trouble.text, pool->trouble.text) != 0)
         log_event(LOG_WARN, "pg_lost", "why=%s", log_quoted(slice_str(trouble.text)));
     pool->trouble = trouble;
     if (l->state == LINK_BUSY)

@@ -62,6 +62,8 @@ struct pg_pool_options {
     bool is_session;
     /* NULL-terminated; the pool listens to them on one connection. */
     const char *const *channels;
+    /* NULL-terminated; statements that every connection runs first, as "SET enable_seqscan = off". */
+    const char *const *setup;
     /* Optional. `on_up` when the pool gets its first connection or gets one again (a session: is connected),
      * `on_down` when it has none left. Units may be sent from both. */
     void (*on_up)(void *ctx);
