@@ -270,14 +270,14 @@ const struct command cmd_replay = {
     .operands = "",
     .purpose = "Send a stream of transactions and labels through the API, and judge the answers",
     .text =
-        "The stream is a JSON object a line, as `assay simulate` and `assay import` write it: transactions "
-        "and\n"
-        "labels in the order in which they became known. Its times are those of the stream, so the key must\n"
-        "belong to an account on a simulated clock (`assay accounts create --simulated`). Failures of a "
-        "service\n"
-        "are waited out and sent again; an id is decided once. Exit status 1 when one was not decided.\n\n"
-        "  assay import handbook | assay replay --key $KEY\n"
-        "  assay replay --from stream.ndjson --rate 2000 --key $KEY     latency from the intended time on\n"
+        "The stream is a JSON object a line, as `assay simulate` and `assay import` write it: transactions\n"
+        "and labels in the order in which they became known. Its times are the stream's own, so the key\n"
+        "must belong to an account with a simulated clock. What a service that is away keeps from being\n"
+        "decided is sent again; an id is decided once. Exit status 1 when one was not decided.\n\n"
+        "  assay accounts create replay --clock simulated\n"
+        "  export ASSAY_KEY=$(assay keys create replay --scopes all --quiet)\n"
+        "  assay simulate | assay replay\n"
+        "  assay replay --from stream.ndjson --rate 2000    latency from the intended time on\n"
         "  assay replay --from stream.ndjson --in-flight 1 --limit 5000 --json | jq .latency_ms",
     .options = options,
     .option_count = sizeof options / sizeof *options,
