@@ -24,6 +24,7 @@
     X(cmd_load) \
     X(cmd_import) \
     X(cmd_simulate) \
+    X(cmd_evaluate) \
     X(cmd_version)
 /* clang-format on */
 
