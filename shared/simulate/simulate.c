@@ -405,7 +405,7 @@ static void pay(struct simulate *s, const struct payment *p, int64_t at_us, stru
     *txn = (struct txn){ .account = s->params.account, .occurred_at_us = at_us, .known_at_us = at_us };
     txn->id = slice_of(
         s->id, (size_t)snprintf(s->id, TEXT_BYTES, "s%" PRIx64 "t%" PRIu64 "", s->params.seed, s->number++));
-    txn->currency = SLICE("EUR");
+    txn->currency = SLICE("USD");
     txn->amount_minor = txn->amount_base_minor = amount_of(s, p);
     TEXT(s, customer_id, "c%" PRIu32, p->customer);
     TEXT(s, card_id, "card_c%" PRIu32, p->customer);
