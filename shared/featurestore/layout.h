@@ -2,14 +2,18 @@
  * layout.h - a plan made ready to run: what each entity keeps where, and in which order features are
  * computed. Internal to featurestore/.
  *
- *   entity block:  [struct entity | track: deque, spans | variety: deque, table, spans | recent ... |
- * lifetimes]
+ * An entity with few events keeps just them, as one sequence of cells in time order, and every window is counted over
+ * them when it is asked for: that is the least memory, and for some dozens of events fast. With more than SMALL_MAX events
+ * it grows large:
  *
- * All features of an entity share what they stand on. A *track* is one sequence of cells in time order: an
- * exact track has a cell for each event, a tiled one a cell for each tile that has events. A *span* is one
- * window over a track: two cursors, and between them running totals, one for each *column* that a feature
- * needs. A *variety* is the same for the distinct values of a field. A *recent* keeps the last few times (and
- * places). A *lifetime* total has no window. */
+ *   small:  [struct entity | recent ... | lifetimes | key]    events
+ *   large:  the same, and  [track: deque, spans | variety: deque, table, spans]
+ *
+ * A *track* is one sequence of cells: an exact track has a cell for each event, a tiled one a cell for each tile that has
+ * events. A *span* is one window over a track: two cursors, and between them running totals, one for each *column* that a
+ * feature needs. A *variety* is the same for the distinct values of a field. A *recent* keeps the last few times (and
+ * places), a *lifetime* total has no window; both are there in either form. Which form an entity has cannot be seen in a
+ * value. */
 #ifndef ASSAY_FEATURESTORE_LAYOUT_H
 #define ASSAY_FEATURESTORE_LAYOUT_H
 
@@ -29,46 +33,54 @@ struct column {
     uint32_t mask;        /* exact: flags that must stand in the cell */
     uint32_t value_at;    /* exact: where the value lies in the cell */
     uint32_t cell_at;     /* tiles: where the total lies in the cell */
+    uint32_t small_mask;  /* the same two for the events of a small entity */
+    uint32_t small_value_at;
 };
 
 struct span {
     int64_t window_us, delay_us;
-    uint32_t at; /* struct cursor in the block */
+    uint32_t at; /* struct cursor in the large block */
     struct run {
-        uint32_t column, at; /* running total in the block */
+        uint32_t column, at; /* running total in the large block */
     } * runs;
     size_t run_count, run_cap;
 };
 
 #define FLAG_FRAUD (UINT32_C(1) << 31)
-enum { FLAGS_MAX = 31 };
+enum { FLAGS_MAX = 31, SMALL_MAX = 96 };
+
+/* What the cells of events hold besides time and number: flags, each a condition or that a value is there, then values,
+ * then hashes of texts. */
+struct event_layout {
+    struct flag {
+        int condition, value;
+    } flags[FLAGS_MAX];
+    size_t flag_count;
+    int *values;
+    size_t value_count, value_cap;
+    int *texts;
+    size_t text_count, text_cap;
+    uint32_t cell_bytes;
+};
 
 struct track {
     bool is_exact, has_fraud;
     int64_t hop_us, hold_us;
-    uint32_t at; /* struct deque in the block */
+    uint32_t at; /* struct deque in the large block */
     uint32_t cell_bytes;
     struct column *columns;
     size_t column_count, column_cap;
     struct span *spans;
     size_t span_count, span_cap;
-    /* Exact: what the flags of a cell say, bit by bit: a condition, or that a value is there. */
-    struct flag {
-        int condition, value;
-    } flags[FLAGS_MAX];
-    size_t flag_count;
-    /* Exact: the values that cells hold. */
-    int *values;
-    size_t value_count, value_cap;
+    struct event_layout events; /* exact */
 };
 
 struct variety {
     bool is_exact;
     int64_t hop_us, hold_us;
-    struct txn_field field;
-    struct slice name;
-    int condition;
-    uint32_t at; /* struct variety_state in the block */
+    int condition, text;
+    uint32_t small_mask, small_text_at;
+    uint32_t at; /* struct variety_state in the large block */
     struct span *spans;
     size_t span_count, span_cap;
 };
@@ -89,7 +101,10 @@ struct entity_layout {
     struct slice names[ENTITY_FIELDS_MAX];
     struct txn_field fields[ENTITY_FIELDS_MAX];
     size_t field_count;
-    size_t bytes; /* of the block, struct entity included */
+    size_t bytes, large_bytes;
+    bool is_small_first;        /* false when the cells of small ones would not do */
+    struct event_layout events; /* of small ones */
+    int64_t small_hold_us;
     int64_t idle_us;
     bool has_fraud;
     struct track *tracks;
@@ -110,6 +125,12 @@ struct value {
     double factor; /* 10^scale */
 };
 
+/* A text whose distinct values are counted. */
+struct text {
+    struct slice name;
+    struct txn_field field;
+};
+
 struct condition {
     struct slice text;
     struct cel_program *program;
@@ -118,7 +139,7 @@ struct condition {
 
 enum { FRAUD_CONDITIONS_MAX = 64, VALUES_MAX = 64 };
 
-/* One feature, ready to be computed. Offsets are into the block of its entity; 0 where there is none. */
+/* One feature, ready to be computed. Offsets are into the large block, for lifetimes into the entity; 0: none. */
 struct compiled {
     const struct feature *feature;
     int entity, condition, value;
@@ -152,6 +173,8 @@ struct plan {
     size_t fraud_entities;
     struct value *values;
     size_t value_count, value_cap;
+    struct text *texts;
+    size_t text_count, text_cap;
     struct condition *conditions;
     size_t condition_count, condition_cap;
     int fraud_conditions;

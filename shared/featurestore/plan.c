@@ -78,22 +78,22 @@ static size_t add_span(struct span **spans, size_t *count, size_t *cap, const st
 static int64_t hold(int64_t held_us, const struct feature *f)
 {
     int64_t back = f->window_us + f->delay_us;
-    int64_t hold_us = back + back / 8 + 2 * feature_hop_us(f);
+    int64_t hold_us = back + (back / 8 < DAY_US ? back / 8 : DAY_US) + 2 * feature_hop_us(f);
 
     return hold_us > held_us ? hold_us : held_us;
 }
 
-static bool has_flag(const struct track *t, int condition, int value, size_t *bit)
+static bool find_flag(const struct event_layout *l, int condition, int value, size_t *bit)
 {
-    for (*bit = 0; *bit < t->flag_count; (*bit)++) {
-        if (t->flags[*bit].condition == condition && t->flags[*bit].value == value)
+    for (*bit = 0; *bit < l->flag_count; (*bit)++) {
+        if (l->flags[*bit].condition == condition && l->flags[*bit].value == value)
             return true;
     }
     return false;
 }
 
-/* The flags that a cell of an exact track needs for a column; false when there is no room for them. */
-static bool add_flags(struct track *t, int condition, int value, uint32_t *mask)
+/* The flags that a cell needs for a condition and a value; false when there is no room for them. */
+static bool add_flags(struct event_layout *l, int condition, int value, uint32_t *mask)
 {
     const int pairs[2][2] = { { condition, NONE }, { NONE, value } };
 
@@ -103,14 +103,27 @@ static bool add_flags(struct track *t, int condition, int value, uint32_t *mask)
 
         if (pairs[i][i] == NONE)
             continue;
-        if (!has_flag(t, pairs[i][0], pairs[i][1], &bit)) {
-            if (t->flag_count == FLAGS_MAX)
+        if (!find_flag(l, pairs[i][0], pairs[i][1], &bit)) {
+            if (l->flag_count == FLAGS_MAX)
                 return false;
-            t->flags[t->flag_count++] = (struct flag){ pairs[i][0], pairs[i][1] };
+            l->flags[l->flag_count++] = (struct flag){ pairs[i][0], pairs[i][1] };
         }
         *mask |= 1u << bit;
     }
     return true;
+}
+
+static size_t add_number(int **numbers, size_t *count, size_t *cap, int number)
+{
+    size_t i = 0;
+
+    while (i < *count && (*numbers)[i] != number)
+        i++;
+    if (i == *count) {
+        ARRAY_RESERVE_ONE(*numbers, *count, *cap);
+        (*numbers)[(*count)++] = number;
+    }
+    return i;
 }
 
 /* The entity's track for such a feature; a new one when none is there or all are full. */
@@ -123,7 +136,8 @@ static size_t add_track(struct entity_layout *e, const struct feature *f, int co
         struct track *t = &e->tracks[i];
 
         if (t->is_exact == f->is_exact && t->hop_us == hop_us &&
-            (!t->is_exact || (t->flag_count + 2 <= FLAGS_MAX && add_flags(t, condition, value, &mask)))) {
+            (!t->is_exact ||
+             (t->events.flag_count + 2 <= FLAGS_MAX && add_flags(&t->events, condition, value, &mask)))) {
             t->hold_us = hold(t->hold_us, f);
             return i;
         }
@@ -143,7 +157,7 @@ static size_t add_column(struct track *t, enum op op, int condition, int value)
             return i;
     }
     if (t->is_exact) {
-        bool has_room = add_flags(t, condition, value, &c.mask);
+        bool has_room = add_flags(&t->events, condition, value, &c.mask);
 
         assert(has_room); /* add_track() saw to it */
         (void)has_room;
@@ -215,23 +229,37 @@ static int value_of(const struct plan *p, enum op op, int value)
     return op == OP_COUNT && is_amount(p, value) ? NONE : value;
 }
 
-static void add_variety(struct entity_layout *e, const struct feature *f, struct compiled *c)
+static int add_text(struct plan *p, struct slice name)
 {
+    struct text text = { .name = name };
+
+    for (size_t i = 0; i < p->text_count; i++) {
+        if (slice_eq(p->texts[i].name, name))
+            return (int)i;
+    }
+    txn_field_find(name, &text.field);
+    ARRAY_RESERVE_ONE(p->texts, p->text_count, p->text_cap);
+    p->texts[p->text_count] = text;
+    return (int)p->text_count++;
+}
+
+static void add_variety(struct plan *p, struct entity_layout *e, const struct feature *f, struct compiled *c)
+{
+    int text = add_text(p, f->field);
     size_t i = 0;
 
     for (; i < e->variety_count; i++) {
         const struct variety *v = &e->varieties[i];
 
         if (v->is_exact == f->is_exact && v->hop_us == feature_hop_us(f) && v->condition == c->condition &&
-            slice_eq(v->name, f->field))
+            v->text == text)
             break;
     }
     if (i == e->variety_count) {
         struct variety v = {
-            .is_exact = f->is_exact, .hop_us = feature_hop_us(f), .name = f->field, .condition = c->condition
+            .is_exact = f->is_exact, .hop_us = feature_hop_us(f), .text = text, .condition = c->condition
         };
 
-        txn_field_find(f->field, &v.field);
         ARRAY_RESERVE_ONE(e->varieties, e->variety_count, e->variety_cap);
         e->varieties[e->variety_count++] = v;
     }
@@ -282,7 +310,7 @@ static void book(struct plan *p, size_t i)
     e = &p->entities[c->entity];
     switch (f->aggregate) {
     case AGGREGATE_DISTINCT:
-        add_variety(e, f, c);
+        add_variety(p, e, f, c);
         return;
     case AGGREGATE_SINCE_LAST:
     case AGGREGATE_SPEED:
@@ -327,30 +355,31 @@ static uint32_t take(size_t *bytes, size_t size)
     return at;
 }
 
+static bool has_value(const struct column *c)
+{
+    return c->value != NONE && c->op != OP_COUNT && c->op != OP_FRAUD;
+}
+
+static uint32_t value_place(size_t i)
+{
+    return (uint32_t)(EVENT_BYTES + 8 * i);
+}
+
 static void lay_track(struct track *t, size_t *bytes)
 {
     static const enum op by_width[] = { OP_COUNT, OP_FRAUD, OP_SUM, OP_MIN, OP_MAX, OP_SQUARES };
+    struct event_layout *l = &t->events;
 
     t->at = take(bytes, sizeof(struct deque));
     if (t->is_exact) {
-        t->cell_bytes = EXACT_CELL_BYTES;
         for (size_t i = 0; i < t->column_count; i++) {
-            struct column *c = &t->columns[i];
-            size_t k = 0;
-
-            if (c->value == NONE || c->op == OP_COUNT || c->op == OP_FRAUD)
-                continue;
-            while (k < t->value_count && t->values[k] != c->value)
-                k++;
-            if (k == t->value_count) {
-                ARRAY_RESERVE_ONE(t->values, t->value_count, t->value_cap);
-                t->values[t->value_count++] = c->value;
-                t->cell_bytes += 8;
-            }
-            c->value_at = (uint32_t)(EXACT_CELL_BYTES + 8 * k);
+            if (has_value(&t->columns[i]))
+                t->columns[i].value_at =
+                    value_place(add_number(&l->values, &l->value_count, &l->value_cap, t->columns[i].value));
         }
+        t->cell_bytes = l->cell_bytes = value_place(l->value_count);
     } else {
-        t->cell_bytes = TILE_CELL_BYTES;
+        t->cell_bytes = TILE_BYTES;
         for (size_t w = 0; w < ARRAY_LEN(by_width); w++) {
             for (size_t i = 0; i < t->column_count; i++) {
                 if (t->columns[i].op != by_width[w])
@@ -367,12 +396,45 @@ static void lay_track(struct track *t, size_t *bytes)
     }
 }
 
+/* The cells of small entities: whatever any track or variety needs of an event. */
+static void lay_small(struct entity_layout *e)
+{
+    struct event_layout *l = &e->events;
+
+    e->is_small_first = true;
+    for (size_t i = 0; i < e->track_count; i++) {
+        struct track *t = &e->tracks[i];
+
+        for (struct column *c = t->columns; c < t->columns + t->column_count; c++) {
+            e->is_small_first &= add_flags(l, c->condition, c->value, &c->small_mask);
+            if (c->op == OP_FRAUD)
+                c->small_mask |= FLAG_FRAUD;
+            if (has_value(c))
+                c->small_value_at =
+                    value_place(add_number(&l->values, &l->value_count, &l->value_cap, c->value));
+        }
+        if (t->hold_us + t->hop_us > e->small_hold_us)
+            e->small_hold_us = t->hold_us + t->hop_us;
+    }
+    for (size_t i = 0; i < e->variety_count; i++) {
+        struct variety *v = &e->varieties[i];
+
+        e->is_small_first &= add_flags(l, v->condition, NONE, &v->small_mask);
+        v->small_text_at =
+            value_place(l->value_count + add_number(&l->texts, &l->text_count, &l->text_cap, v->text));
+        if (v->hold_us + v->hop_us > e->small_hold_us)
+            e->small_hold_us = v->hold_us + v->hop_us;
+    }
+    l->cell_bytes = value_place(l->value_count + l->text_count);
+}
+
 static void lay_entity(struct plan *p, struct entity_layout *e)
 {
-    size_t bytes = sizeof(struct entity);
-
+    e->bytes = sizeof(struct entity);
+    e->large_bytes = 8; /* so that no place in it is 0 */
+    lay_small(e);
     for (size_t i = 0; i < e->track_count; i++) {
-        lay_track(&e->tracks[i], &bytes);
+        lay_track(&e->tracks[i], &e->large_bytes);
         if (e->tracks[i].hold_us > e->idle_us)
             e->idle_us = e->tracks[i].hold_us;
         if (e->tracks[i].has_fraud && e->tracks[i].hold_us > p->ledger_us)
@@ -381,19 +443,18 @@ static void lay_entity(struct plan *p, struct entity_layout *e)
     for (size_t i = 0; i < e->variety_count; i++) {
         struct variety *v = &e->varieties[i];
 
-        v->at = take(&bytes, sizeof(struct variety_state));
+        v->at = take(&e->large_bytes, sizeof(struct variety_state));
         for (size_t s = 0; s < v->span_count; s++)
-            v->spans[s].at = take(&bytes, sizeof(struct variety_cursor));
+            v->spans[s].at = take(&e->large_bytes, sizeof(struct variety_cursor));
         if (v->hold_us > e->idle_us)
             e->idle_us = v->hold_us;
     }
     for (size_t i = 0; i < e->recent_count; i++)
-        e->recents[i].at = take(&bytes, recent_bytes(&e->recents[i]));
+        e->recents[i].at = take(&e->bytes, recent_bytes(&e->recents[i]));
     for (size_t i = 0; i < e->lifetime_count; i++)
-        e->lifetimes[i].at = take(&bytes, width_of(e->lifetimes[i].column.op));
+        e->lifetimes[i].at = take(&e->bytes, width_of(e->lifetimes[i].column.op));
     if ((e->recent_count || e->lifetime_count) && e->idle_us < STORE_IDLE_DAYS * DAY_US)
         e->idle_us = STORE_IDLE_DAYS * DAY_US;
-    e->bytes = bytes;
 }
 
 static void set_place(struct compiled *c, enum op op, uint32_t at)
@@ -733,7 +794,7 @@ void plan_free(struct plan *p)
                 mem_free(e->tracks[t].spans[s].runs);
             mem_free(e->tracks[t].spans);
             mem_free(e->tracks[t].columns);
-            mem_free(e->tracks[t].values);
+            mem_free(e->tracks[t].events.values);
         }
         for (size_t v = 0; v < e->variety_count; v++)
             mem_free(e->varieties[v].spans);
@@ -741,6 +802,8 @@ void plan_free(struct plan *p)
         mem_free(e->varieties);
         mem_free(e->recents);
         mem_free(e->lifetimes);
+        mem_free(e->events.values);
+        mem_free(e->events.texts);
     }
     for (size_t i = 0; i < p->condition_count; i++)
         cel_free(p->conditions[i].program);
@@ -749,6 +812,7 @@ void plan_free(struct plan *p)
     mem_free(p->entities);
     mem_free(p->conditions);
     mem_free(p->values);
+    mem_free(p->texts);
     mem_free(p->slot_fields);
     mem_free(p->steps);
     arena_release(&p->arena);

@@ -8,8 +8,8 @@
 
 enum { CHUNK_BYTES = 1 << 18 };
 
-struct pool_block {
-    struct pool_block *next;
+struct pool_thing {
+    struct pool_thing *next;
 };
 struct pool_chunk {
     struct pool_chunk *next;
@@ -37,7 +37,7 @@ static size_t size_of(size_t class)
 
 size_t pool_round(size_t size)
 {
-    return size > POOL_BLOCK_MAX ? size : size_of(class_of(size));
+    return size > POOL_THING_MAX ? size : size_of(class_of(size));
 }
 
 void pool_release(struct pool *pool)
@@ -55,16 +55,16 @@ void *pool_get(struct pool *pool, size_t size)
 {
     size_t class = class_of(size);
     size_t rounded = pool_round(size);
-    struct pool_block *block;
+    struct pool_thing *thing;
 
-    if (size > POOL_BLOCK_MAX || POOL_IS_CHECKED) {
+    if (size > POOL_THING_MAX || POOL_IS_CHECKED) {
         pool->bytes += rounded;
         return mem_alloc(1, rounded);
     }
-    block = pool->free[class];
-    if (block) {
-        pool->free[class] = block->next;
-        return block;
+    thing = pool->free[class];
+    if (thing) {
+        pool->free[class] = thing->next;
+        return thing;
     }
     if (pool->left < rounded) {
         struct pool_chunk *chunk = mem_alloc(1, sizeof *chunk + CHUNK_BYTES);
@@ -78,18 +78,38 @@ void *pool_get(struct pool *pool, size_t size)
     return pool->chunks->bytes + pool->left;
 }
 
-void pool_put(struct pool *pool, void *block, size_t size)
+void pool_put(struct pool *pool, void *thing, size_t size)
 {
     size_t class = class_of(size);
-    struct pool_block *free_block = block;
+    struct pool_thing *free_thing = thing;
 
-    if (!block)
+    if (!thing)
         return;
-    if (size > POOL_BLOCK_MAX || POOL_IS_CHECKED) {
+    if (size > POOL_THING_MAX || POOL_IS_CHECKED) {
         pool->bytes -= pool_round(size);
-        mem_free(block);
+        mem_free(thing);
         return;
     }
-    free_block->next = pool->free[class];
-    pool->free[class] = free_block;
+    free_thing->next = pool->free[class];
+    pool->free[class] = free_thing;
+}
+
+/* What the allocator adds, near enough. */
+static size_t block_bytes(size_t size)
+{
+    return ((size + 8 + 15) & ~(size_t)15);
+}
+
+void *pool_block_get(struct pool *pool, size_t size)
+{
+    pool->bytes += block_bytes(size);
+    return mem_grow(NULL, size, 1);
+}
+
+void pool_block_put(struct pool *pool, void *block, size_t size)
+{
+    if (!block)
+        return;
+    pool->bytes -= block_bytes(size);
+    mem_free(block);
 }

@@ -98,18 +98,19 @@ static int by_number(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
-static int key_compare(const struct entity *x, const struct entity *y)
+static int key_compare(const struct plan *p, const struct entity *x, const struct entity *y)
 {
-    return slice_compare(slice_of(x->key, x->key_len), slice_of(y->key, y->key_len));
+    return slice_compare(slice_of(entity_key(&p->entities[x->type], x), x->key_len),
+                         slice_of(entity_key(&p->entities[y->type], y), y->key_len));
 }
 
-static int by_key(const void *a, const void *b)
+static int by_key(const void *a, const void *b, void *plan)
 {
     const struct table_slot *x = a, *y = b;
 
     if (x->hash != y->hash)
         return x->hash < y->hash ? -1 : 1;
-    return key_compare(x->item, y->item);
+    return key_compare(plan, x->item, y->item);
 }
 
 static int by_id(const void *a, const void *b)
@@ -135,12 +136,15 @@ static void save_entity(struct writer *w, const struct plan *p, const struct ent
     const unsigned char *block = (const unsigned char *)e;
 
     put_u32(w, e->key_len);
-    put(w, e->key, e->key_len);
+    put(w, entity_key(layout, e), e->key_len);
     put_u64(w, (uint64_t)e->newest_us);
-    for (size_t i = 0; i < layout->track_count; i++)
-        save_deque(w, (const struct deque *)(block + layout->tracks[i].at), layout->tracks[i].cell_bytes);
-    for (size_t i = 0; i < layout->variety_count; i++)
-        save_deque(w, &((const struct variety_state *)(block + layout->varieties[i].at))->deque,
+    put_u32(w, e->large ? 1 : 0);
+    if (!e->large)
+        save_deque(w, &e->events, layout->events.cell_bytes);
+    for (size_t i = 0; e->large && i < layout->track_count; i++)
+        save_deque(w, (const struct deque *)(e->large + layout->tracks[i].at), layout->tracks[i].cell_bytes);
+    for (size_t i = 0; e->large && i < layout->variety_count; i++)
+        save_deque(w, &((const struct variety_state *)(e->large + layout->varieties[i].at))->deque,
                    sizeof(struct variety_cell));
     for (size_t i = 0; i < layout->recent_count; i++)
         put(w, block + layout->recents[i].at, recent_bytes(&layout->recents[i]));
@@ -197,7 +201,7 @@ enum err store_save(const struct store *s, store_write *write, void *context)
         if (e && !entity_is_idle(s->plan, e, e->account->newest_us))
             sorted[count++] = s->entities.slots[i];
     }
-    qsort(sorted, count, sizeof *sorted, by_key);
+    qsort_r(sorted, count, sizeof *sorted, by_key, (void *)s->plan);
     put_u64(w, count);
     for (size_t i = 0; i < count; i++) {
         ((struct entity *)sorted[i].item)->ordinal = (uint32_t)i;
@@ -359,26 +363,44 @@ static const unsigned char *load_deque(struct reader *r, struct deque *d, uint32
     return cells;
 }
 
-static bool load_entity_state(struct store *s, struct reader *r, struct entity *e)
+static bool load_large(struct store *s, struct reader *r, struct entity *e)
 {
     const struct entity_layout *layout = &s->plan->entities[e->type];
-    unsigned char *block = (unsigned char *)e;
 
+    entity_enlarge(layout, e, &s->workshop);
     for (size_t i = 0; i < layout->track_count; i++) {
         const struct track *t = &layout->tracks[i];
 
-        if (!load_deque(r, (struct deque *)(block + t->at), t->cell_bytes, &s->workshop) ||
-            !track_is_valid(t, block))
+        if (!load_deque(r, (struct deque *)(e->large + t->at), t->cell_bytes, &s->workshop) ||
+            !track_is_valid(t, e))
             return false;
     }
     for (size_t i = 0; i < layout->variety_count; i++) {
         const struct variety *v = &layout->varieties[i];
-        struct variety_state *state = (struct variety_state *)(block + v->at);
+        struct variety_state *state = (struct variety_state *)(e->large + v->at);
 
         if (!load_deque(r, &state->deque, sizeof(struct variety_cell), &s->workshop) ||
-            !variety_is_valid(v, block))
+            !variety_is_valid(v, e))
             return false;
-        variety_rebuild(v, block, &s->workshop);
+        variety_rebuild(v, e->large, &s->workshop);
+    }
+    return true;
+}
+
+static bool load_entity_state(struct store *s, struct reader *r, struct entity *e)
+{
+    const struct entity_layout *layout = &s->plan->entities[e->type];
+    unsigned char *block = (unsigned char *)e;
+    uint32_t is_large = get_u32(r);
+
+    if (is_large > 1)
+        return false;
+    if (is_large) {
+        if (!load_large(s, r, e))
+            return false;
+    } else if (!load_deque(r, &e->events, layout->events.cell_bytes, &s->workshop) ||
+               !events_are_valid(layout, e)) {
+        return false;
     }
     for (size_t i = 0; i < layout->recent_count; i++) {
         size_t bytes = recent_bytes(&layout->recents[i]);
@@ -387,7 +409,7 @@ static bool load_entity_state(struct store *s, struct reader *r, struct entity *
         if (!from)
             return false;
         memcpy(block + layout->recents[i].at, from, bytes);
-        if (!recent_is_valid(&layout->recents[i], block))
+        if (!recent_is_valid(&layout->recents[i], e))
             return false;
     }
     for (size_t i = 0; i < layout->lifetime_count; i++) {
@@ -426,7 +448,8 @@ static enum err load_entities(struct store *s, struct reader *r, struct entity *
             return damaged(why, "an entity's times");
         e = store_entity_new(s, type, store_key_hash(key, key_len), key, key_len, account);
         e->newest_us = newest_us;
-        if (before && (before->hash > e->hash || (before->hash == e->hash && key_compare(before, e) >= 0)))
+        if (before &&
+            (before->hash > e->hash || (before->hash == e->hash && key_compare(s->plan, before, e) >= 0)))
             return damaged(why, "entities out of order");
         if (!load_entity_state(s, r, e))
             return damaged(why, "an entity's events");

@@ -9,9 +9,6 @@
 #include "featurestore/table.h"
 #include "featurestore/window.h"
 
-/* Far enough from the end of the number range that windows can be taken from it. */
-#define NEVER_US (INT64_MIN / 4)
-
 struct account {
     uint32_t number;
     int64_t newest_us; /* the latest event time of any of its transactions */
@@ -34,9 +31,12 @@ enum { ENTITY_KEY_MAX = 8 + ENTITY_FIELDS_MAX * (3 + 256) };
 
 /* Where the current transaction finds one of its entities. */
 struct lookup {
-    struct entity *entity; /* NULL when there is none, or an idle one that counts as none */
-    struct entity *idle;   /* to be used again */
-    unsigned char *block;  /* the entity's, or the blank one; NULL when the transaction lacks the field */
+    bool is_missing;             /* the transaction lacks a field */
+    struct entity *entity;       /* NULL when there is none, or an idle one that counts as none */
+    struct entity *idle;         /* to be used again */
+    const struct entity *block;  /* the entity, or a blank one */
+    const unsigned char *totals; /* where counting leaves them: the entity's large block, or the view */
+    const struct entity_layout *layout;
     uint64_t hash;
     uint32_t key_len;
     char key[ENTITY_KEY_MAX];
@@ -52,11 +52,13 @@ struct store {
 
     /* Scratch for one transaction. */
     struct lookup *lookups;
-    unsigned char **blanks;
+    struct entity **blanks; /* by kind: one that has seen nothing */
+    unsigned char **views;  /* by kind: a large block to count small ones in */
     struct cel_value *slots;
     double *features;
     bool *holds, *has;
     int64_t *values;
+    uint64_t *texts;
     size_t entities_owed, ledger_owed;   /* slots to look at soon */
     size_t sweep_entities, sweep_ledger; /* where the search for what is idle goes on */
 };

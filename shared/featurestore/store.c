@@ -28,13 +28,16 @@ struct store *store_new(const struct plan *plan)
 
     s->plan = plan;
     s->lookups = mem_new_n(struct lookup, plan->entity_count + 1);
-    s->blanks = mem_new_n(unsigned char *, plan->entity_count + 1);
+    s->blanks = mem_new_n(struct entity *, plan->entity_count + 1);
+    s->views = mem_new_n(unsigned char *, plan->entity_count + 1);
     for (size_t i = 0; i < plan->entity_count; i++) {
         const struct entity_layout *e = &plan->entities[i];
 
         s->blanks[i] = mem_alloc(1, e->bytes);
-        block_init(e, s->blanks[i]);
-        s->fixed_bytes += e->bytes;
+        entity_init(e, s->blanks[i]);
+        s->views[i] = mem_alloc(1, e->large_bytes);
+        large_init(e, s->views[i]);
+        s->fixed_bytes += e->bytes + e->large_bytes;
         for (size_t t = 0; t < e->track_count; t++) {
             if (e->tracks[t].cell_bytes > cell_bytes)
                 cell_bytes = e->tracks[t].cell_bytes;
@@ -46,6 +49,11 @@ struct store *store_new(const struct plan *plan)
     s->holds = mem_new_n(bool, plan->condition_count + 1);
     s->has = mem_new_n(bool, plan->value_count + 1);
     s->values = mem_new_n(int64_t, plan->value_count + 1);
+    s->texts = mem_new_n(uint64_t, plan->text_count + 1);
+    s->workshop.holds = mem_new_n(bool, plan->condition_count + 1);
+    s->workshop.has = mem_new_n(bool, plan->value_count + 1);
+    s->workshop.values = mem_new_n(int64_t, plan->value_count + 1);
+    s->workshop.texts = mem_new_n(uint64_t, plan->text_count + 1);
     return s;
 }
 
@@ -58,9 +66,8 @@ static void entity_free(struct store *s, struct entity *e)
 {
     const struct entity_layout *layout = &s->plan->entities[e->type];
 
-    block_clear(layout, (unsigned char *)e, &s->workshop);
-    pool_put(&s->workshop.pool, e->key, e->key_len);
-    pool_put(&s->workshop.pool, e, layout->bytes);
+    entity_clear(layout, e, &s->workshop);
+    pool_put(&s->workshop.pool, e, layout->bytes + e->key_len);
 }
 
 static void give_back(struct store *s)
@@ -79,18 +86,25 @@ void store_free(struct store *s)
 {
     if (!s)
         return;
-    if (POOL_IS_CHECKED)
-        give_back(s);
-    for (size_t i = 0; i < s->plan->entity_count; i++)
+    give_back(s);
+    for (size_t i = 0; i < s->plan->entity_count; i++) {
         mem_free(s->blanks[i]);
+        mem_free(s->views[i]);
+    }
     mem_free(s->blanks);
+    mem_free(s->views);
     mem_free(s->lookups);
     mem_free(s->workshop.scratch);
+    mem_free(s->workshop.holds);
+    mem_free(s->workshop.has);
+    mem_free(s->workshop.values);
+    mem_free(s->workshop.texts);
     mem_free(s->slots);
     mem_free(s->features);
     mem_free(s->holds);
     mem_free(s->has);
     mem_free(s->values);
+    mem_free(s->texts);
     mem_free(s->entities.slots);
     mem_free(s->ledger.slots);
     mem_free(s->accounts.slots);
@@ -132,14 +146,11 @@ struct entity *store_entity_new(struct store *s, uint16_t type, uint64_t hash, c
                                 uint32_t key_len, struct account *account)
 {
     const struct entity_layout *layout = &s->plan->entities[type];
-    struct entity *e = pool_get(&s->workshop.pool, layout->bytes);
+    struct entity *e = pool_get(&s->workshop.pool, layout->bytes + key_len);
 
-    *e = (struct entity){
-        .hash = hash, .newest_us = NEVER_US, .account = account, .key_len = key_len, .type = type
-    };
-    e->key = pool_get(&s->workshop.pool, key_len);
-    memcpy(e->key, key, key_len);
-    block_init(layout, (unsigned char *)e);
+    *e = (struct entity){ .hash = hash, .account = account, .key_len = key_len, .type = type };
+    entity_init(layout, e);
+    memcpy(entity_key(layout, e), key, key_len);
     table_add(&s->entities, hash, e);
     s->entities_owed += SWEEP_PER_NEW;
     return e;
@@ -202,7 +213,7 @@ static bool entity_is(const void *item, const void *key)
     const struct entity *e = item;
     const struct lookup *l = key;
 
-    return e->key_len == l->key_len && memcmp(e->key, l->key, e->key_len) == 0;
+    return e->key_len == l->key_len && memcmp(entity_key(l->layout, e), l->key, e->key_len) == 0;
 }
 
 static void look_up(struct store *s, const struct txn *txn, int64_t now_us)
@@ -212,27 +223,54 @@ static void look_up(struct store *s, const struct txn *txn, int64_t now_us)
     for (size_t i = 0; i < p->entity_count; i++) {
         struct lookup *l = &s->lookups[i];
 
+        l->layout = &p->entities[i];
         l->entity = l->idle = NULL;
-        l->block = key_make(p, i, txn, l) ? s->blanks[i] : NULL;
-        if (l->block)
+        l->is_missing = !key_make(p, i, txn, l);
+        if (!l->is_missing)
             table_prefetch(&s->entities, l->hash);
     }
     for (size_t i = 0; i < p->entity_count; i++) {
         struct lookup *l = &s->lookups[i];
 
-        if (!l->block)
-            continue;
-        l->entity = table_find(&s->entities, l->hash, entity_is, l);
+        if (!l->is_missing)
+            l->entity = table_find(&s->entities, l->hash, entity_is, l);
         if (l->entity && entity_is_idle(p, l->entity, now_us)) {
             l->idle = l->entity;
             l->entity = NULL;
         }
-        if (l->entity)
-            l->block = (unsigned char *)l->entity;
+        l->block = l->entity ? l->entity : s->blanks[i];
+        l->totals = l->block->large ? l->block->large : s->views[i];
+        if (l->block->events.count)
+            entity_prefetch(l->layout, l->block);
     }
 }
 
 /* ---- computing ---- */
+
+/* What stands for a value where distinct ones are counted; 0 where it is missing. */
+static uint64_t text_hash(const struct txn *txn, const struct txn_field *field)
+{
+    struct txn_value v = txn_field_get(txn, field);
+    double number = v.number + 0.0;
+    uint64_t hash = 0;
+
+    switch (v.kind) {
+    case TXN_VALUE_MISSING:
+        return 0;
+    case TXN_VALUE_NUMBER:
+        if (isnan(number))
+            return 0;
+        hash = hash64(&hash_keys[0], slice_of(&number, sizeof number));
+        break;
+    case TXN_VALUE_TEXT:
+        hash = hash64(&hash_keys[1], v.text);
+        break;
+    case TXN_VALUE_BOOL:
+        hash = v.is_true ? 1 : 2;
+        break;
+    }
+    return hash ? hash : 1;
+}
 
 static void read_values(struct store *s, const struct txn *txn)
 {
@@ -258,6 +296,8 @@ static void read_values(struct store *s, const struct txn *txn)
                        : number <= -(double)VALUE_MAX ? -VALUE_MAX
                                                       : llround(number);
     }
+    for (size_t i = 0; i < p->text_count; i++)
+        s->texts[i] = text_hash(txn, &p->texts[i].field);
     for (size_t i = 0; i < p->slot_field_count; i++) {
         const struct slot_field *f = &p->slot_fields[i];
         struct txn_value v = txn_field_get(txn, &f->field);
@@ -331,21 +371,6 @@ static double last_feature(const struct compiled *c, const struct recent *r, con
     return km / ((seconds > 1 ? seconds : 1) / 3600); /* no time at all counts as a second */
 }
 
-static uint64_t text_hash(const struct txn *txn, const struct txn_field *field, bool *is_there)
-{
-    struct txn_value v = txn_field_get(txn, field);
-    double number = v.number + 0.0;
-    uint64_t hash;
-
-    *is_there = v.kind == TXN_VALUE_TEXT || v.kind == TXN_VALUE_BOOL ||
-                (v.kind == TXN_VALUE_NUMBER && !isnan(number));
-    if (v.kind == TXN_VALUE_NUMBER)
-        hash = hash64(&hash_keys[0], slice_of(&number, sizeof number));
-    else
-        hash = v.kind == TXN_VALUE_BOOL ? v.is_true : hash64(&hash_keys[0], v.text);
-    return hash;
-}
-
 static double window_feature(const struct store *s, const struct compiled *c, const unsigned char *block,
                              const struct txn *txn)
 {
@@ -401,24 +426,21 @@ static double window_feature(const struct store *s, const struct compiled *c, co
     }
 }
 
-static double distinct_feature(const struct store *s, const struct compiled *c, const unsigned char *block,
-                               const struct txn *txn)
+static double distinct_feature(const struct store *s, const struct compiled *c, const unsigned char *totals)
 {
     const struct variety *v = &s->plan->entities[c->entity].varieties[c->variety];
-    const struct variety_cursor *k = (const struct variety_cursor *)(block + v->spans[c->span].at);
-    bool is_there;
-    uint64_t hash;
+    const struct variety_cursor *k = (const struct variety_cursor *)(totals + v->spans[c->span].at);
 
-    if (!c->feature->includes_current || (c->condition != NONE && !s->holds[c->condition]))
+    if (!c->feature->includes_current || (c->condition != NONE && !s->holds[c->condition]) ||
+        !s->texts[v->text])
         return k->distinct;
-    hash = text_hash(txn, &v->field, &is_there);
-    return k->distinct + (is_there && !variety_has(v, (size_t)c->span, block, hash));
+    return k->distinct + !k->has_current;
 }
 
 static double compute(const struct store *s, const struct compiled *c, const struct txn *txn)
 {
     const struct cel_input input = { .slots = s->slots };
-    const unsigned char *block;
+    const struct lookup *l;
     double value;
 
     if (c->entity == NONE) {
@@ -426,15 +448,15 @@ static double compute(const struct store *s, const struct compiled *c, const str
         if (!c->program && txn_field_get(txn, &c->field).kind == TXN_VALUE_MISSING)
             value = NAN;
     } else {
-        block = s->lookups[c->entity].block;
-        if (!block)
+        l = &s->lookups[c->entity];
+        if (l->is_missing)
             return NAN;
         if (c->recent != NONE)
-            value = last_feature(c, &s->plan->entities[c->entity].recents[c->recent], block, txn);
+            value = last_feature(c, &l->layout->recents[c->recent], (const unsigned char *)l->block, txn);
         else if (c->variety != NONE)
-            value = distinct_feature(s, c, block, txn);
+            value = distinct_feature(s, c, l->totals);
         else
-            value = window_feature(s, c, block, txn);
+            value = window_feature(s, c, c->span == NONE ? (const unsigned char *)l->block : l->totals, txn);
     }
     if (!isfinite(value))
         value = c->feature->has_default ? c->feature->default_value : NAN;
@@ -447,22 +469,23 @@ static void run(struct store *s, const struct txn *txn, double *vector)
     const struct plan *p = s->plan;
 
     for (const struct step *step = p->steps; step < p->steps + p->step_count; step++) {
-        const struct entity_layout *e = step->entity == NONE ? NULL : &p->entities[step->entity];
-        unsigned char *block = step->entity == NONE ? NULL : s->lookups[step->entity].block;
+        const struct lookup *l = step->entity == NONE ? NULL : &s->lookups[step->entity];
         const struct cel_input input = { .slots = s->slots };
 
         if (!vector && !step->is_lasting)
             break; /* the lasting ones come first */
         switch (step->kind) {
         case STEP_SPAN:
-            if (block)
-                span_move(&e->tracks[step->a], &e->tracks[step->a].spans[step->b], block,
-                          txn->occurred_at_us);
+            if (!l->is_missing)
+                entity_count(&l->layout->tracks[step->a], &l->layout->tracks[step->a].spans[step->b],
+                             l->layout, l->block, s->views[step->entity], txn->occurred_at_us);
             break;
         case STEP_VARIETY:
-            if (block)
-                variety_move(&e->varieties[step->a], &e->varieties[step->a].spans[step->b], block,
-                             txn->occurred_at_us);
+            if (!l->is_missing)
+                entity_count_distinct(&l->layout->varieties[step->a],
+                                      &l->layout->varieties[step->a].spans[step->b], l->layout, l->block,
+                                      s->views[step->entity], txn->occurred_at_us,
+                                      s->texts[l->layout->varieties[step->a].text]);
             break;
         case STEP_CONDITION:
             s->holds[step->a] = number_of(cel_eval(p->conditions[step->a].program, &input)) == 1;
@@ -490,8 +513,7 @@ static struct entity *entity_for(struct store *s, size_t type, struct account *a
     if (at_us <= account->newest_us - s->plan->entities[type].idle_us)
         return NULL;
     if (l->idle) {
-        block_clear(&s->plan->entities[type], (unsigned char *)l->idle, &s->workshop);
-        l->idle->newest_us = NEVER_US;
+        entity_clear(l->layout, l->idle, &s->workshop);
         return l->idle;
     }
     return store_entity_new(s, (uint16_t)type, l->hash, l->key, l->key_len, account);
@@ -502,21 +524,11 @@ static void entity_apply(struct store *s, struct entity *entity, const struct tx
 {
     const struct entity_layout *e = &s->plan->entities[entity->type];
     unsigned char *block = (unsigned char *)entity;
-    bool is_held = true;
 
     if (event->at_us > entity->newest_us)
         entity->newest_us = event->at_us;
-    for (const struct track *t = e->tracks; t < e->tracks + e->track_count; t++)
-        is_held &= track_insert(t, block, event, &s->workshop);
-    for (const struct variety *v = e->varieties; v < e->varieties + e->variety_count; v++) {
-        bool is_there = v->condition == NONE || event->holds[v->condition];
-        uint64_t hash = is_there ? text_hash(txn, &v->field, &is_there) : 0;
-
-        if (is_there)
-            is_held &= variety_insert(v, block, event->at_us, hash, &s->workshop);
-        else
-            variety_trim(v, block, &s->workshop);
-    }
+    if (!entity_insert(e, entity, event, &s->workshop))
+        s->late_dropped++;
     for (const struct recent *r = e->recents; r < e->recents + e->recent_count; r++) {
         struct place place = { event->at_us, txn->lat, txn->lon };
 
@@ -525,7 +537,6 @@ static void entity_apply(struct store *s, struct entity *entity, const struct tx
     }
     for (const struct lifetime *l = e->lifetimes; l < e->lifetimes + e->lifetime_count; l++)
         lifetime_add(l, block, event);
-    s->late_dropped += !is_held;
 }
 
 struct ledger_key {
@@ -627,7 +638,8 @@ void store_apply_txn(struct store *s, uint64_t n, const struct txn *txn, double 
                            .number = (uint32_t)n,
                            .holds = s->holds,
                            .values = s->values,
-                           .has = s->has };
+                           .has = s->has,
+                           .texts = s->texts };
     struct ledger_entry *entry;
     size_t fraud_entity = 0;
 
@@ -641,7 +653,7 @@ void store_apply_txn(struct store *s, uint64_t n, const struct txn *txn, double 
     for (size_t i = 0; i < p->entity_count; i++) {
         struct entity *entity = NULL;
 
-        if (s->lookups[i].block) {
+        if (!s->lookups[i].is_missing) {
             entity = entity_for(s, i, account, txn->occurred_at_us);
             if (entity)
                 entity_apply(s, entity, txn, &event);
@@ -719,17 +731,13 @@ enum store_label store_apply_label(struct store *s, uint64_t n, const struct lab
         return STORE_LABEL_PENDING;
     }
     for (size_t i = 0; i < p->entity_count && e->is_fraud != was_fraud; i++) {
-        const struct entity_layout *layout = &p->entities[i];
         struct entity *entity;
 
-        if (!layout->has_fraud)
+        if (!p->entities[i].has_fraud)
             continue;
         entity = e->entities[fraud_entity++];
-        for (size_t t = 0; entity && t < layout->track_count; t++) {
-            if (layout->tracks[t].has_fraud)
-                track_label(p, &layout->tracks[t], (unsigned char *)entity, e->at_us, e->number, e->holds,
-                            e->is_fraud ? 1 : -1);
-        }
+        if (entity)
+            entity_label(p, entity, e->at_us, e->number, e->holds, e->is_fraud ? 1 : -1);
     }
     return STORE_LABEL_APPLIED;
 }
@@ -763,6 +771,7 @@ struct store_stats store_stats(const struct store *s)
         .ledger = s->ledger.count,
         .bytes = s->workshop.pool.bytes + table_bytes(&s->entities) + table_bytes(&s->ledger) +
                  table_bytes(&s->accounts) + s->fixed_bytes + sizeof *s,
+        .ledger_bytes = table_bytes(&s->ledger) + s->ledger.count * pool_round(ledger_entry_bytes(s->plan)),
         .late_dropped = s->late_dropped,
         .capped = s->workshop.capped,
         .evicted = s->evicted,

@@ -64,6 +64,7 @@ struct store_stats {
     size_t cells;          /* events and tiles held */
     size_t ledger;         /* transactions and labels that labels may still find */
     size_t bytes;          /* memory of all of it */
+    size_t ledger_bytes;   /* of which the ledger's */
     uint64_t late_dropped; /* events that came too late for a window of their entity */
     uint64_t capped;       /* events or tiles forgotten because an entity had too many */
     uint64_t evicted;      /* idle entities forgotten */

@@ -20,6 +20,7 @@ struct seen {
     struct txn txn; /* its slices must outlive the oracle */
     struct txn_attribute attributes[4];
     bool is_fraud, is_in_ledger;
+    int *entity;      /* by feature: a number for whom it is about, -1 for nobody */
     bool *is_applied; /* by feature: it was written to that feature's entity, and that was not forgotten since
                        */
 };
@@ -42,6 +43,10 @@ struct oracle {
     size_t label_count, label_cap;
     int64_t ledger_us;
     int64_t *hold_us, *idle_us; /* by feature */
+    int *entity;                /* by feature: of the transaction that is asked about */
+    struct txn *first;          /* by entity number: the first transaction of it */
+    size_t *first_column;
+    size_t entity_count;
 };
 
 static bool is_windowed(const struct feature *f)
@@ -90,7 +95,7 @@ struct oracle *oracle_new(const struct plan *plan, oracle_where *where)
         for (size_t k = 0; k < columns; k++) {
             const struct feature *g = plan_column(plan, k);
             int64_t back = g->window_us + g->delay_us;
-            int64_t hold = back + back / 8 + 2 * feature_hop_us(g);
+            int64_t hold = back + (back / 8 < DAY_US ? back / 8 : DAY_US) + 2 * feature_hop_us(g);
 
             if (same_group(f, g) && hold > o->hold_us[i])
                 o->hold_us[i] = hold;
@@ -121,10 +126,13 @@ void oracle_free(struct oracle *o)
 {
     for (size_t i = 0; i < o->seen_count; i++) {
         mem_free(o->seen[i]->is_applied);
+        mem_free(o->seen[i]->entity);
         mem_free(o->seen[i]);
     }
     mem_free(o->seen);
     mem_free(o->labels);
+    mem_free(o->first);
+    mem_free(o->first_column);
     mem_free(o->hold_us);
     mem_free(o->idle_us);
     mem_free(o);
@@ -171,6 +179,24 @@ static bool is_of(const struct feature *f, const struct txn *a, const struct txn
             return false;
     }
     return true;
+}
+
+/* Whom a feature of the transaction is about, as a number. */
+static int entity_of(struct oracle *o, size_t column, const struct txn *txn)
+{
+    const struct feature *f = plan_column(o->plan, column);
+
+    if (f->aggregate == AGGREGATE_EXPR || !has_entity(f, txn))
+        return -1;
+    for (size_t i = 0; i < o->entity_count; i++) {
+        if (o->first_column[i] == column && is_of(f, &o->first[i], txn))
+            return (int)i;
+    }
+    o->first = mem_grow(o->first, o->entity_count + 1, sizeof *o->first);
+    o->first_column = mem_grow(o->first_column, o->entity_count + 1, sizeof *o->first_column);
+    o->first[o->entity_count] = *txn;
+    o->first_column[o->entity_count] = column;
+    return (int)o->entity_count++;
 }
 
 static int64_t floor_to(int64_t a, int64_t b)
@@ -233,17 +259,19 @@ static double value(struct oracle *o, size_t column, const struct txn *txn, int6
     const struct txn *values[4096], *recent[RECENT_COUNT + 1];
     size_t distinct = 0, recents = 0;
 
-    if (f->aggregate == AGGREGATE_EXPR || !has_entity(f, txn))
+    const int entity = o->entity[column];
+
+    if (entity < 0)
         return NAN;
     for (size_t i = 0; i < o->seen_count; i++) {
         const struct seen *e = o->seen[i];
 
-        if (e->is_applied[column] && is_of(f, &e->txn, txn) && e->txn.occurred_at_us > newest)
+        if (e->is_applied[column] && e->entity[column] == entity && e->txn.occurred_at_us > newest)
             newest = e->txn.occurred_at_us;
     }
     if (newest <= now_us - o->idle_us[column]) { /* forgotten */
         for (size_t i = 0; i < o->seen_count; i++) {
-            if (is_of(f, &o->seen[i]->txn, txn))
+            if (o->seen[i]->entity[column] == entity)
                 o->seen[i]->is_applied[column] = false;
         }
     }
@@ -253,7 +281,7 @@ static double value(struct oracle *o, size_t column, const struct txn *txn, int6
 
         if (is_current && !f->includes_current)
             continue;
-        if (!is_current && (!o->seen[i]->is_applied[column] || !is_of(f, e, txn)))
+        if (!is_current && (!o->seen[i]->is_applied[column] || o->seen[i]->entity[column] != entity))
             continue;
         if (f->where.len && !o->where(f, e))
             continue;
@@ -365,8 +393,12 @@ void oracle_apply_txn(struct oracle *o, const struct txn *txn, double *vector)
 
     if (txn->occurred_at_us > now_us)
         now_us = txn->occurred_at_us;
-    for (size_t i = 0; i < columns; i++)
+    e->entity = mem_new_n(int, columns + 1);
+    o->entity = e->entity;
+    for (size_t i = 0; i < columns; i++) {
+        e->entity[i] = entity_of(o, i, txn);
         vector[i] = value(o, i, txn, now_us);
+    }
     e->txn = *txn;
     memcpy(e->attributes, txn->attributes, txn->attribute_count * sizeof *txn->attributes);
     e->txn.attributes = e->attributes;
@@ -378,8 +410,8 @@ void oracle_apply_txn(struct oracle *o, const struct txn *txn, double *vector)
         if (f->aggregate == AGGREGATE_EXPR)
             continue;
         for (size_t k = 0; k < o->seen_count; k++)
-            is_there |= o->seen[k]->is_applied[i] && is_of(f, &o->seen[k]->txn, txn);
-        e->is_applied[i] = has_entity(f, txn) && (is_there || txn->occurred_at_us > now_us - o->idle_us[i]);
+            is_there |= o->seen[k]->is_applied[i] && o->seen[k]->entity[i] == e->entity[i];
+        e->is_applied[i] = e->entity[i] >= 0 && (is_there || txn->occurred_at_us > now_us - o->idle_us[i]);
     }
     if (txn->occurred_at_us > now_us - o->ledger_us) {
         if (label->has_label && label->known_at_us <= now_us - o->ledger_us)
