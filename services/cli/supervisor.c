@@ -327,7 +327,8 @@ enum err supervisor_start(const struct plan *plan, int lock_fd, struct why *why)
         _exit(pid < 0);
     log_open("supervisor", LOG_INFO);
     write_to(plan->home, "supervisor");
-    /* It stays where it was started, so that relative paths in the settings mean what they meant there. */
+    if (chdir("/"))
+        log_event(LOG_WARN, "chdir", "why=%s", strerror(errno));
     supervisor_run(plan);
     _exit(EXIT_SUCCESS);
 }

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -467,6 +468,39 @@ Test(features, takes_labels_before_and_after_their_transaction)
     close_fixture(&f);
 }
 
+/* Stores what was answered as ingestion does. */
+static void store_decisions(struct fixture *f)
+{
+    struct pg_params p = { 0 };
+    struct pg_array *ns = pg_add_array(&p, PG_INT8), *vectors = pg_add_array(&p, PG_BYTEA);
+    struct pg_session *s;
+    struct why why = { 0 };
+
+    for (size_t i = 0; i < f->answer_count; i++) {
+        pg_array_i64(ns, (int64_t)f->answers[i].n);
+        pg_array_bytes(vectors, slice_of(f->answers[i].vector, f->answers[i].vector_len));
+    }
+    MUST(pg_session_open(&s, f->conninfo, "test", &why));
+    MUST(pg_exec(
+        s,
+        "INSERT INTO decisions SELECT account, id, known_at, now(), n, 0, NULL, NULL, 1, '', '', '', "
+        "(SELECT plan FROM plans), v.vector, 0, '' FROM unnest($1::int8[], $2::bytea[]) AS v (n, vector) "
+        "JOIN transaction_ids USING (n) ON CONFLICT DO NOTHING",
+        &p, NULL, &why));
+    pg_session_close(s);
+    pg_params_release(&p);
+}
+
+static int run_verify(struct fixture *f)
+{
+    char command[1024], self[512] = "";
+
+    cr_assert_gt(readlink("/proc/self/exe", self, sizeof(self) - 1), 0);
+    snprintf(command, sizeof(command), "ASSAY_PG_URL=\"%s\" %.*s/bin/assay verify >/dev/null 2>&1",
+             f->conninfo, (int)(strrchr(self, '/') - self), self);
+    return WEXITSTATUS(system(command));
+}
+
 static void kill_features(struct fixture *f)
 {
     process_kill(&f->features);
@@ -483,6 +517,10 @@ Test(features, loses_nothing_it_answered_when_it_is_killed)
     cr_assert_eq(send_stream(&f, 800, 1500, NULL), 0); /* some are known, some not */
     cr_assert_eq(query_int(&f, "SELECT count(*) FROM transaction_ids"), 1500);
     compare_with_the_log(&f);
+    store_decisions(&f);
+    cr_assert_eq(run_verify(&f), 0, "PostgreSQL alone gives every vector again");
+    execute(&f, "UPDATE decisions SET vector = set_byte(vector, 5, get_byte(vector, 5) # 1) WHERE n = 700");
+    cr_assert_eq(run_verify(&f), 1, "one bit is one too many");
     close_fixture(&f);
 }
 
