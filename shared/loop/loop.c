@@ -259,10 +259,9 @@ static struct event *watch_signal(struct loop *l, int number, event_callback_fn 
 {
     struct event *e = evsignal_new(l->base, number, run, l);
 
-    bool is_watched = e && event_add(e, NULL) == 0;
-
-    assert(is_watched && "signals belong to another loop");
-    return is_watched ? e : NULL;
+    if (!e || event_add(e, NULL))
+        assert(!"signals belong to another loop");
+    return e;
 }
 
 void loop_on_stop(struct loop *l, void (*stop)(void *ctx), void *ctx)
