@@ -38,12 +38,13 @@ gen_h   := $(protos:shared/%.proto=$(B)/gen/%.pb-c.h)
 gen_o   := $(gen_h:.h=.o) $(B)/gen/migrations.o
 tests   := $(if $(wildcard tests/unit/*/*.c),$(B)/unit) $(if $(wildcard tests/service/*.c),$(B)/service) \
            $(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c))
+fuzzers := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 benches := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 
-.PHONY: all test unit bench setup demo lint layers format clean
+.PHONY: all test unit bench fuzz fuzzers setup demo lint layers format clean
 .SECONDEXPANSION:
 .SECONDARY:
-all: $(bins) $(tests)
+all: $(bins) $(tests) $(fuzzers)
 
 setup:
 	@scripts/setup $(SETUP_STAMP)
@@ -56,6 +57,10 @@ unit: $(B)/unit
 # Each program of tests/bench prints its own table; nothing here asserts a time.
 bench: all $(benches)
 	@for b in $(benches); do echo "== $$b"; $$b || exit 1; done
+# SECONDS_EACH=60; without a fuzzer (`make test`) each target is given its corpus only.
+fuzz:
+	@scripts/fuzz $(SECONDS_EACH)
+fuzzers: $(fuzzers)
 lint: $(gen_h)
 	@scripts/lint $(B)
 layers:
@@ -79,6 +84,13 @@ $(B)/service: $(call objs,tests/service/*.c) $(call objs,tests/harness/*.c) $(li
 $(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c)) $(benches): $(B)/%: $(B)/tests/%.o $(lib)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+fuzz_main := $(if $(findstring fuzzer,$(SAN)),-fsanitize=fuzzer,$(B)/tests/fuzz/replay.o)
+$(fuzzers): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libparts.a $(lib) $(filter %.o,$(fuzz_main))
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(filter -f%,$(fuzz_main)) $(LDLIBS)
+# What a fuzz target may need beside the library: fixtures of unit tests, and the services without their mains.
+$(B)/libparts.a: $(call objs,tests/unit/*/fixture.c) $(filter-out %/main.o,$(call objs,services/*/*.c))
+	@rm -f $@ && $(AR) rcs $@ $^
 $(lib): $(call objs,shared/*/*.c) $(gen_o)
 	@rm -f $@ && $(AR) rcs $@ $^
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: shared/%.proto

@@ -78,16 +78,6 @@ struct ingestion {
     struct buf scratch; /* for what is built and copied within one function */
 };
 
-/* What one unit of each currency was worth in US dollars, in round figures: for features it is the order of
- * magnitude that matters. Set ASSAY_FX_RATES where it matters more. */
-#define FX_RATES_DEFAULT                                                                                     \
-    "USD=1,EUR=1.08,GBP=1.27,CHF=1.12,JPY=0.0067,CNY=0.14,CAD=0.73,AUD=0.66,NZD=0.6,SEK=0.095,NOK=0.093,"    \
-    "DKK=0.145,PLN=0.25,CZK=0.043,HUF=0.0028,RON=0.217,BGN=0.55,TRY=0.03,ILS=0.27,ZAR=0.055,INR=0.012,"      \
-    "BRL=0.18,MXN=0.055,ARS=0.001,CLP=0.0011,COP=0.00025,PEN=0.27,SGD=0.75,HKD=0.128,TWD=0.031,KRW=0.00073," \
-    "THB=0.028,MYR=0.22,IDR=0.000063,PHP=0.0175,VND=0.00004,AED=0.272,SAR=0.267,QAR=0.275,KWD=3.25,BHD=2."   \
-    "65,"                                                                                                    \
-    "OMR=2.6,JOD=1.41,EGP=0.02,MAD=0.1,NGN=0.00065,KES=0.0077,GHS=0.066,XOF=0.00165,XAF=0.00165,UAH=0.024,"  \
-    "KZT=0.002,GEL=0.37,RSD=0.0092,ISK=0.0072"
 
 /* Opens all that the service holds; main() ends the process when it fails. */
 MUST_USE enum err ingestion_open(struct ingestion *in, struct why *why);

@@ -82,7 +82,7 @@ struct service_listener {
     size_t max_body_bytes; /* 0: the defaults of http/server.h and grpc/server.h */
     bool reuse_port;
 };
-/* Once: before service_run(), or later, by one that stands by until it may serve. Errors are those of http_server_open(). */
+/* Once, before service_run(). Errors are those of http_server_open(). */
 MUST_USE enum err service_listen(struct service *app, const struct service_listener *listener,
                                  struct why *why);
 /* The server beneath, and the port it really has; NULL and 0 before service_listen(). */

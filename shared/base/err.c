@@ -14,33 +14,31 @@ static const struct {
 #undef ERR_ROW
 };
 
-enum err err_set(struct why *why, enum err code, const char *format, ...)
+void err_explain(struct why *why, const char *format, ...)
 {
     va_list args;
 
     if (!why)
-        return code;
+        return;
     va_start(args, format);
     vsnprintf(why->text, sizeof why->text, format, args);
     va_end(args);
-    return code;
 }
 
-enum err err_wrap(struct why *why, enum err code, const char *format, ...)
+void err_prefix(struct why *why, const char *format, ...)
 {
     struct why inner;
     va_list args;
     size_t len;
 
     if (!why)
-        return code;
+        return;
     inner = *why;
     va_start(args, format);
     vsnprintf(why->text, sizeof why->text, format, args);
     va_end(args);
     len = strlen(why->text);
     snprintf(why->text + len, sizeof why->text - len, ": %s", inner.text);
-    return code;
 }
 
 const char *err_name(enum err code)

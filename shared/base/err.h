@@ -39,12 +39,19 @@ struct why {
     char text[512];
 };
 
-/* Writes the reason (cut to fit) when `why` is not NULL, and returns `code`, so that a failure reads
- * `return err_set(why, ERR_INVALID, "...")`. */
-enum err err_set(struct why *why, enum err code, const char *format, ...) PRINTF_LIKE(3, 4);
+static inline enum err err_same(enum err code)
+{
+    return code;
+}
 
-/* Puts "context: " before the reason that is already there; returns `code` unchanged. */
-enum err err_wrap(struct why *why, enum err code, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Writes the reason (cut to fit) when `why` is not NULL, and gives `code`, so that a failure reads
+ * `return err_set(why, ERR_INVALID, "...")`. A macro, so that the compiler and the analyser see the code. */
+#define err_set(why, code, ...) (err_explain((why), __VA_ARGS__), err_same(code))
+void err_explain(struct why *why, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Puts "context: " before the reason that is already there; gives `code` unchanged. */
+#define err_wrap(why, code, ...) (err_prefix((why), __VA_ARGS__), err_same(code))
+void err_prefix(struct why *why, const char *format, ...) PRINTF_LIKE(2, 3);
 
 const char *err_name(enum err code);
 int err_http_status(enum err code);

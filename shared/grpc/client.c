@@ -161,9 +161,9 @@ struct grpc_call *grpc_call_with(struct grpc_channel *ch, const ProtobufCService
 {
     struct grpc_call *c = call_get(ch);
     struct http_header fields[OWN_FIELDS + METADATA_MOST] = {
-        {SLICE("content-type"), SLICE("application/grpc+proto")},
-        { SLICE("te"),          SLICE("trailers")              },
-        { SLICE("user-agent"),  SLICE("assay")                 },
+        { SLICE("content-type"), SLICE("application/grpc+proto") },
+        { SLICE("te"), SLICE("trailers") },
+        { SLICE("user-agent"), SLICE("assay") },
     };
     struct http_client_request r = {
         .method = "POST",

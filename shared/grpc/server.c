@@ -45,24 +45,23 @@ struct grpc_request {
 static void refuse(struct http_request *http, enum grpc_status status, struct slice message)
 {
     char code[4];
-    struct http_header fields[2] = { { .name = SLICE("grpc-status") }, { .name = SLICE("grpc-message") } };
+    struct http_header fields[3] = { { .name = SLICE("grpc-status") },
+                                     { SLICE("grpc-accept-encoding"), SLICE("identity") },
+                                     { .name = SLICE("grpc-message") } };
 
     fields[0].value = slice_of(code, (size_t)snprintf(code, sizeof code, "%d", (int)status));
-    fields[1].value = grpc_message_encode(message, &http->arena);
+    fields[2].value = grpc_message_encode(message, &http->arena);
     http_reply(http, &(struct http_reply){
                          .status = 200,
                          .type = CONTENT_TYPE,
                          .headers = fields,
-                         .header_count = message.len ? 2 : 1,
+                         .header_count = message.len ? 3 : 2,
                      });
 }
 
 void grpc_reply(struct grpc_request *r, const ProtobufCMessage *message)
 {
-    static const struct http_header ok = {
-        {"grpc-status", 11},
-        { "0",          1 }
-    };
+    static const struct http_header ok = { { "grpc-status", 11 }, { "0", 1 } };
     struct http_request *http = r->http;
     size_t len = protobuf_c_message_get_packed_size(message);
     unsigned char *body = arena_alloc(&http->arena, GRPC_PREFIX_BYTES + len, 1);
@@ -243,7 +242,7 @@ static void on_health_check(void *arg, struct grpc_request *r, const ProtobufCMe
 }
 
 static const struct grpc_method health_methods[] = {
-    {&grpc__health__v1__health__descriptor, "Check", on_health_check},
+    { &grpc__health__v1__health__descriptor, "Check", on_health_check },
 };
 
 /* ---- the server ---- */

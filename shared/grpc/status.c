@@ -13,23 +13,23 @@ static const struct {
     const char *name;
     enum err err;
 } statuses[] = {
-    [GRPC_OK] = {"OK",                   ERR_OK          },
-    [GRPC_CANCELLED] = { "CANCELLED",           ERR_UNKNOWN     },
-    [GRPC_UNKNOWN] = { "UNKNOWN",             ERR_UNKNOWN     },
-    [GRPC_INVALID_ARGUMENT] = { "INVALID_ARGUMENT",    ERR_INVALID     },
-    [GRPC_DEADLINE_EXCEEDED] = { "DEADLINE_EXCEEDED",   ERR_TIMEOUT     },
-    [GRPC_NOT_FOUND] = { "NOT_FOUND",           ERR_NOT_FOUND   },
-    [GRPC_ALREADY_EXISTS] = { "ALREADY_EXISTS",      ERR_CONFLICT    },
-    [GRPC_PERMISSION_DENIED] = { "PERMISSION_DENIED",   ERR_FORBIDDEN   },
-    [GRPC_RESOURCE_EXHAUSTED] = { "RESOURCE_EXHAUSTED",  ERR_LIMIT       },
-    [GRPC_FAILED_PRECONDITION] = { "FAILED_PRECONDITION", ERR_CONFLICT    },
-    [GRPC_ABORTED] = { "ABORTED",             ERR_CONFLICT    },
-    [GRPC_OUT_OF_RANGE] = { "OUT_OF_RANGE",        ERR_INVALID     },
-    [GRPC_UNIMPLEMENTED] = { "UNIMPLEMENTED",       ERR_INTERNAL    },
-    [GRPC_INTERNAL] = { "INTERNAL",            ERR_INTERNAL    },
-    [GRPC_UNAVAILABLE] = { "UNAVAILABLE",         ERR_UNAVAILABLE },
-    [GRPC_DATA_LOSS] = { "DATA_LOSS",           ERR_INTERNAL    },
-    [GRPC_UNAUTHENTICATED] = { "UNAUTHENTICATED",     ERR_UNAUTHORIZED},
+    [GRPC_OK] = { "OK", ERR_OK },
+    [GRPC_CANCELLED] = { "CANCELLED", ERR_UNKNOWN },
+    [GRPC_UNKNOWN] = { "UNKNOWN", ERR_UNKNOWN },
+    [GRPC_INVALID_ARGUMENT] = { "INVALID_ARGUMENT", ERR_INVALID },
+    [GRPC_DEADLINE_EXCEEDED] = { "DEADLINE_EXCEEDED", ERR_TIMEOUT },
+    [GRPC_NOT_FOUND] = { "NOT_FOUND", ERR_NOT_FOUND },
+    [GRPC_ALREADY_EXISTS] = { "ALREADY_EXISTS", ERR_CONFLICT },
+    [GRPC_PERMISSION_DENIED] = { "PERMISSION_DENIED", ERR_FORBIDDEN },
+    [GRPC_RESOURCE_EXHAUSTED] = { "RESOURCE_EXHAUSTED", ERR_LIMIT },
+    [GRPC_FAILED_PRECONDITION] = { "FAILED_PRECONDITION", ERR_CONFLICT },
+    [GRPC_ABORTED] = { "ABORTED", ERR_CONFLICT },
+    [GRPC_OUT_OF_RANGE] = { "OUT_OF_RANGE", ERR_INVALID },
+    [GRPC_UNIMPLEMENTED] = { "UNIMPLEMENTED", ERR_INTERNAL },
+    [GRPC_INTERNAL] = { "INTERNAL", ERR_INTERNAL },
+    [GRPC_UNAVAILABLE] = { "UNAVAILABLE", ERR_UNAVAILABLE },
+    [GRPC_DATA_LOSS] = { "DATA_LOSS", ERR_INTERNAL },
+    [GRPC_UNAUTHENTICATED] = { "UNAUTHENTICATED", ERR_UNAUTHORIZED },
 };
 static_assert(ARRAY_LEN(statuses) == GRPC_STATUS_COUNT, "every status has a name");
 
@@ -56,14 +56,9 @@ static const struct {
     int http;
     enum grpc_status status;
 } by_http[] = {
-    {400,  GRPC_INTERNAL         },
-    { 401, GRPC_UNAUTHENTICATED  },
-    { 403, GRPC_PERMISSION_DENIED},
-    { 404, GRPC_UNIMPLEMENTED    },
-    { 429, GRPC_UNAVAILABLE      },
-    { 502, GRPC_UNAVAILABLE      },
-    { 503, GRPC_UNAVAILABLE      },
-    { 504, GRPC_UNAVAILABLE      },
+    { 400, GRPC_INTERNAL },      { 401, GRPC_UNAUTHENTICATED }, { 403, GRPC_PERMISSION_DENIED },
+    { 404, GRPC_UNIMPLEMENTED }, { 429, GRPC_UNAVAILABLE },     { 502, GRPC_UNAVAILABLE },
+    { 503, GRPC_UNAVAILABLE },   { 504, GRPC_UNAVAILABLE },
 };
 
 /* Finest first. */
@@ -71,12 +66,12 @@ static const struct {
     char unit;
     int64_t ns;
 } units[] = {
-    {'n',  1                         },
-    { 'u', 1000                      },
-    { 'm', 1000 * 1000               },
-    { 'S', INT64_C(1000000000)       },
-    { 'M', INT64_C(1000000000) * 60  },
-    { 'H', INT64_C(1000000000) * 3600},
+    { 'n', 1 },
+    { 'u', 1000 },
+    { 'm', 1000 * 1000 },
+    { 'S', INT64_C(1000000000) },
+    { 'M', INT64_C(1000000000) * 60 },
+    { 'H', INT64_C(1000000000) * 3600 },
 };
 
 enum { TIMEOUT_DIGITS = 8, TIMEOUT_LARGEST = 99999999 };

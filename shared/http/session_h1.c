@@ -296,8 +296,10 @@ static size_t parse(struct http_session *s, const char *bytes, size_t len)
         return taken;
     }
     if (e != HPE_OK) {
-        if (!h->is_complete)
+        if (!h->is_complete) {
             begin_refusal(s, e == HPE_HEADER_OVERFLOW ? 431 : e == HPE_INVALID_VERSION ? 505 : 400);
+            h->now->req.method = SLICE(""); /* how much of it was read depends on how the bytes were cut */
+        }
         return len;
     }
     return taken;

@@ -471,8 +471,8 @@ const struct http_protocol_ops http2_ops = {
 void http2_start(struct http_session *s)
 {
     struct http2 *h = mem_new(struct http2);
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_option *option;
+    nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_option *option = NULL;
     const nghttp2_settings_entry settings[] = {
         { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)s->host->limits.max_streams },
         { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW_BYTES },

@@ -259,9 +259,10 @@ static struct event *watch_signal(struct loop *l, int number, event_callback_fn 
 {
     struct event *e = evsignal_new(l->base, number, run, l);
 
-    if (!e || event_add(e, NULL))
-        assert(!"signals belong to another loop");
-    return e;
+    bool is_watched = e && event_add(e, NULL) == 0;
+
+    assert(is_watched && "signals belong to another loop");
+    return is_watched ? e : NULL;
 }
 
 void loop_on_stop(struct loop *l, void (*stop)(void *ctx), void *ctx)

@@ -120,34 +120,108 @@ static const struct member missing_members[] = {
     { "features", read_missing, MISSING(features), false },
 };
 
-static enum err read_rules(struct reading *r, const json_t *list, const char *key, void *into)
+/* Whether it is a name as the tables and the language have it. */
+static enum err read_name(struct reading *r, const json_t *value, const char *key, void *into)
 {
-    struct ruleset *set = into;
-    struct policy_rule *rules;
+    struct slice name = json_slice(value);
+    bool is_name = name.len > 0 && name.len <= 63;
 
-    if (!json_is_array(list) || json_array_size(list) > POLICY_RULES_MAX)
-        return err_set(r->why, ERR_INVALID, "%s: %s must be a list of at most %d", r->where, key,
-                       POLICY_RULES_MAX);
-    rules = arena_new(r->arena, struct policy_rule, json_array_size(list) + 1);
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *rule = json_array_get(list, i);
-        struct slice id = json_slice(json_object_get(rule, "id"));
+    for (size_t i = 0; i < name.len && is_name; i++) {
+        char c = name.ptr[i];
+
+        is_name = (c >= 'a' && c <= 'z') || (i && ((c >= '0' && c <= '9') || c == '_'));
+    }
+    if (!is_name)
+        return err_set(r->why, ERR_INVALID, "%s: %s must begin with a-z and go on with a-z, 0-9 and _",
+                       r->where, key);
+    return read_text(r, value, key, into);
+}
+
+static enum err read_purpose(struct reading *r, const json_t *value, const char *key, void *into)
+{
+    enum list_purpose purpose = list_purpose_find(json_slice(value));
+
+    if (purpose == LIST_PURPOSE_COUNT)
+        return err_set(r->why, ERR_INVALID, "%s: %s must be named, deny or allow", r->where, key);
+    *(enum list_purpose *)into = purpose;
+    return ERR_OK;
+}
+
+static enum err read_field(struct reading *r, const json_t *value, const char *key, void *into)
+{
+    enum txn_text field = txn_text_find(json_slice(value));
+
+    if (field == TXN_TEXT_COUNT)
+        return err_set(r->why, ERR_INVALID, "%s: %s must be a text field of a transaction, as customer_id",
+                       r->where, key);
+    *(enum txn_text *)into = field;
+    return ERR_OK;
+}
+
+#define LIST(field) offsetof(struct document_list, field)
+static const struct member list_members[] = {
+    { "name", read_name, LIST(name), true },
+    { "purpose", read_purpose, LIST(purpose), false },
+    { "field", read_field, LIST(field), false },
+    { "note", read_text, LIST(note), false },
+};
+
+/* Reads each object of a list into items that begin as `blank`. */
+static enum err read_list(struct reading *r, const json_t *list, const char *key, const char *what,
+                          size_t most, const struct member *members, size_t member_count, const void *blank,
+                          size_t size, void **items, size_t *count)
+{
+    char *all;
+
+    if (!json_is_array(list) || json_array_size(list) > most)
+        return err_set(r->why, ERR_INVALID, "%s: %s must be a list of at most %zu", r->where, key, most);
+    *count = json_array_size(list);
+    *items = all = arena_alloc(r->arena, *count + 1, size);
+    for (size_t i = 0; i < *count; i++) {
+        const json_t *object = json_array_get(list, i);
+        struct slice id = json_slice(json_object_get(object, members[0].key));
         struct reading inner = *r;
         enum err err;
 
-        inner.where = arena_printf(r->arena, "rule %zu%s%.60s%s", i + 1, id.len ? " (" : "",
-                                   id.len ? id.ptr : "", id.len ? ")" : "")
-                          .ptr;
-        rules[i].is_enabled = true;
-        err = read_object(&inner, rule, rule_members, ARRAY_LEN(rule_members), &rules[i]);
+        inner.where = id.len ? arena_printf(r->arena, "%s %zu (%.60s)", what, i + 1, id.ptr).ptr
+                             : arena_printf(r->arena, "%s %zu", what, i + 1).ptr;
+        memcpy(all + i * size, blank, size);
+        err = read_object(&inner, object, members, member_count, all + i * size);
         if (err)
             return err;
+    }
+    return ERR_OK;
+}
+
+static enum err read_rules(struct reading *r, const json_t *list, const char *key, void *into)
+{
+    static const struct policy_rule blank = { .is_enabled = true };
+    struct ruleset *set = into;
+    void *items;
+    struct policy_rule *rules;
+    enum err err = read_list(r, list, key, "rule", POLICY_RULES_MAX, rule_members, ARRAY_LEN(rule_members),
+                             &blank, sizeof blank, &items, &set->count);
+
+    if (err)
+        return err;
+    set->rules = rules = items;
+    for (size_t i = 0; i < set->count; i++) {
         if (rules[i].name.len == 0)
             rules[i].name = rules[i].id;
     }
-    set->rules = rules;
-    set->count = json_array_size(list);
     return ERR_OK;
+}
+
+static enum err read_lists(struct reading *r, const json_t *list, const char *key, void *into)
+{
+    static const struct document_list blank = { .field = TXN_TEXT_COUNT };
+    struct document *document = into;
+    void *items = NULL;
+    enum err err = read_list(r, list, key, "list", DOCUMENT_LISTS_MAX, list_members, ARRAY_LEN(list_members),
+                             &blank, sizeof blank, &items, &document->list_count);
+
+    document->lists = items;
+    return err;
 }
 
 static enum err read_missings(struct reading *r, const json_t *object, const char *key, void *into)
@@ -157,23 +231,24 @@ static enum err read_missings(struct reading *r, const json_t *object, const cha
     return read_object(&inner, object, missing_members, ARRAY_LEN(missing_members), into);
 }
 
-static const struct member set_members[] = {
-    { "missing", read_missings, offsetof(struct ruleset, missing), false },
-    { "rules", read_rules, 0, true },
+static const struct member document_members[] = {
+    { "missing", read_missings, offsetof(struct document, set.missing), false },
+    { "lists", read_lists, 0, false },
+    { "rules", read_rules, offsetof(struct document, set), true },
 };
 
-enum err ruleset_read(struct ruleset *set, struct slice json, struct arena *arena, struct why *why)
+enum err document_read(struct document *document, struct slice json, struct arena *arena, struct why *why)
 {
     struct reading r = { arena, why, "the rule set" };
     json_t *root;
     enum err err;
 
-    if (json.len > RULESET_TEXT_MAX)
-        return err_set(why, ERR_INVALID, "a rule set has at most %d bytes", RULESET_TEXT_MAX);
+    if (json.len > DOCUMENT_TEXT_MAX)
+        return err_set(why, ERR_INVALID, "a rule set has at most %d bytes", DOCUMENT_TEXT_MAX);
     err = json_parse(&root, json, DOCUMENT_DEPTH, why);
     if (err)
         return err;
-    err = read_object(&r, root, set_members, ARRAY_LEN(set_members), set);
+    err = read_object(&r, root, document_members, ARRAY_LEN(document_members), document);
     json_decref(root);
     return err;
 }

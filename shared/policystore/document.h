@@ -2,12 +2,14 @@
  * document.h - a rule set as a JSON document: what rulesets.body holds and what people publish.
  *
  *   {"missing": {"score": "open", "features": "open"},
+ *    "lists": [{"name": "trusted", "field": "customer_id", "purpose": "named", "note": "..."}],
  *    "rules": [{"id": "big_night", "name": "Large amount at night",
  *               "when": "tx.amount > 50000 && tx.hour < 6", "action": "review", "priority": 50,
  *               "reason": "{tx.amount} at {tx.hour} h", "public_reason": "Unusual time", "enabled": true}]}
  *
- * Only id, when and action must be there. Actions are approve, challenge, review, decline; under `missing`
- * also "open" or "rules" (approve unless a list or rule says otherwise) and "closed" (decline). */
+ * Only id, when and action must be there. `lists` are those that the rules ask for; publishing makes those
+ * that are not there yet, empty. Actions are approve, challenge, review, decline; under `missing` also "open"
+ * or "rules" (approve unless a list or rule says otherwise) and "closed" (decline). */
 #ifndef ASSAY_POLICYSTORE_DOCUMENT_H
 #define ASSAY_POLICYSTORE_DOCUMENT_H
 
@@ -15,11 +17,24 @@
 #include "base/err.h"
 #include "policy/policy.h"
 
-enum { RULESET_TEXT_MAX = 1 << 20 };
+enum { DOCUMENT_TEXT_MAX = 1 << 20, DOCUMENT_LISTS_MAX = 256 };
 
-/* Fills rules, count and missing of *set; everything is a copy in `arena`. Expressions are not compiled here.
- *   ERR_SYNTAX   not JSON
- *   ERR_INVALID  unknown, missing or ill-typed members: *why names the rule */
-MUST_USE enum err ruleset_read(struct ruleset *set, struct slice json, struct arena *arena, struct why *why);
+struct document_list {
+    struct slice name; /* [a-z][a-z0-9_]{0,62} */
+    enum list_purpose purpose;
+    enum txn_text field; /* TXN_TEXT_COUNT: none */
+    struct slice note;
+};
+
+struct document {
+    struct ruleset set; /* account and version are the caller's */
+    const struct document_list *lists;
+    size_t list_count;
+};
+
+/* Fills *document but for account and version; everything is a copy in `arena`. Expressions are not compiled
+ * here. ERR_SYNTAX   not JSON ERR_INVALID  unknown, missing or ill-typed members: *why names the rule */
+MUST_USE enum err document_read(struct document *document, struct slice json, struct arena *arena,
+                                struct why *why);
 
 #endif

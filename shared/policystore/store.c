@@ -256,14 +256,15 @@ static enum err read_sets(struct policy_store *s, const struct pg_result *rows, 
 
     s->next = policy_new();
     for (size_t i = 0; i < pg_rows(rows) && !err; i++) {
-        struct ruleset set = { .account = (uint32_t)pg_get_int(rows, i, 1),
-                               .version = arena_printf(&arena, "%" PRId64, pg_get_int(rows, i, 0)) };
+        struct document d = { .set = { .account = (uint32_t)pg_get_int(rows, i, 1),
+                                       .version =
+                                           arena_printf(&arena, "%" PRId64, pg_get_int(rows, i, 0)) } };
 
-        err = ruleset_read(&set, pg_get_text(rows, i, 2), &arena, why);
+        err = document_read(&d, pg_get_text(rows, i, 2), &arena, why);
         if (!err)
-            err = policy_add_ruleset(s->next, &set, why);
+            err = policy_add_ruleset(s->next, &d.set, why);
         if (err)
-            err_wrap(why, err, "rule set %.*s", SLICE_ARG(set.version));
+            err_wrap(why, err, "rule set %.*s", SLICE_ARG(d.set.version));
     }
     arena_release(&arena);
     return err;

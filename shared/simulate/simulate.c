@@ -405,7 +405,7 @@ static void pay(struct simulate *s, const struct payment *p, int64_t at_us, stru
     *txn = (struct txn){ .account = s->params.account, .occurred_at_us = at_us, .known_at_us = at_us };
     txn->id = slice_of(
         s->id, (size_t)snprintf(s->id, TEXT_BYTES, "s%" PRIx64 "t%" PRIu64 "", s->params.seed, s->number++));
-    txn->currency = SLICE("EUR");
+    txn->currency = SLICE("USD");
     txn->amount_minor = txn->amount_base_minor = amount_of(s, p);
     TEXT(s, customer_id, "c%" PRIu32, p->customer);
     TEXT(s, card_id, "card_c%" PRIu32, p->customer);
@@ -427,8 +427,8 @@ static void pay(struct simulate *s, const struct payment *p, int64_t at_us, stru
         TEXT(s, email_hash, "e%016" PRIx64, (p->customer + 1) * UINT64_C(0x9e3779b97f4a7c15));
     }
     txn->has_place = true;
-    txn->lat = city->lat + floor(between(s, -0.05, 0.05) * 1e4) / 1e4;
-    txn->lon = city->lon + floor(between(s, -0.05, 0.05) * 1e4) / 1e4;
+    txn->lat = round((city->lat + between(s, -0.05, 0.05)) * 1e4) / 1e4;
+    txn->lon = round((city->lon + between(s, -0.05, 0.05)) * 1e4) / 1e4;
 }
 
 static struct payment genuine(struct simulate *s, uint32_t customer)

@@ -2,6 +2,7 @@
  * client_test.c - the HTTP/2 client against our server, over loopback, in one process. */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/array.h"
 #include "base/clock.h"
@@ -28,12 +29,15 @@ static struct outcome {
     size_t body_len;
 } last;
 
+static char peer_name[128];
+
 static void on_hello(void *service, struct http_request *req)
 {
     static const struct http_header trailer = { { "x-sum", 5 }, { "42", 2 } };
 
     (void)service;
     served++;
+    snprintf(peer_name, sizeof peer_name, "%s", req->peer->common_name);
     http_reply(req, &(struct http_reply){ .status = 200,
                                           .type = "text/plain",
                                           .body = SLICE("hello"),
@@ -399,4 +403,82 @@ Test(http_client, tells_everyone_when_it_is_closed)
     client = NULL;
     cr_assert_eq(last.count, 2);
     cr_assert_eq(last.ok, 0);
+}
+
+/* ---- TLS ---- */
+
+static char dir[] = "/tmp/assay-tls-XXXXXX";
+
+static void run(const char *format, const char *a, const char *b)
+{
+    char command[1024];
+
+    snprintf(command, sizeof command, format, dir, a, b);
+    cr_assert_eq(system(command), 0, "%s", command);
+}
+
+/* `name`.pem and `name`.key, signed by nobody but themselves. */
+static void make_certificate(const char *name, const char *alternative_names)
+{
+    run("cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=%s "
+        "-addext subjectAltName=%s -out out.pem -keyout privkey.pem 2>/dev/null",
+        name, alternative_names);
+    run("cd %s && mv out.pem %s.pem; mv privkey.pem %s.key", name, name);
+}
+
+static const char *file(char path[128], const char *name)
+{
+    snprintf(path, 128, "%s/%s", dir, name);
+    return path;
+}
+
+static enum err hello_over_tls(const struct http_client_tls *tls)
+{
+    http_client_close(client);
+    client = open_client((struct http_client_conf){ .tls = tls });
+    last = (struct outcome){ 0 };
+    get("/hello", 5000);
+    turn_until_ended(1);
+    return last.err;
+}
+
+Test(http_client, trusts_over_tls_whom_it_was_told_to_and_shows_its_own_certificate)
+{
+    char server_cert[128], server_key[128], client_cert[128], client_key[128];
+    struct http_client_tls tls = { 0 };
+
+    cr_assert_not_null(mkdtemp(dir));
+    make_certificate("server", "IP:127.0.0.1,DNS:features");
+    make_certificate("caller", "DNS:caller");
+    http_server_close(server);
+    cr_assert_eq(http_server_open(&server, loop,
+                                  &(struct http_server_conf){
+                                      .host = "127.0.0.1",
+                                      .tls_cert_file = file(server_cert, "server.pem"),
+                                      .tls_key_file = file(server_key, "server.key"),
+                                      .tls_client_ca_file = file(client_cert, "caller.pem"),
+                                  },
+                                  NULL, &why),
+                 ERR_OK, "%s", why.text);
+    http_server_add_routes(server, routes, ARRAY_LEN(routes), NULL);
+
+    tls = (struct http_client_tls){ .ca_path = server_cert,
+                                    .cert_path = client_cert,
+                                    .key_path = file(client_key, "caller.key") };
+    cr_assert_eq(hello_over_tls(&tls), ERR_OK, "%s", last.why.text);
+    cr_assert_str_eq(peer_name, "caller");
+    tls.server_name = "features";
+    cr_assert_eq(hello_over_tls(&tls), ERR_OK, "%s", last.why.text);
+    tls.server_name = "scoring";
+    cr_assert_eq(hello_over_tls(&tls), ERR_UNAVAILABLE, "another's name");
+    tls.server_name = NULL;
+    tls.ca_path = client_cert;
+    cr_assert_eq(hello_over_tls(&tls), ERR_UNAVAILABLE, "an authority that did not sign");
+    tls = (struct http_client_tls){ .ca_path = server_cert };
+    cr_assert_neq(hello_over_tls(&tls), ERR_OK, "without a certificate");
+    tls.ca_path = "/no/such/file";
+    cr_assert_eq(http_client_open(&(struct http_client *){ 0 }, loop,
+                                  &(struct http_client_conf){ .address = "a:1", .tls = &tls }, &why),
+                 ERR_INVALID);
+    run("rm -rf %s", "", "");
 }

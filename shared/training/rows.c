@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "training/rows.h"
+
+#include "base/array.h"
+#include "base/hash.h"
+#include "featurestore/store.h"
+
+static uint64_t id_hash(struct slice id)
+{
+    static const struct hash_key key = { "assay row ids..." };
+    uint64_t hash = hash64(&key, id);
+
+    return hash ? hash : 1; /* 0 marks an empty place */
+}
+
+void id_table_release(struct id_table *t)
+{
+    mem_free(t->hashes);
+    mem_free(t->values);
+    *t = (struct id_table){ 0 };
+}
+
+static size_t place(const struct id_table *t, uint64_t hash)
+{
+    size_t at = (size_t)hash & (t->room - 1);
+
+    while (t->hashes[at] && t->hashes[at] != hash)
+        at = (at + 1) & (t->room - 1);
+    return at;
+}
+
+static void widen(struct id_table *t)
+{
+    struct id_table old = *t;
+
+    t->room = old.room ? 2 * old.room : 1024;
+    t->hashes = mem_new_n(uint64_t, t->room);
+    t->values = mem_new_n(uint32_t, t->room);
+    for (size_t i = 0; i < old.room; i++) {
+        if (old.hashes[i]) {
+            size_t at = place(t, old.hashes[i]);
+
+            t->hashes[at] = old.hashes[i];
+            t->values[at] = old.values[i];
+        }
+    }
+    mem_free(old.hashes);
+    mem_free(old.values);
+}
+
+uint32_t id_table_find(const struct id_table *t, struct slice id)
+{
+    uint64_t hash = id_hash(id);
+    size_t at;
+
+    if (!t->room)
+        return UINT32_MAX;
+    at = place(t, hash);
+    return t->hashes[at] ? t->values[at] : UINT32_MAX;
+}
+
+uint32_t id_table_add(struct id_table *t, struct slice id, uint32_t value)
+{
+    uint64_t hash = id_hash(id);
+    size_t at;
+
+    if (2 * (t->count + 1) > t->room)
+        widen(t);
+    at = place(t, hash);
+    if (!t->hashes[at]) {
+        t->hashes[at] = hash;
+        t->values[at] = value;
+        t->count++;
+    }
+    return t->values[at];
+}
+
+void rows_init(struct rows *r, const struct plan *plan)
+{
+    *r = (struct rows){ .columns = plan_columns(plan), .keep_from_us = INT64_MIN };
+    r->store = store_new(plan);
+    r->vector = mem_new_n(double, r->columns ? r->columns : 1);
+}
+
+void rows_release(struct rows *r)
+{
+    store_free(r->store);
+    mem_free(r->x);
+    mem_free(r->row);
+    mem_free(r->vector);
+    id_table_release(&r->ids);
+    id_table_release(&r->customers);
+    *r = (struct rows){ 0 };
+}
+
+static void keep(struct rows *r, const struct txn *txn)
+{
+    float *x;
+
+    if (r->count == r->cap) {
+        r->cap = r->cap ? r->cap + r->cap / 2 : 1 << 16;
+        r->x = mem_grow(r->x, r->cap * (r->columns ? r->columns : 1), sizeof *r->x);
+        r->row = mem_grow(r->row, r->cap, sizeof *r->row);
+    }
+    x = r->x + r->count * r->columns;
+    for (size_t i = 0; i < r->columns; i++)
+        x[i] = (float)r->vector[i];
+    r->row[r->count] = (struct row){
+        .at_us = txn->occurred_at_us,
+        .known_at_us = txn->known_at_us,
+        .label_at_us = ROW_NEVER,
+        .amount_minor = txn->amount_base_minor,
+        .customer = id_table_add(&r->customers, txn->text[TXN_customer_id], (uint32_t)r->customers.count),
+    };
+    id_table_add(&r->ids, txn->id, (uint32_t)r->count);
+    r->count++;
+}
+
+void rows_add_txn(struct rows *r, const struct txn *txn)
+{
+    bool is_kept = txn->known_at_us >= r->keep_from_us;
+
+    store_apply_txn(r->store, ++r->n, txn, is_kept ? r->vector : NULL);
+    if (is_kept)
+        keep(r, txn);
+}
+
+void rows_add_label(struct rows *r, const struct label *label)
+{
+    uint32_t row = id_table_find(&r->ids, label->transaction_id);
+
+    if (!r->hides_labels)
+        store_apply_label(r->store, ++r->n, label);
+    if (row == UINT32_MAX)
+        return;
+    r->row[row].is_fraud = label->is_fraud;
+    if (r->row[row].label_at_us == ROW_NEVER)
+        r->row[row].label_at_us = label->known_at_us;
+}
