@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "command.h"
+#include "log/log.h"
 
 static void print_list(FILE *out)
 {
@@ -67,6 +68,7 @@ int main(int argc, char **argv)
     const struct command *c;
     size_t rest = (size_t)argc - 1, taken;
 
+    log_open("assay", LOG_ERROR); /* a person is told by words, not by events */
     argv++;
     if (!rest) {
         print_list(stderr);
