@@ -85,7 +85,7 @@ $(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c)) $(benches): $(B)/
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 fuzz_main := $(if $(findstring fuzzer,$(SAN)),-fsanitize=fuzzer,$(B)/tests/fuzz/replay.o)
-$(fuzzers): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libparts.a $(lib) $(filter %.o,$(fuzz_main))
+$(fuzzers): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(filter %.o,$(fuzz_main)) $(B)/libparts.a $(lib)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(filter -f%,$(fuzz_main)) $(LDLIBS)
 # What a fuzz target may need beside the library: fixtures of unit tests, and the services without their mains.
