@@ -388,25 +388,31 @@ static const char *or_null(const char *text)
     return *text ? text : NULL;
 }
 
-enum err service_listen(struct service *app, const struct service_listener *listener, struct why *why)
+struct http_server_conf service_http_conf(const struct service *app)
 {
-    struct http_server_conf conf = {
+    return (struct http_server_conf){
         .name = app->about->name,
         .host = app->conf.bind,
-        .port = (int)app->conf.port,
-        .reuse_port = listener->reuse_port,
         .tls_cert_file = or_null(app->conf.tls_cert),
         .tls_key_file = or_null(app->conf.tls_key),
         .tls_client_ca_file = or_null(app->conf.tls_client_ca),
-        .max_body_bytes = listener->max_body_bytes,
     };
+}
+
+enum err service_listen(struct service *app, const struct service_listener *listener, struct why *why)
+{
+    struct http_server_conf conf = service_http_conf(app);
     struct grpc_server_conf grpc_conf = {
         .message_most = listener->max_body_bytes,
         .is_serving = is_serving,
         .arg = app,
     };
-    enum err err = http_server_open(&app->http, app->loop, &conf, app->metrics, why);
+    enum err err;
 
+    conf.port = (int)app->conf.port;
+    conf.reuse_port = listener->reuse_port;
+    conf.max_body_bytes = listener->max_body_bytes;
+    err = http_server_open(&app->http, app->loop, &conf, app->metrics, why);
     if (err)
         return err;
     if (listener->route_count)

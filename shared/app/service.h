@@ -85,6 +85,8 @@ struct service_listener {
 /* Once, before service_run(). Errors are those of http_server_open(). */
 MUST_USE enum err service_listen(struct service *app, const struct service_listener *listener,
                                  struct why *why);
+/* Bind address and TLS of the public listener, for one more listener beside it. */
+struct http_server_conf service_http_conf(const struct service *app);
 /* The server beneath, and the port it really has; NULL and 0 before service_listen(). */
 struct http_server *service_http(struct service *app);
 int service_port(const struct service *app);
