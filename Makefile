@@ -78,7 +78,7 @@ $(B)/bin/assay: $(call objs,services/cli/*.c) $(lib)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/unit: $(call objs,tests/unit/*/*.c) $(filter-out %/main.o,$(call objs,services/*/*.c)) $(lib)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcriterion
-$(B)/service: $(call objs,tests/service/*.c) $(call objs,tests/harness/*.c) $(lib)
+$(B)/service: $(call objs,tests/service/*.c) $(call objs,tests/harness/*.c) $(B)/tests/unit/bundle/samples.o $(lib)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcriterion
 # One file, one program: what drives a whole cluster, and what measures.
 $(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c)) $(benches): $(B)/%: $(B)/tests/%.o $(lib)

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * scoring.c - answers Score with the champion, all rows of a call by the same model.
+ *
+ * A call whose plan of features is new waits for it within its deadline: it is one row of PostgreSQL away. A
+ * champion that needs a feature which the plan does not have yet leaves the call to the previous champion,
+ * when that one fits: so a new model may be promoted before its features are being computed. */
+#include "scoring.h"
+
+#include <math.h>
+
+#include "app/service.h"
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "log/log.h"
+#include "oip.h"
+#include "pg/pg.h"
+#include "plans.h"
+#include "proto/assay.pb-c.h"
+#include "registry.h"
+
+enum { WAITING_MAX = 4096, CONTRIBUTIONS_MAX = 8, DRAIN_US = 5000000 };
+
+enum { METRIC_ROWS, METRIC_UNSCORED, METRIC_BATCH, METRIC_SECONDS, METRIC_COUNT };
+static const struct metric metric_table[METRIC_COUNT] = {
+    [METRIC_ROWS] = { "assay_scoring_rows_total",
+                      METRIC_COUNTER,
+                      "Rows scored, by the alias that scored",
+                      { "alias" } },
+    [METRIC_UNSCORED] = { "assay_scoring_unscored_total",
+                          METRIC_COUNTER,
+                          "Rows that no model scored, by reason",
+                          { "reason" } },
+    [METRIC_BATCH] = { "assay_scoring_batch_rows", METRIC_SIZES, "Rows in one call", { NULL } },
+    [METRIC_SECONDS] = { "assay_scoring_score_seconds",
+                         METRIC_HISTOGRAM,
+                         "Time to score one call, without waiting",
+                         { NULL } },
+};
+
+/* A call that waits for its plan. */
+struct waiting {
+    struct grpc_request *request;
+    const Assay__V1__ScoreRequest *message;
+};
+
+struct scoring {
+    struct service *app;
+    struct pg_pool *pg;
+    struct registry *registry;
+    struct plans *plans;
+    struct http_server *rest; /* NULL: the Open Inference Protocol is on the port of gRPC */
+    struct oip oip;
+    struct metric_set *metrics;
+    size_t by_champion, by_previous;
+    struct waiting *waiting;
+    size_t waiting_count, waiting_cap;
+};
+
+/* ---- one row ------------------------------------------------------------------------------------------- */
+
+/* Little-endian float32 on the wire and in memory: the machines that this runs on agree with it. */
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "vectors are read as they lie");
+
+static void fill_row(struct model *m, const struct binding *binding, const uint8_t *vector)
+{
+    for (size_t c = 0; c < m->columns; c++)
+        memcpy(&m->row[c], vector + sizeof(float) * binding->from[c], sizeof(float));
+}
+
+static void fill_missing(struct model *m)
+{
+    for (size_t c = 0; c < m->columns; c++)
+        m->row[c] = NAN;
+}
+
+static void put_contributions(Assay__V1__ScoreResponse__Row *out, const struct model *m, struct arena *arena)
+{
+    size_t top[CONTRIBUTIONS_MAX], count = model_top(m, top, CONTRIBUTIONS_MAX);
+    Assay__V1__Contribution *all = arena_new(arena, Assay__V1__Contribution, count + 1);
+
+    out->n_contributions = count;
+    out->contributions = arena_new(arena, Assay__V1__Contribution *, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        assay__v1__contribution__init(&all[i]);
+        all[i].feature = m->names[top[i]];
+        all[i].describe = m->describes[top[i]];
+        all[i].value = (double)m->row[top[i]];
+        all[i].margin = m->contributions[top[i]];
+        out->contributions[i] = &all[i];
+    }
+}
+
+static Assay__V1__ScoreResponse__Row *score_row(struct model *m, struct arena *arena)
+{
+    static char champion[] = "champion";
+    Assay__V1__ScoreResponse__Row *out = arena_new(arena, Assay__V1__ScoreResponse__Row, 1);
+
+    assay__v1__score_response__row__init(out);
+    out->margin = model_explain(m);
+    out->score = bundle_score(m->bundle, out->margin);
+    out->arm = champion;
+    put_contributions(out, m, arena);
+    return out;
+}
+
+/* ---- one call ------------------------------------------------------------------------------------------ */
+
+static void put_model(Assay__V1__ScoreResponse *response, struct model *m, struct arena *arena)
+{
+    Assay__V1__ScoreResponse__Model *out = arena_new(arena, Assay__V1__ScoreResponse__Model, 1);
+    Assay__V1__Thresholds *thresholds = arena_new(arena, Assay__V1__Thresholds, 1);
+    struct bundle_thresholds own = bundle_thresholds(m->bundle);
+
+    assay__v1__thresholds__init(thresholds);
+    thresholds->challenge = own.challenge;
+    thresholds->review = own.review;
+    thresholds->decline = own.decline;
+    assay__v1__score_response__model__init(out);
+    out->version = m->version_text;
+    out->bundle = (ProtobufCBinaryData){ SHA256_BYTES, (uint8_t *)(uintptr_t)bundle_hash(m->bundle) };
+    out->thresholds = thresholds;
+    response->n_models = 1;
+    response->models = arena_new(arena, Assay__V1__ScoreResponse__Model *, 1);
+    response->models[0] = out;
+}
+
+/* The model that scores vectors of this plan: the champion, else the previous one. *binding stays NULL for an
+ * empty plan, which says that nothing is known of the transactions' features. */
+static enum err choose(struct scoring *s, struct slice plan, struct model **model,
+                       const struct binding **binding, struct why *why)
+{
+    static const char *const aliases[] = { "champion", "previous_champion" };
+    struct slice name = registry_name(s->registry);
+    const char *missing = NULL;
+
+    *binding = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(aliases); i++) {
+        *model = registry_find(s->registry, name, aliases[i]);
+        if (*model == NULL || plan.len == 0) {
+            if (*model != NULL)
+                return ERR_OK;
+            continue;
+        }
+        *binding = plans_bind(s->plans, plan, *model);
+        if (*binding != NULL && (*binding)->missing == NULL)
+            return ERR_OK;
+        if (missing == NULL && *binding != NULL)
+            missing = (*binding)->missing;
+    }
+    if (missing)
+        return err_set(why, ERR_UNAVAILABLE, "the vectors' plan lacks feature %s", missing);
+    return err_set(why, ERR_UNAVAILABLE, "no champion: %s", registry_trouble(s->registry));
+}
+
+static enum err answer(struct scoring *s, const Assay__V1__ScoreRequest *message,
+                       Assay__V1__ScoreResponse *response, struct arena *arena, struct why *why)
+{
+    struct slice plan = slice_of(message->plan.data, message->plan.len);
+    const struct binding *binding;
+    struct model *m;
+    enum err err = choose(s, plan, &m, &binding, why);
+
+    if (err)
+        return err;
+    put_model(response, m, arena);
+    response->rows = arena_new(arena, Assay__V1__ScoreResponse__Row *, message->n_rows + 1);
+    for (size_t i = 0; i < message->n_rows; i++) {
+        const ProtobufCBinaryData *vector = &message->rows[i]->vector;
+
+        if (vector->len == 0)
+            fill_missing(m); /* features was away */
+        else if (binding == NULL || vector->len != binding->vector_bytes)
+            return err_set(why, ERR_INVALID, "row %zu has %zu bytes, its plan %zu", i, vector->len,
+                           binding ? binding->vector_bytes : 0);
+        else
+            fill_row(m, binding, vector->data);
+        response->rows[i] = score_row(m, arena);
+    }
+    response->n_rows = message->n_rows;
+    metric_add(s->metrics, METRIC_ROWS,
+               m == registry_find(s->registry, registry_name(s->registry), "champion") ? s->by_champion
+                                                                                       : s->by_previous,
+               (double)message->n_rows);
+    return ERR_OK;
+}
+
+static void fail(struct scoring *s, struct grpc_request *request, size_t rows, enum err err,
+                 const struct why *why)
+{
+    metric_add(s->metrics, METRIC_UNSCORED, metric_series(s->metrics, METRIC_UNSCORED, err_name(err), NULL),
+               (double)rows);
+    grpc_fail(request, err, why);
+}
+
+static void score(struct scoring *s, struct grpc_request *request, const Assay__V1__ScoreRequest *message)
+{
+    Assay__V1__ScoreResponse response = ASSAY__V1__SCORE_RESPONSE__INIT;
+    int64_t began_us = clock_mono_us();
+    struct why why = { 0 };
+    enum err err = answer(s, message, &response, grpc_request_arena(request), &why);
+
+    if (err) {
+        fail(s, request, message->n_rows, err, &why);
+        return;
+    }
+    metric_observe_size(s->metrics, METRIC_BATCH, 0, message->n_rows);
+    metric_observe_us(s->metrics, METRIC_SECONDS, 0, clock_mono_us() - began_us);
+    grpc_reply(request, &response.base);
+}
+
+/* Answers when the plan is known or is known not to come; false: it is still on its way. */
+static bool try_to_score(struct scoring *s, struct grpc_request *request,
+                         const Assay__V1__ScoreRequest *message)
+{
+    struct slice plan = slice_of(message->plan.data, message->plan.len);
+    struct why why = { 0 };
+
+    if (plan.len == 0) {
+        score(s, request, message);
+        return true;
+    }
+    if (plan.len != SHA256_BYTES) {
+        fail(s, request, message->n_rows,
+             err_set(&why, ERR_INVALID, "a plan is named by %d bytes", SHA256_BYTES), &why);
+        return true;
+    }
+    switch (plans_know(s->plans, plan, grpc_request_deadline(request))) {
+    case PLAN_KNOWN:
+        score(s, request, message);
+        return true;
+    case PLAN_ABSENT:
+        fail(s, request, message->n_rows, err_set(&why, ERR_NOT_FOUND, "no plan of that name"), &why);
+        return true;
+    case PLAN_AWAY:
+        fail(s, request, message->n_rows, err_set(&why, ERR_UNAVAILABLE, "the plan cannot be read now"),
+             &why);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void on_score(void *service, struct grpc_request *request, const ProtobufCMessage *input)
+{
+    const Assay__V1__ScoreRequest *message = (const Assay__V1__ScoreRequest *)input;
+    struct scoring *s = service;
+    struct why why = { 0 };
+
+    if (try_to_score(s, request, message))
+        return;
+    if (s->waiting_count == WAITING_MAX) {
+        fail(s, request, message->n_rows, err_set(&why, ERR_UNAVAILABLE, "too many calls wait for a plan"),
+             &why);
+        return;
+    }
+    ARRAY_RESERVE_ONE(s->waiting, s->waiting_count, s->waiting_cap);
+    s->waiting[s->waiting_count++] = (struct waiting){ request, message };
+}
+
+static const struct grpc_method methods[] = {
+    { &assay__v1__scoring__descriptor, "Score", on_score },
+};
+
+/* A plan came, or did not. */
+static void on_plan(void *ctx)
+{
+    struct scoring *s = ctx;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->waiting_count; i++)
+        if (!try_to_score(s, s->waiting[i].request, s->waiting[i].message))
+            s->waiting[kept++] = s->waiting[i];
+    s->waiting_count = kept;
+}
+
+/* ---- the service --------------------------------------------------------------------------------------- */
+
+static void on_models(void *ctx)
+{
+    struct scoring *s = ctx;
+
+    plans_forget_models(s->plans);
+}
+
+static void on_pg_up(void *ctx)
+{
+    struct scoring *s = ctx;
+
+    plans_hear(s->plans);
+    registry_hear(s->registry);
+}
+
+static void on_pg_notify(void *ctx, const char *channel, const char *payload)
+{
+    struct scoring *s = ctx;
+
+    (void)channel;
+    (void)payload;
+    registry_hear(s->registry);
+}
+
+static bool is_champion_there(void *arg, struct why *detail)
+{
+    const struct scoring *s = arg;
+
+    if (registry_find(s->registry, registry_name(s->registry), "champion"))
+        return true;
+    err_set(detail, ERR_UNAVAILABLE, "no champion: %s",
+            *registry_trouble(s->registry) ? registry_trouble(s->registry) : pg_pool_trouble(s->pg));
+    return false;
+}
+
+static bool is_ready(void *arg)
+{
+    const struct scoring *s = arg;
+
+    return service_is_ready(s->app);
+}
+
+static void on_rest_drained(void *ctx)
+{
+    struct scoring *s = ctx;
+
+    service_let_go(s->app);
+}
+
+static void on_drain(void *arg)
+{
+    struct scoring *s = arg;
+
+    service_hold(s->app);
+    http_server_drain(s->rest, DRAIN_US, on_rest_drained, s);
+}
+
+/* On a port of its own, or on that of gRPC. */
+static enum err listen_for_both(struct scoring *s, int64_t rest_port, struct why *why)
+{
+    const struct service_listener listener = { .methods = methods,
+                                               .method_count = ARRAY_LEN(methods),
+                                               .service = s };
+    struct http_server_conf conf = service_http_conf(s->app);
+    enum err err = service_listen(s->app, &listener, why);
+
+    if (err)
+        return err;
+    if (rest_port == 0) {
+        http_server_add_routes(service_http(s->app), oip_routes, oip_route_count, &s->oip);
+        return ERR_OK;
+    }
+    conf.name = "oip";
+    conf.port = (int)rest_port;
+    err = http_server_open(&s->rest, service_loop(s->app), &conf, service_metrics(s->app), why);
+    if (err)
+        return err;
+    http_server_add_routes(s->rest, oip_routes, oip_route_count, &s->oip);
+    http_server_on_refusal(s->rest, oip_refuse, NULL);
+    service_on_drain(s->app, on_drain, s);
+    return ERR_OK;
+}
+
+enum err scoring_open(struct scoring **out, struct service *app, const struct scoring_settings *conf,
+                      struct why *why)
+{
+    static const char *const channels[] = { "models", NULL };
+    struct scoring *s = mem_new(struct scoring);
+    const char *role = *conf->pg_role ? conf->pg_role : NULL;
+    const struct pg_pool_options pool = {
+        .conninfo = conf->pg_url,
+        .service = "assay-scoring",
+        .role = role,
+        .connections = 2,
+        .channels = channels,
+        .on_up = on_pg_up,
+        .on_notify = on_pg_notify,
+        .ctx = s,
+    };
+    enum err err;
+
+    *out = NULL;
+    s->app = app;
+    s->metrics = metrics_add(service_metrics(app), metric_table, METRIC_COUNT);
+    s->by_champion = metric_series(s->metrics, METRIC_ROWS, "champion", NULL);
+    s->by_previous = metric_series(s->metrics, METRIC_ROWS, "previous_champion", NULL);
+    err = pg_pool_open(&s->pg, service_loop(app), &pool, why);
+    if (err)
+        goto out;
+    s->plans = plans_open(s->pg, on_plan, s);
+    err = registry_open(&s->registry,
+                        &(struct registry_options){ .loop = service_loop(app),
+                                                    .pool = s->pg,
+                                                    .conninfo = conf->pg_url,
+                                                    .role = role,
+                                                    .name = conf->model,
+                                                    .metrics = service_metrics(app),
+                                                    .on_change = on_models,
+                                                    .ctx = s },
+                        why);
+    if (err)
+        goto out;
+    s->oip = (struct oip){ .registry = s->registry, .is_ready = is_ready, .arg = s };
+    service_check(app, "champion", is_champion_there, s);
+    err = listen_for_both(s, conf->rest_port, why);
+    if (err)
+        goto out;
+    *out = s;
+    s = NULL;
+out:
+    scoring_close(s);
+    return err;
+}
+
+void scoring_close(struct scoring *s)
+{
+    if (s == NULL)
+        return;
+    http_server_close(s->rest);
+    pg_pool_close(s->pg);
+    registry_close(s->registry);
+    plans_close(s->plans);
+    mem_free(s->waiting);
+    mem_free(s);
+}
