@@ -346,20 +346,18 @@ static void authorise(void *ctx)
     struct exchange *x = ctx;
     struct caller *key;
 
-    switch (keys_find(x->in->keys, http_header(x->req, "authorization"), x->req->now_us, &key)) {
+    switch (
+        keys_find(x->in->keys, http_header(x->req, "authorization"), x->req->now_us, x->has_waited, &key)) {
     case ERR_OK:
         run(x, key);
         break;
-    case ERR_UNAVAILABLE:
-        refuse(x, 503, NULL, "the keys cannot be read yet");
-        break;
     case ERR_UNKNOWN:
-        if (!x->has_waited) {
-            x->has_waited = true;
-            keys_wait(x->in->keys, &x->waiter);
-            break;
-        }
-        /* fallthrough */
+        x->has_waited = true;
+        keys_wait(x->in->keys, &x->waiter);
+        break;
+    case ERR_UNAVAILABLE:
+        refuse(x, 503, NULL, "the keys cannot be read");
+        break;
     default:
         refuse(x, 401, NULL, "a valid key is needed: \"Authorization: Bearer ak_...\"");
         break;

@@ -6,11 +6,11 @@
 #include "app/service.h"
 #include "base/array.h"
 #include "base/mem.h"
-#include "fallback.h"
 #include "keys.h"
 #include "log/log.h"
 #include "part.h"
 #include "pipeline.h"
+#include "policystore/store.h"
 #include "proto/assay.pb-c.h"
 
 enum { ROUTES_MAX = 16 };
@@ -80,6 +80,7 @@ static void on_pg_up(void *ctx)
     struct ingestion *in = ctx;
 
     keys_read(in->keys);
+    policy_store_hear(in->policy);
 }
 
 static void on_pg_notify(void *ctx, const char *channel, const char *payload)
@@ -89,6 +90,8 @@ static void on_pg_notify(void *ctx, const char *channel, const char *payload)
     (void)payload;
     if (strcmp(channel, "keys") == 0)
         keys_read(in->keys);
+    else
+        policy_store_hear(in->policy);
 }
 
 static bool is_pg_ready(void *arg, struct why *detail)
@@ -143,7 +146,7 @@ static enum err open_parts(struct ingestion *in, struct why *why)
 
 enum err ingestion_open(struct ingestion *in, struct why *why)
 {
-    static const char *const channels[] = { "keys", NULL };
+    static const char *const channels[] = { "keys", "policy", NULL };
     struct pg_pool_options pg = {
         .conninfo = in->conf.pg_url,
         .service = "ingestion",
@@ -166,13 +169,14 @@ enum err ingestion_open(struct ingestion *in, struct why *why)
     metrics_on_write(service_metrics(in->app), collect, in);
     buf_init(&in->scratch, 0);
     in->keys = keys_new(in);
-    in->fallback = fallback_new(in);
     in->pipeline = pipeline_new(in);
     err = open_parts(in, why);
     if (!err)
         err = pg_pool_open(&in->pg, in->loop, &pg, why);
     if (err)
         return err;
+    in->policy = policy_store_open(&(struct policy_store_options){
+        .loop = in->loop, .pool = in->pg, .metrics = service_metrics(in->app) });
     service_check(in->app, "postgres", is_pg_ready, in);
     service_check(in->app, "keys", are_keys_ready, in);
     return ERR_OK;
@@ -199,9 +203,9 @@ void ingestion_close(struct ingestion *in)
     part_close(in->features);
     part_close(in->scoring);
     part_close(in->rules);
+    policy_store_close(in->policy);
     pg_pool_close(in->pg);
     pipeline_free(in->pipeline);
-    fallback_free(in->fallback);
     keys_free(in->keys);
     buf_release(&in->scratch);
 }

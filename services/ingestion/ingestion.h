@@ -14,10 +14,10 @@
 #include "metrics/metrics.h"
 #include "pg/pg.h"
 
-struct fallback;
 struct keys;
 struct part;
 struct pipeline;
+struct policy_store;
 struct service;
 
 struct settings {
@@ -67,7 +67,7 @@ struct ingestion {
     struct pg_pool *pg;
     struct keys *keys;
     struct part *features, *scoring, *rules;
-    struct fallback *fallback;
+    struct policy_store *policy; /* for when rules is missing */
     struct pipeline *pipeline;
 
     struct fx fx;
@@ -77,7 +77,6 @@ struct ingestion {
     struct metric_set *metrics;
     struct buf scratch; /* for what is built and copied within one function */
 };
-
 
 /* Opens all that the service holds; main() ends the process when it fails. */
 MUST_USE enum err ingestion_open(struct ingestion *in, struct why *why);

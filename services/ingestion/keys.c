@@ -222,7 +222,8 @@ static bool parse(struct slice authorization, struct api_key *shown)
     return api_key_read(shown, slice_of(authorization.ptr + bearer.len, authorization.len - bearer.len));
 }
 
-enum err keys_find(struct keys *k, struct slice authorization, int64_t now_us, struct caller **out)
+enum err keys_find(struct keys *k, struct slice authorization, int64_t now_us, bool has_waited,
+                   struct caller **out)
 {
     struct refused *refused;
     struct api_key shown;
@@ -240,14 +241,18 @@ enum err keys_find(struct keys *k, struct slice authorization, int64_t now_us, s
         return ERR_OK;
     }
     if (!pg_pool_is_up(k->in->pg))
-        return k->is_known ? ERR_UNAUTHORIZED : ERR_UNAVAILABLE;
+        return ERR_UNAVAILABLE;
     refused = &k->refused[place_of(shown.prefix)];
     if (memcmp(refused->prefix, shown.prefix, API_KEY_PREFIX_LEN) == 0 &&
         clock_mono_us() < refused->until_mono_us)
         return ERR_UNAUTHORIZED;
+    if (!has_waited)
+        return ERR_UNKNOWN;
+    if (!k->is_known)
+        return ERR_UNAVAILABLE;
     memcpy(refused->prefix, shown.prefix, API_KEY_PREFIX_LEN);
     refused->until_mono_us = clock_mono_us() + REFUSED_US;
-    return ERR_UNKNOWN;
+    return ERR_UNAUTHORIZED;
 }
 
 void keys_wait(struct keys *k, struct keys_waiter *w)

@@ -49,10 +49,12 @@ void keys_read(struct keys *k);
 bool keys_are_known(const struct keys *k);
 
 /* "Bearer ak_..." as it stands in Authorization. Until the next turn of the loop *out is valid; copy what is
- * needed longer. ERR_UNAUTHORIZED  no such key ERR_UNAVAILABLE   the keys cannot be read ERR_UNKNOWN may be
- * new: call keys_wait(), and when it calls back ask again, with ERR_UNAUTHORIZED as the answer to a second
- * ERR_UNKNOWN */
-enum err keys_find(struct keys *k, struct slice authorization, int64_t now_us, struct caller **out);
+ * needed longer.
+ *   ERR_UNAUTHORIZED  no such key
+ *   ERR_UNAVAILABLE   the keys cannot be read
+ *   ERR_UNKNOWN       may be new: call keys_wait(), and ask again, with `has_waited`, when it calls back */
+enum err keys_find(struct keys *k, struct slice authorization, int64_t now_us, bool has_waited,
+                   struct caller **out);
 
 struct keys_waiter {
     void (*run)(void *ctx);

@@ -6,7 +6,6 @@
 #include "app/must.h"
 #include "app/service.h"
 #include "base/array.h"
-#include "fallback.h"
 #include "ingestion.h"
 #include "keys.h"
 #include "part.h"

@@ -8,10 +8,10 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "fallback.h"
 #include "ingestion.h"
 #include "log/log.h"
 #include "part.h"
+#include "policystore/store.h"
 #include "proto/txn_proto.h"
 
 enum {
@@ -450,6 +450,8 @@ static void remember_plan(struct pipeline *p, struct slice plan, struct slice ve
     buf_clear(&p->missing_row);
     for (size_t i = 0; i < vector.len / sizeof(float); i++)
         buf_add(&p->missing_row, "\x00\x00\xc0\x7f", 4); /* NaN, little-endian */
+    /* So that it is there when rules is not. */
+    (void)policy_store_plan(p->in->policy, plan);
 }
 
 static void computed(struct job *job, const Assay__V1__ComputeResponse__Item *item, struct slice plan)
@@ -718,7 +720,7 @@ static void without_rules(struct call *call)
 
     for (size_t i = 0; i < call->count; i++)
         job_degrade(call->jobs[i], "rules");
-    answer = fallback_decide(call->pipeline->in->fallback, decide_request(call), &call->arena);
+    answer = policy_store_decide(call->pipeline->in->policy, decide_request(call), &call->arena);
     take_verdicts(call, answer, 0);
 }
 

@@ -16,9 +16,9 @@
 enum { JSON_DEPTH_MAX = 16 };
 
 /* Parses `text`, which must be exactly one object or array in UTF-8 (RFC 8259), with no name twice in an
- * object, no U+0000 and nothing nested deeper than `depth`. The size is capped where the bytes came in. On
- * success *out is the caller's; on failure it is NULL. ERR_SYNTAX  not such JSON; *why says what and where,
- * without quoting the text: it may hold anything */
+ * object, no U+0000 and nothing nested deeper than `depth`. The size is capped where the bytes came in.
+ * On success *out is the caller's; on failure it is NULL.
+ *   ERR_SYNTAX  not such JSON; *why says what and where, without quoting the text: it may hold anything */
 MUST_USE enum err json_parse(json_t **out, struct slice text, size_t depth, struct why *why);
 
 /* The string's bytes, which live as long as `value`. Empty for anything but a string. */

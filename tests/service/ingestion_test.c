@@ -711,6 +711,28 @@ Test(ingestion, decides_without_rules_by_the_same_thresholds)
     until(false, "rules", id);
 }
 
+Test(ingestion, keeps_to_the_lists_last_seen_when_rules_is_missing)
+{
+    struct http_said said;
+    bool is_declined = false;
+
+    sql("INSERT INTO lists (account, name, purpose, field) VALUES (1, 'stolen', 'deny', 'customer_id')");
+    sql("INSERT INTO list_entries (list, value) SELECT list, 'c-1' FROM lists");
+    process_kill(&w.rules);
+    for (int i = 0; i < 500 && !is_declined; i++) {
+        char id[32];
+
+        snprintf(id, sizeof id, "x-%d", i);
+        said = post(txn(id, 1));
+        cr_assert_eq(said.status, 200);
+        is_declined = strcmp(text_at(said.json, "action"), "decline") == 0;
+        cr_assert(!is_declined || strstr(said.body, "list:stolen"), "%s", said.body);
+        http_said_free(&said);
+        usleep(10000);
+    }
+    cr_assert(is_declined);
+}
+
 Test(ingestion, decides_without_features_and_keeps_the_transaction_for_the_log)
 {
     struct http_said said, again;
