@@ -12,6 +12,7 @@
 #include "api/txn_json.h"
 #include "base/array.h"
 #include "base/clock.h"
+#include "conf/conf.h"
 #include "fraud/canonical.h"
 #include "grpc/client.h"
 #include "home.h"
@@ -22,7 +23,18 @@
 enum { BATCH = 512, TRIES = 60, PROGRESS_EVERY = 100 };
 
 struct load_settings {
-    const char *home, *account, *until, *base_currency, *rates;
+    const char *home, *account, *until;
+};
+
+/* What ingestion converts amounts with; history must not differ. */
+struct money_settings {
+    const char *base_currency, *rates;
+};
+static const struct conf_field money_fields[] = {
+    { "BASE_CURRENCY", CONF_TEXT, offsetof(struct money_settings, base_currency), BASE_CURRENCY_DEFAULT,
+      "the currency in which features add up", 0, 0 },
+    { "FX_RATES", CONF_TEXT, offsetof(struct money_settings, rates), FX_RATES_DEFAULT,
+      "what one unit of each currency is worth, in any one of them", 0, 0 },
 };
 
 static const struct option options[] = {
@@ -31,11 +43,7 @@ static const struct option options[] = {
     { "account", OPTION_TEXT, offsetof(struct load_settings, account), "NAME", "whose history it is" },
     { "until", OPTION_TEXT, offsetof(struct load_settings, until), "TIME",
       "stop before the first line known at or after this time (RFC 3339)" },
-    { "base-currency", OPTION_TEXT, offsetof(struct load_settings, base_currency), "CODE",
-      "what amounts are converted to (default: USD)" },
-    { "rates", OPTION_TEXT, offsetof(struct load_settings, rates), "LIST", "as ASSAY_FX_RATES of ingestion" },
 };
-static const struct load_settings defaults = { .base_currency = "USD", .rates = "USD=1" };
 
 /* Lines of one kind wait here until there are BATCH of them or the other kind comes. */
 struct load {
@@ -254,6 +262,7 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
 {
     const struct load_settings *s = settings;
     struct load *l = mem_new(struct load);
+    struct money_settings money;
     struct why why = { 0 };
     int64_t until_us = INT64_MAX;
     enum exit_code code = EXIT_FAILED;
@@ -261,7 +270,6 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     enum err err;
 
     buf_init(&l->scratch, 0);
-    l->rules.base_currency = slice_str(s->base_currency);
     l->rules.fx = &l->fx;
     l->rules.now_us = clock_wall_us();
     if (!s->account || (s->until && !rfc3339_parse(slice_str(s->until), &until_us))) {
@@ -274,7 +282,10 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
         command_fail(EXIT_FAILED, "%s: %s", operands[0], strerror(errno));
         goto out;
     }
-    err = fx_parse(&l->fx, slice_str(s->rates), &why);
+    err = conf_load(&money, money_fields, ARRAY_LEN(money_fields), &why);
+    if (!err)
+        err = fx_parse(&l->fx, slice_str(money.rates), &why);
+    l->rules.base_currency = slice_str(err ? "" : money.base_currency);
     if (!err)
         err = loop_open(&l->loop, &why);
     if (!err)
@@ -319,6 +330,5 @@ const struct command cmd_load = {
     .option_count = ARRAY_LEN(options),
     .operands_most = 1,
     .settings_size = sizeof(struct load_settings),
-    .defaults = &defaults,
     .run = run,
 };

@@ -17,13 +17,13 @@
 struct replay_settings {
     struct replay_conf conf;
     const char *home, *rate, *record;
-    bool reads_stdin, as_json, is_quiet;
+    bool as_json, is_quiet;
 };
 
 #define AT(field) offsetof(struct replay_settings, field)
 static const struct option options[] = {
-    { "from", OPTION_TEXT, AT(conf.from), "FILE", "the stream; \"-\", the default, is standard input" },
-    { "stdin", OPTION_FLAG, AT(reads_stdin), NULL, "the same as --from -" },
+    { "from", OPTION_TEXT, AT(conf.from), "FILE",
+      "the stream, as <file>; \"-\", the default, is standard input" },
     { "url", OPTION_TEXT, AT(conf.urls), "URL,...", "where to send (what `assay up` started in --home)" },
     { "key", OPTION_TEXT, AT(conf.key), "KEY", "API key (ASSAY_KEY)" },
     { "rate", OPTION_TEXT, AT(rate), "N|max", "transactions a second, open loop (max)" },
@@ -210,8 +210,6 @@ static enum exit_code read_settings(const struct replay_settings *s, struct repl
     if (conf->in_flight < 1 || conf->connections < 1 || conf->connections > 64 || conf->batch < 1 ||
         conf->batch > 1000 || conf->limit < 0 || conf->deadline_ms < 0 || conf->patience_s < 0)
         return command_fail(EXIT_USAGE, "a number is out of its range; see `assay help replay`");
-    if (s->reads_stdin)
-        conf->from = "-";
     if (!conf->key)
         conf->key = getenv("ASSAY_KEY");
     if (!conf->urls) {
@@ -240,10 +238,10 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     enum exit_code code = read_settings(s, &conf, urls);
     enum err err = ERR_OK;
 
-    (void)operands;
-    (void)operand_count;
     if (!result)
         abort();
+    if (operand_count)
+        conf.from = operands[0];
     if (!code) {
         err = replay_run(&conf, result, &why);
         if (err)
@@ -267,17 +265,18 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
 
 const struct command cmd_replay = {
     .name = "replay",
-    .operands = "",
+    .operands = "[<file>]",
+    .operands_most = 1,
     .purpose = "Send a stream of transactions and labels through the API, and judge the answers",
     .text =
-        "The stream is a JSON object a line, as `assay simulate` and `assay import` write it: transactions "
-        "and\n"
-        "labels in the order in which they became known. Its times are those of the stream, so the key must\n"
-        "belong to an account on a simulated clock (`assay accounts create --simulated`). Failures of a "
-        "service\n"
-        "are waited out and sent again; an id is decided once. Exit status 1 when one was not decided.\n\n"
-        "  assay import handbook | assay replay --key $KEY\n"
-        "  assay replay --from stream.ndjson --rate 2000 --key $KEY     latency from the intended time on\n"
+        "The stream is a JSON object a line, as `assay simulate` and `assay import` write it: transactions\n"
+        "and labels in the order in which they became known. Its times are the stream's own, so the key\n"
+        "must belong to an account with a simulated clock. What a service that is away keeps from being\n"
+        "decided is sent again; an id is decided once. Exit status 1 when one was not decided.\n\n"
+        "  assay accounts create replay --clock simulated\n"
+        "  export ASSAY_KEY=$(assay keys create replay --scopes all --quiet)\n"
+        "  assay simulate | assay replay\n"
+        "  assay replay --from stream.ndjson --rate 2000    latency from the intended time on\n"
         "  assay replay --from stream.ndjson --in-flight 1 --limit 5000 --json | jq .latency_ms",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -72,8 +72,10 @@ static void print_urls(const struct state *s, const char *home)
             printf("  API      http://127.0.0.1:%d/v1/transactions\n  metrics  http://127.0.0.1:%d/metrics\n",
                    p->port, p->admin_port);
     }
-    printf("  state    assay status      logs   assay logs -f      end   assay down\n"
-           "  key      assay keys create (the API wants one)\n");
+    printf("  health   assay status    what they write: assay logs -f    end: assay down\n"
+           "  a key    assay accounts create shop && assay keys create shop\n");
+    if (!getenv("ASSAY_HOME"))
+        printf("  in another shell or directory: export ASSAY_HOME=%s\n", home);
 }
 
 static enum exit_code complain(const struct state *s, const char *home, int64_t timeout_s)

@@ -21,9 +21,20 @@
     X(cmd_keys_create) \
     X(cmd_keys_list) \
     X(cmd_keys_revoke) \
+    X(cmd_rules_check) \
+    X(cmd_rules_publish) \
+    X(cmd_rules_rollback) \
+    X(cmd_rules_show) \
+    X(cmd_rules_list) \
+    X(cmd_lists_create) \
+    X(cmd_lists_add) \
+    X(cmd_lists_remove) \
+    X(cmd_lists_import) \
+    X(cmd_lists_show) \
     X(cmd_load) \
     X(cmd_import) \
     X(cmd_simulate) \
+    X(cmd_evaluate) \
     X(cmd_verify) \
     X(cmd_version)
 /* clang-format on */

@@ -327,8 +327,7 @@ enum err supervisor_start(const struct plan *plan, int lock_fd, struct why *why)
         _exit(pid < 0);
     log_open("supervisor", LOG_INFO);
     write_to(plan->home, "supervisor");
-    if (chdir("/"))
-        log_event(LOG_WARN, "chdir", "why=%s", strerror(errno));
+    /* It stays where it was started, so that relative paths in the settings mean what they meant there. */
     supervisor_run(plan);
     _exit(EXIT_SUCCESS);
 }
