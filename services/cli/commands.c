@@ -36,6 +36,7 @@
     X(cmd_simulate) \
     X(cmd_evaluate) \
     X(cmd_verify) \
+    X(cmd_train) \
     X(cmd_version)
 /* clang-format on */
 

@@ -5,10 +5,13 @@
 #include "base/hash.h"
 #include "featurestore/store.h"
 
-static uint64_t id_hash(struct slice id)
+static uint64_t id_hash(uint32_t account, struct slice id)
 {
-    static const struct hash_key key = { "assay row ids..." };
-    uint64_t hash = hash64(&key, id);
+    struct hash_key key = { "assay row ids" };
+    uint64_t hash;
+
+    memcpy(key.bytes, &account, sizeof account);
+    hash = hash64(&key, id);
 
     return hash ? hash : 1; /* 0 marks an empty place */
 }
@@ -48,9 +51,9 @@ static void widen(struct id_table *t)
     mem_free(old.values);
 }
 
-uint32_t id_table_find(const struct id_table *t, struct slice id)
+uint32_t id_table_find(const struct id_table *t, uint32_t account, struct slice id)
 {
-    uint64_t hash = id_hash(id);
+    uint64_t hash = id_hash(account, id);
     size_t at;
 
     if (!t->room)
@@ -59,9 +62,9 @@ uint32_t id_table_find(const struct id_table *t, struct slice id)
     return t->hashes[at] ? t->values[at] : UINT32_MAX;
 }
 
-uint32_t id_table_add(struct id_table *t, struct slice id, uint32_t value)
+uint32_t id_table_add(struct id_table *t, uint32_t account, struct slice id, uint32_t value)
 {
-    uint64_t hash = id_hash(id);
+    uint64_t hash = id_hash(account, id);
     size_t at;
 
     if (2 * (t->count + 1) > t->room)
@@ -110,9 +113,10 @@ static void keep(struct rows *r, const struct txn *txn)
         .known_at_us = txn->known_at_us,
         .label_at_us = ROW_NEVER,
         .amount_minor = txn->amount_base_minor,
-        .customer = id_table_add(&r->customers, txn->text[TXN_customer_id], (uint32_t)r->customers.count),
+        .customer = id_table_add(&r->customers, txn->account, txn->text[TXN_customer_id],
+                                 (uint32_t)r->customers.count),
     };
-    id_table_add(&r->ids, txn->id, (uint32_t)r->count);
+    id_table_add(&r->ids, txn->account, txn->id, (uint32_t)r->count);
     r->count++;
 }
 
@@ -127,7 +131,7 @@ void rows_add_txn(struct rows *r, const struct txn *txn)
 
 void rows_add_label(struct rows *r, const struct label *label)
 {
-    uint32_t row = id_table_find(&r->ids, label->transaction_id);
+    uint32_t row = id_table_find(&r->ids, label->account, label->transaction_id);
 
     if (!r->hides_labels)
         store_apply_label(r->store, ++r->n, label);

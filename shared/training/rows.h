@@ -21,10 +21,10 @@ struct id_table {
     size_t count, room;
 };
 void id_table_release(struct id_table *t);
-/* The value of `id`; UINT32_MAX when it is not there. */
-uint32_t id_table_find(const struct id_table *t, struct slice id);
+/* The value of an account's `id`; UINT32_MAX when it is not there. */
+uint32_t id_table_find(const struct id_table *t, uint32_t account, struct slice id);
 /* The same; when it is not there it is put in with `value`, which is returned. */
-uint32_t id_table_add(struct id_table *t, struct slice id, uint32_t value);
+uint32_t id_table_add(struct id_table *t, uint32_t account, struct slice id, uint32_t value);
 
 #define ROW_NEVER INT64_MAX
 

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cmd_train.c - `assay train`: from history to a model's bundle, registered when asked. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "command.h"
+#include "database.h"
+#include "json/json_out.h"
+#include "modelstore/modelstore.h"
+#include "pg/session.h"
+#include "proto/txn_proto.h"
+#include "shipped.h"
+#include "stream.h"
+#include "training/trainer.h"
+
+struct settings {
+    struct stream_settings stream;
+    const char *catalogue, *name, *until, *out, *label_delay, *account;
+    double held_out, warm_up_days, decline_cost, review_capacity, challenge_capacity, eta;
+    int64_t trees, depth, seed, threads;
+    bool from_log, registers, promotes, as_json;
+};
+
+static const struct settings defaults = {
+    .catalogue = "default",
+    .held_out = 0.2,
+    .warm_up_days = 7,
+    .decline_cost = 0.5,
+    .review_capacity = 0.005,
+    .challenge_capacity = 0.01,
+    .eta = 0.08,
+    .trees = 500,
+    .depth = 5,
+    .seed = 1,
+};
+
+static const struct option options[] = {
+    { "catalogue", OPTION_TEXT, offsetof(struct settings, catalogue), "NAME",
+      "handbook, sparkov, ucsd, fraudecom, default, or a file" },
+    { "mapping", OPTION_TEXT, offsetof(struct settings, stream.mapping), "NAME",
+      "the input is a CSV file with these columns; else NDJSON" },
+    { "from-log", OPTION_FLAG, offsetof(struct settings, from_log), NULL,
+      "learn from the log in PostgreSQL" },
+    { "account", OPTION_TEXT, offsetof(struct settings, account), "NAME", "of the log; all if not said" },
+    { "name", OPTION_TEXT, offsetof(struct settings, name), "NAME",
+      "of the model; the catalogue's if not said" },
+    { "until", OPTION_TEXT, offsetof(struct settings, until), "DAY",
+      "what became known from then on is not used" },
+    { "label-delay", OPTION_TEXT, offsetof(struct settings, label_delay), "7d",
+      "after so long, unlabelled means legitimate (the mapping's, or 7d)" },
+    { "held-out", OPTION_NUMBER, offsetof(struct settings, held_out), "SHARE",
+      "of the time, the newest, to judge by (0.2)" },
+    { "warm-up", OPTION_NUMBER, offsetof(struct settings, warm_up_days), "DAYS",
+      "at the beginning, to fill the windows only (7)" },
+    { "decline-cost", OPTION_NUMBER, offsetof(struct settings, decline_cost), "SHARE",
+      "of its amount that a wrongly declined payment costs (0.5)" },
+    { "review", OPTION_NUMBER, offsetof(struct settings, review_capacity), "SHARE",
+      "of payments that people can review (0.005)" },
+    { "challenge", OPTION_NUMBER, offsetof(struct settings, challenge_capacity), "SHARE",
+      "of payments that may be challenged (0.01)" },
+    { "trees", OPTION_INT, offsetof(struct settings, trees), "N",
+      "at most (500); stops when it gets no better" },
+    { "depth", OPTION_INT, offsetof(struct settings, depth), "N", "of a tree (5)" },
+    { "eta", OPTION_NUMBER, offsetof(struct settings, eta), "X", "learning rate (0.08)" },
+    { "seed", OPTION_INT, offsetof(struct settings, seed), "N", "(1)" },
+    { "threads", OPTION_INT, offsetof(struct settings, threads), "N", "to train with (all cores)" },
+    { "out", OPTION_TEXT, offsetof(struct settings, out), "FILE", "write the bundle there" },
+    { "register", OPTION_FLAG, offsetof(struct settings, registers), NULL, "in PostgreSQL, under its name" },
+    { "promote", OPTION_FLAG, offsetof(struct settings, promotes), NULL,
+      "register it and make it the champion" },
+    { "key-file", OPTION_TEXT, offsetof(struct settings, stream.key_file), "FILE",
+      "the 16 bytes that make card tokens" },
+    { "json", OPTION_FLAG, offsetof(struct settings, as_json), NULL, "the result as JSON" },
+};
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+static enum err read_stream(struct rows *rows, const char *path, const struct settings *s, int64_t until_us,
+                            struct why *why)
+{
+    struct stream stream;
+    struct dataset_event event;
+    struct stream_settings settings = s->stream;
+    bool is_end = false;
+    enum err err;
+
+    settings.label_delay = s->label_delay;
+    err = stream_open(&stream, path, &settings, why);
+    while (!err && !(err = dataset_next(stream.dataset, &event, &is_end, why)) && !is_end) {
+        if ((event.kind == DATASET_TXN ? event.txn.known_at_us : event.label.known_at_us) >= until_us)
+            break;
+        if (event.kind == DATASET_TXN)
+            rows_add_txn(rows, &event.txn);
+        else
+            rows_add_label(rows, &event.label);
+    }
+    if (!err && dataset_counts(stream.dataset).bad)
+        fprintf(stderr, "%" PRIu64 " rows could not be read\n", dataset_counts(stream.dataset).bad);
+    stream_close(&stream);
+    return err;
+}
+
+enum { LOG_TXN = 1, LOG_LABEL = 2 };
+
+struct log_reader {
+    struct rows *rows;
+    struct arena arena;
+    uint64_t unreadable;
+    int64_t until_us;
+};
+
+static bool on_entry(void *context, const struct slice *fields, size_t count)
+{
+    struct log_reader *l = context;
+    int64_t kind = pg_bytes_int(fields[0]);
+    struct why why;
+    struct txn txn;
+    struct label label;
+
+    (void)count;
+    arena_reset(&l->arena);
+    if (kind == LOG_TXN && !txn_unpack(&txn, fields[1], &l->arena, &why)) {
+        if (txn.known_at_us < l->until_us)
+            rows_add_txn(l->rows, &txn);
+    } else if (kind == LOG_LABEL && !label_unpack(&label, fields[1], &l->arena, &why)) {
+        if (label.known_at_us < l->until_us)
+            rows_add_label(l->rows, &label);
+    } else {
+        l->unreadable++;
+    }
+    return true;
+}
+
+/* The number of an account by its name; -1 when there is none. */
+static enum err find_account(struct pg_session *session, const char *name, int64_t *id, struct why *why)
+{
+    struct pg_params params = { 0 };
+    struct pg_result *result = NULL;
+    enum err err;
+
+    pg_add_text(&params, slice_str(name));
+    err = pg_exec(session, "SELECT account::int8 FROM accounts WHERE name = $1::text", &params, &result, why);
+    if (!err && !pg_rows(result))
+        err = err_set(why, ERR_NOT_FOUND, "there is no account %s", name);
+    if (!err)
+        *id = pg_get_int(result, 0, 0);
+    pg_result_free(result);
+    pg_params_release(&params);
+    return err;
+}
+
+static enum err read_log(struct rows *rows, const struct settings *s, int64_t until_us, struct why *why)
+{
+    struct log_reader reader = { .rows = rows, .until_us = until_us };
+    struct pg_session *session;
+    char query[160] = "SELECT kind, body FROM log WHERE kind IN (1, 2) ORDER BY n";
+    int64_t account;
+    enum err err = database_open_migrated(&session, why);
+
+    if (!err && s->account) {
+        err = find_account(session, s->account, &account, why);
+        snprintf(query, sizeof query,
+                 "SELECT kind, body FROM log WHERE kind IN (1, 2) AND account = %" PRId64 " ORDER BY n",
+                 err ? 0 : account);
+    }
+    if (!err)
+        err = pg_copy_out(session, query, on_entry, &reader, why);
+    pg_session_close(session);
+    arena_release(&reader.arena);
+    if (!err && reader.unreadable)
+        fprintf(stderr, "%" PRIu64 " entries of the log could not be read\n", reader.unreadable);
+    return err;
+}
+
+/* ---- telling ------------------------------------------------------------------------------------------- */
+
+static bool on_round(void *context, size_t rounds, double metric)
+{
+    const int64_t *start_us = context;
+
+    if (rounds % 25 == 0 && isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%zu trees, average precision %.4f, %.0f s ", rounds, metric,
+                (double)(clock_mono_us() - *start_us) / 1e6);
+    return true;
+}
+
+static void print_result(const struct trainer_result *r, const char *sha, int64_t version, size_t bytes)
+{
+    printf("trained on     %zu payments, %zu frauds; %zu trees\n", r->train_rows, r->train_frauds, r->trees);
+    printf("judged on      %zu later payments, %zu frauds\n", r->held_rows, r->held_frauds);
+    printf("figures        average precision %.3f, AUC ROC %.3f, recall at 1 %% false positives %.3f\n",
+           r->average_precision, r->auc_roc, r->recall_fpr_1);
+    printf("calibration    error %.4f\n", r->calibration_error);
+    printf("thresholds     decline %.4f (%.3f %% of payments), review %.4f (%.3f %%), challenge %.4f (%.3f "
+           "%%)\n",
+           r->thresholds.decline, 100 * r->decline_share, r->thresholds.review, 100 * r->review_share,
+           r->thresholds.challenge, 100 * r->challenge_share);
+    printf(
+        "money          %.0f %% of the frauds' amounts declined, %.2f of good payments for 1.00 of those\n",
+        r->fraud_minor ? 100.0 * (double)r->caught_minor / (double)r->fraud_minor : 0.0,
+        r->caught_minor ? (double)r->lost_minor / (double)r->caught_minor : 0.0);
+    printf("bundle         %zu bytes, sha256 %s\n", bytes, sha);
+    if (version)
+        printf("version        %" PRId64 "\n", version);
+}
+
+static void print_json(const struct trainer_result *r, const char *sha, int64_t version, size_t bytes)
+{
+    struct buf text;
+    struct json_out o;
+
+    buf_init(&text, 0);
+    o = json_out_to(&text);
+    json_out_open(&o, NULL);
+    if (version)
+        json_out_int(&o, "version", version);
+    json_out_str(&o, "sha256", sha);
+    json_out_int(&o, "bytes", (int64_t)bytes);
+    json_out_int(&o, "train_rows", (int64_t)r->train_rows);
+    json_out_int(&o, "train_frauds", (int64_t)r->train_frauds);
+    json_out_int(&o, "held_out_rows", (int64_t)r->held_rows);
+    json_out_int(&o, "held_out_frauds", (int64_t)r->held_frauds);
+    json_out_int(&o, "trees", (int64_t)r->trees);
+    json_out_number(&o, "average_precision", r->average_precision);
+    json_out_number(&o, "auc_roc", r->auc_roc);
+    json_out_number(&o, "recall_at_fpr_1", r->recall_fpr_1);
+    json_out_number(&o, "calibration_error", r->calibration_error);
+    json_out_open(&o, "thresholds");
+    json_out_number(&o, "challenge", r->thresholds.challenge);
+    json_out_number(&o, "review", r->thresholds.review);
+    json_out_number(&o, "decline", r->thresholds.decline);
+    json_out_end(&o);
+    json_out_end(&o);
+    puts(buf_str(&text));
+    buf_release(&text);
+}
+
+/* ---- the command --------------------------------------------------------------------------------------- */
+
+static enum err publish(const struct buf *bundle, const struct settings *s, int64_t *version, struct why *why)
+{
+    const char *user = getenv("USER");
+    struct slice actor = slice_str(user && *user ? user : "assay train");
+    struct pg_session *session;
+    enum err err = database_open_migrated(&session, why);
+
+    if (!err)
+        err = model_register(session, buf_slice(bundle), actor, version, NULL, why);
+    if (!err && s->promotes)
+        err = model_promote(session, *version, MODEL_ANY, actor, why);
+    pg_session_close(session);
+    return err;
+}
+
+static enum err write_file(const char *path, const struct buf *bundle, struct why *why)
+{
+    FILE *file = fopen(path, "wb");
+    bool is_good = file && fwrite(buf_slice(bundle).ptr, 1, bundle->len, file) == bundle->len;
+
+    if (file && fclose(file))
+        is_good = false;
+    return is_good ? ERR_OK : err_set(why, ERR_INTERNAL, "%s: %s", path, strerror(errno));
+}
+
+/* "handbook" of "models/handbook.yaml": what the model is called unless told otherwise. */
+static struct slice name_of(const struct settings *s)
+{
+    const char *name = s->name ? s->name : s->catalogue, *slash = strrchr(name, '/');
+    size_t len;
+
+    if (s->name)
+        return slice_str(name);
+    name = slash ? slash + 1 : name;
+    len = strcspn(name, ".");
+    return slice_of(name, len);
+}
+
+static enum err train(const struct settings *s, const char *path, struct buf *bundle,
+                      struct trainer_result *result, struct why *why)
+{
+    struct trainer t = TRAINER_DEFAULT;
+    struct arena arena = { 0 };
+    struct catalogue catalogue;
+    struct plan *plan = NULL;
+    struct rows rows = { 0 };
+    struct slice text;
+    int64_t start_us = clock_mono_us();
+    enum err err = ERR_OK;
+
+    if (s->until && !stream_time_parse(s->until, &t.until_us))
+        return err_set(why, ERR_INVALID, "--until is a day like 2018-06-01 or a time of RFC 3339");
+    if (s->label_delay && !duration_parse(slice_str(s->label_delay), &t.label_delay_us))
+        return err_set(why, ERR_INVALID, "--label-delay is like 7d, 12h or 90s");
+    err = shipped_read(&text, "", s->catalogue, &arena, why);
+    if (!err)
+        err = catalogue_parse(&catalogue, text, &arena, why);
+    if (!err)
+        err = plan_build(&plan, &catalogue, why);
+    if (!err) {
+        rows_init(&rows, plan);
+        err =
+            s->from_log ? read_log(&rows, s, t.until_us, why) : read_stream(&rows, path, s, t.until_us, why);
+    }
+    if (!err) {
+        fprintf(stderr, "%zu vectors of %zu features in %.1f s\n", rows.count, rows.columns,
+                (double)(clock_mono_us() - start_us) / 1e6);
+        t.name = name_of(s);
+        t.created_at_us = clock_wall_us();
+        t.warm_up_us = (int64_t)(s->warm_up_days * (double)DAY_US);
+        t.held_out = s->held_out;
+        t.decline_cost = s->decline_cost;
+        t.review_capacity = s->review_capacity;
+        t.challenge_capacity = s->challenge_capacity;
+        t.params = BOOSTER_PARAMS_DEFAULT;
+        t.params.trees = (size_t)s->trees;
+        t.params.depth = (int)s->depth;
+        t.params.eta = s->eta;
+        t.params.subsample = 0.8;
+        t.params.colsample_bytree = 0.6;
+        t.params.min_child_weight = 5;
+        t.params.seed = s->seed;
+        t.params.threads = (int)s->threads;
+        t.params.patience = 30;
+        t.hook = on_round;
+        t.context = &start_us;
+        err = trainer_run(&t, &rows, plan, bundle, result, why);
+        if (isatty(STDERR_FILENO))
+            fputc('\n', stderr);
+    }
+    rows_release(&rows);
+    plan_free(plan);
+    arena_release(&arena);
+    return err;
+}
+
+static enum exit_code run(const void *settings, char **operands, size_t operand_count)
+{
+    const struct settings *s = settings;
+    struct trainer_result result;
+    struct why why = { 0 };
+    struct buf bundle;
+    char sha[SHA256_HEX_SIZE];
+    int64_t version = 0;
+    enum err err;
+
+    if ((operand_count == 0) != s->from_log)
+        return command_fail(EXIT_USAGE, "either a file or --from-log; see `assay help train`");
+    if (s->held_out <= 0 || s->held_out >= 1 || s->trees < 1 || s->depth < 1 || s->depth > 12)
+        return command_fail(EXIT_USAGE, "--held-out is between 0 and 1, --depth between 1 and 12");
+    buf_init(&bundle, BUNDLE_BYTES_MAX);
+    err = train(s, operands[0], &bundle, &result, &why);
+    if (!err && s->out)
+        err = write_file(s->out, &bundle, &why);
+    if (!err && (s->registers || s->promotes))
+        err = publish(&bundle, s, &version, &why);
+    if (!err) {
+        sha256_hex(buf_slice(&bundle), sha);
+        if (s->as_json)
+            print_json(&result, sha, version, bundle.len);
+        else
+            print_result(&result, sha, version, bundle.len);
+    }
+    buf_release(&bundle);
+    if (err)
+        return command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why.text);
+    return EXIT_DONE;
+}
+
+const struct command cmd_train = {
+    .name = "train",
+    .operands = "[<stream>|-]",
+    .purpose = "Train a model from history, judge it, and register it",
+    .text = "Runs the history through the feature store, so that each row is the vector that the service\n"
+            "would have served, trains gradient boosted trees on the older part and judges them on the\n"
+            "newer, with the label delay between. The bundle has the trees, the features' definitions, the\n"
+            "calibration, thresholds by expected money and capacity, golden rows, reference histograms and\n"
+            "a model card.\n\n"
+            "  assay train --catalogue handbook --mapping handbook --until 2018-07-01 t.csv.zst --promote\n"
+            "  assay simulate --transactions 200000 | assay train - --out first.bundle\n"
+            "  assay train --catalogue handbook --from-log --register",
+    .options = options,
+    .option_count = ARRAY_LEN(options),
+    .operands_least = 0,
+    .operands_most = 1,
+    .settings_size = sizeof(struct settings),
+    .defaults = &defaults,
+    .run = run,
+};
