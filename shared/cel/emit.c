@@ -36,6 +36,20 @@ static void land(struct emitter *e, size_t jump)
     e->program->code[jump].arg = (uint32_t)e->program->code_count;
 }
 
+/* a && b && c: a false that jumps to the next jump on false goes on from there, so it may as well go there at
+ * once. */
+static void thread_jumps(struct cel_program *p)
+{
+    for (size_t i = p->code_count; i-- > 0;) {
+        struct instruction *jump = &p->code[i];
+
+        if (jump->op == I_AND_JUMP || jump->op == I_OR_JUMP) {
+            if (p->code[jump->arg].op == jump->op)
+                jump->arg = p->code[jump->arg].arg;
+        }
+    }
+}
+
 static bool constant_of(struct emitter *e, const struct node *node, struct cel_value *value)
 {
     struct cel_value *items;
@@ -97,6 +111,20 @@ static void emit_in(struct emitter *e, const struct node *node)
         emit_node(e, node->b);
     }
     add(e, I_BINARY + OP_IN, 0, 0, node, -1);
+}
+
+/* name < 5.0, name == "text" */
+static bool emit_test(struct emitter *e, const struct node *node)
+{
+    struct cel_program *p = e->program;
+
+    if (node->op < OP_LE || node->op > OP_NE || node->a->kind != NODE_NAME || node->a->is_widened ||
+        node->b->kind != NODE_LITERAL || p->constant_count > UINT16_MAX)
+        return false;
+    ARRAY_RESERVE_ONE(p->constants, p->constant_count, p->constant_cap);
+    p->constants[p->constant_count] = node->b->value;
+    add(e, I_TEST + (int)node->op, p->constant_count++, node->a->slot, node, 1);
+    return true;
 }
 
 static void emit_ternary(struct emitter *e, const struct node *node)
@@ -164,7 +192,7 @@ static void emit_node(struct emitter *e, const struct node *node)
             emit_logic(e, node);
         } else if (node->op == OP_IN) {
             emit_in(e, node);
-        } else {
+        } else if (!emit_test(e, node)) {
             emit_node(e, node->a);
             emit_node(e, node->b);
             add(e, I_BINARY + (int)node->op, 0, 0, node, -1);
@@ -189,6 +217,7 @@ enum err emit(struct cel_program *program, uint32_t cost_max, struct faults *fau
 
     emit_node(&e, program->root);
     add(&e, I_END, 0, 0, program->root, 0);
+    thread_jumps(program);
     program->cost = e.cost > UINT32_MAX ? UINT32_MAX : (uint32_t)e.cost;
     if (program->stack > CEL_STACK_MAX)
         fault_add(faults, program->root->at, "too many values wait for their operators");

@@ -264,6 +264,24 @@ static enum cel_fault index_list(struct cel_value *list, const struct cel_value 
     return CEL_FAULT_COUNT;
 }
 
+static inline bool test_doubles(int op, double a, double b)
+{
+    switch (op) {
+    case OP_LT:
+        return a < b;
+    case OP_LE:
+        return a <= b;
+    case OP_GT:
+        return a > b;
+    case OP_GE:
+        return a >= b;
+    case OP_EQ:
+        return a == b;
+    default:
+        return a != b;
+    }
+}
+
 /* ---- the machine
  * ------------------------------------------------------------------------------------------- */
 
@@ -289,6 +307,34 @@ run(const struct cel_program *p, struct source source, void *context, struct are
             *++top = cel_bool(source.numbers ? !isnan(source.numbers[i->arg])
                                              : source.slots[i->arg].kind != CEL_ERROR);
             continue;
+        case I_TEST + OP_LT:
+        case I_TEST + OP_LE:
+        case I_TEST + OP_GT:
+        case I_TEST + OP_GE:
+        case I_TEST + OP_EQ:
+        case I_TEST + OP_NE: {
+            const struct cel_value *constant = &p->constants[i->count], *slot = &source.slots[i->arg];
+            struct cel_value feature;
+
+            if (source.numbers) {
+                feature = cel_feature(source.numbers[i->arg]);
+                slot = &feature;
+            }
+            top++;
+            if (slot->kind == CEL_DOUBLE && constant->kind == CEL_DOUBLE) {
+                bool holds = test_doubles(i->op - I_TEST, slot->d, constant->d);
+
+                top->kind = CEL_BOOL;
+                top->b = holds;
+                continue;
+            }
+            *top = *slot;
+            if (top->kind == CEL_ERROR)
+                top->error.at = p->at[i - p->code];
+            else if ((fault = operate(i->op - I_TEST, top, constant, arena)) != CEL_FAULT_COUNT)
+                *top = fault_at(p, i, fault);
+            continue;
+        }
         case I_AND_JUMP:
         case I_OR_JUMP:
             if (top->kind == CEL_BOOL && top->b == (i->op == I_OR_JUMP))
@@ -297,7 +343,10 @@ run(const struct cel_program *p, struct source source, void *context, struct are
         case I_BINARY + OP_AND:
         case I_BINARY + OP_OR:
             top--;
-            top[0] = logic(p, i, i->op == I_BINARY + OP_OR, &top[0], &top[1]);
+            if (top[0].kind == CEL_BOOL && top[1].kind == CEL_BOOL)
+                top[0].b = i->op == I_BINARY + OP_OR ? top[0].b || top[1].b : top[0].b && top[1].b;
+            else
+                top[0] = logic(p, i, i->op == I_BINARY + OP_OR, &top[0], &top[1]);
             continue;
         case I_NOT:
             if (top->kind == CEL_BOOL)
@@ -388,10 +437,7 @@ run(const struct cel_program *p, struct source source, void *context, struct are
         case I_BINARY + OP_GE:
             top--;
             if (top[0].kind == CEL_DOUBLE && top[1].kind == CEL_DOUBLE) {
-                double a = top[0].d, b = top[1].d;
-                int op = i->op - I_BINARY;
-
-                top[0] = cel_bool(op == OP_LT ? a < b : op == OP_LE ? a <= b : op == OP_GT ? a > b : a >= b);
+                top[0] = cel_bool(test_doubles(i->op - I_BINARY, top[0].d, top[1].d));
                 continue;
             }
             break;

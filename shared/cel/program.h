@@ -24,7 +24,9 @@ enum opcode {
     I_CALL,   /* calls[arg] on the top `count` values */
     I_CALLER, /* functions[arg] of the caller, likewise */
     I_LIST,   /* the top `count` values become a list */
-    I_IN_ITEMS, /* x in [count values], without making the list */
+    I_TEST,   /* I_TEST + enum cel_op: the slot arg compared with constants[count], in one step: most of what
+                 rules do */
+    I_IN_ITEMS = I_TEST + OP_COUNT, /* x in [count values], without making the list */
     I_INDEX,
     I_END
 };
