@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * starter_test.c - each rule of models/rules-starter.yaml on a payment that it is for, and on one beside it.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "../../../services/cli/yaml_json.h"
+#include "base/array.h"
+#include "base/clock.h"
+#include "policystore/document.h"
+
+static struct arena arena;
+static struct policy *policy;
+
+static void setup(void)
+{
+    static char text[DOCUMENT_TEXT_MAX];
+    struct document document = { 0 };
+    struct buf json;
+    struct why why = { 0 };
+    FILE *file = fopen("models/rules-starter.yaml", "r");
+
+    cr_assert_not_null(file, "tests run in the repository's root");
+    buf_init(&json, DOCUMENT_TEXT_MAX);
+    cr_assert_eq(yaml_to_json(&json, slice_of(text, fread(text, 1, sizeof text, file)), &why), ERR_OK, "%s",
+                 why.text);
+    fclose(file);
+    cr_assert_eq(document_read(&document, buf_slice(&json), &arena, &why), ERR_OK, "%s", why.text);
+    policy = policy_new();
+    for (size_t i = 0; i < document.list_count; i++) {
+        const struct document_list *l = &document.lists[i];
+        struct list *list = list_new(0, l->name, l->purpose, l->field);
+
+        cr_assert_eq(
+            list_add(list, l->field == TXN_ip ? SLICE("192.0.2.0/24") : l->name, LIST_NO_EXPIRY, &why),
+            ERR_OK);
+        policy_add_list(policy, list);
+        list_unref(list);
+    }
+    cr_assert_eq(policy_add_ruleset(policy, &document.set, &why), ERR_OK, "%s", why.text);
+    cr_assert_eq(policy_unknown_list(policy).len, 0);
+    buf_release(&json);
+}
+
+static void teardown(void)
+{
+    policy_free(policy);
+    arena_release(&arena);
+}
+
+TestSuite(starter_rules, .init = setup, .fini = teardown);
+
+struct payment {
+    int64_t amount;
+    double score;
+    int hour;
+    const char *channel, *mcc, *customer, *device, *ip, *card;
+};
+
+static bool fires(const struct payment *p, const char *id, enum action *action)
+{
+    struct txn txn = { .account = 1,
+                       .currency = SLICE("EUR"),
+                       .amount_minor = p->amount,
+                       .amount_base_minor = p->amount,
+                       .occurred_at_us = p->hour * HOUR_US };
+    struct policy_verdict verdict;
+
+    txn.text[TXN_channel] = slice_str(p->channel);
+    txn.text[TXN_mcc] = slice_str(p->mcc);
+    txn.text[TXN_customer_id] = slice_str(p->customer);
+    txn.text[TXN_device_id] = slice_str(p->device);
+    txn.text[TXN_ip] = slice_str(p->ip);
+    txn.text[TXN_card_id] = slice_str(p->card);
+    policy_decide(policy,
+                  &(struct policy_input){
+                      .txn = &txn, .has_score = true, .score = p->score, .thresholds = { 2, 2, 2 } },
+                  &arena, &verdict);
+    *action = verdict.action;
+    cr_expect_eq(verdict.errors, 0);
+    for (size_t i = 0; i < verdict.fired_count; i++) {
+        if (slice_eq_str(verdict.fired[i].rule->id, id))
+            return true;
+    }
+    return false;
+}
+
+Test(starter_rules, fire_on_what_they_are_for_and_not_beside_it)
+{
+    static const struct {
+        const char *id;
+        enum action action;
+        struct payment on, beside;
+    } cases[] = {
+        { "beyond_any_limit", ACTION_DECLINE, { .amount = 1000001 }, { .amount = 1000000 } },
+        { "trusted_small",
+          ACTION_APPROVE,
+          { .amount = 20000, .customer = "trusted_customers" },
+          { .amount = 20000, .customer = "c" } },
+        { "watched_device", ACTION_REVIEW, { .device = "watched_devices" }, { .device = "d" } },
+        { "score_and_amount",
+          ACTION_REVIEW,
+          { .amount = 50000, .score = 0.3 },
+          { .amount = 50000, .score = 0.29 } },
+        { "card_testing",
+          ACTION_DECLINE,
+          { .amount = 100, .score = 0.2, .channel = "ecommerce" },
+          { .amount = 100, .score = 0.2, .channel = "pos" } },
+        { "anonymous_network",
+          ACTION_CHALLENGE,
+          { .amount = 2001, .ip = "192.0.2.9" },
+          { .amount = 2001, .ip = "192.0.3.9" } },
+        { "resale_goods",
+          ACTION_REVIEW,
+          { .amount = 100000, .score = 0.05, .mcc = "5732" },
+          { .amount = 100000, .score = 0.05, .mcc = "5411" } },
+        { "cash_like",
+          ACTION_CHALLENGE,
+          { .amount = 30000, .score = 0.05, .mcc = "6051" },
+          { .amount = 29999, .score = 0.05, .mcc = "6051" } },
+        { "online_night",
+          ACTION_CHALLENGE,
+          { .amount = 50000, .score = 0.02, .channel = "ecommerce", .hour = 4, .device = "d" },
+          { .amount = 50000, .score = 0.02, .channel = "ecommerce", .hour = 5, .device = "d" } },
+        { "online_without_device",
+          ACTION_CHALLENGE,
+          { .amount = 20000, .channel = "ecommerce" },
+          { .amount = 20000, .channel = "ecommerce", .device = "d" } },
+    };
+    enum action action;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        cr_expect(fires(&cases[i].on, cases[i].id, &action), "%s must fire", cases[i].id);
+        cr_expect_eq(action, cases[i].action, "%s", cases[i].id);
+        cr_expect_not(fires(&cases[i].beside, cases[i].id, &action), "%s must not fire", cases[i].id);
+    }
+    cr_assert_eq(policy_rule_count(policy, 1), ARRAY_LEN(cases), "every rule has its case");
+    fires(&(struct payment){ .card = "blocked_cards" }, "", &action);
+    cr_assert_eq(action, ACTION_DECLINE);
+}
