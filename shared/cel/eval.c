@@ -313,12 +313,14 @@ run(const struct cel_program *p, struct source source, void *context, struct are
         case I_TEST + OP_GE:
         case I_TEST + OP_EQ:
         case I_TEST + OP_NE: {
-            const struct cel_value *constant = &p->constants[i->count], *slot = &source.slots[i->arg];
+            const struct cel_value *constant = &p->constants[i->count], *slot;
             struct cel_value feature;
 
             if (source.numbers) {
                 feature = cel_feature(source.numbers[i->arg]);
                 slot = &feature;
+            } else {
+                slot = &source.slots[i->arg];
             }
             top++;
             if (slot->kind == CEL_DOUBLE && constant->kind == CEL_DOUBLE) {
