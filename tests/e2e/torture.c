@@ -154,9 +154,9 @@ static pid_t pid_of(const struct torture *t, const char *service, int skip)
 
     json_array_foreach(json_object_get(status, "services"), i, row)
     {
-        const char *name = json_string_value(json_object_get(row, "service"));
+        const char *name = json_string_value(json_object_get(row, "name"));
 
-        if (name && strcmp(name, service) == 0 && skip-- == 0)
+        if (name && strncmp(name, service, strlen(service)) == 0 && skip-- == 0)
             pid = (pid_t)json_integer_value(json_object_get(row, "pid"));
     }
     json_decref(status);
@@ -546,11 +546,11 @@ static void connect_to_cluster(struct torture *t)
 
     json_array_foreach(json_object_get(status, "services"), i, row)
     {
-        const char *name = json_string_value(json_object_get(row, "service"));
+        const char *name = json_string_value(json_object_get(row, "name"));
         char address[64];
         struct http_client_conf conf = { .address = address };
 
-        if (!name || strcmp(name, "ingestion") != 0 || n == INGESTIONS)
+        if (!name || strncmp(name, "ingestion", strlen("ingestion")) != 0 || n == INGESTIONS)
             continue;
         snprintf(address, sizeof address, "127.0.0.1:%d",
                  (int)json_integer_value(json_object_get(row, "port")));
