@@ -2,6 +2,7 @@
  * main.c - `assay`, everything an operator types: finds the command, reads its options, runs it. */
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -16,6 +17,7 @@ static void print_list(FILE *out)
     for (size_t i = 0; i < command_count; i++)
         fprintf(out, "  %-16s %s\n", commands[i]->name, commands[i]->purpose);
     fprintf(out, "\n`assay help <command>` says what it does, with examples.\n"
+                 "Every command takes --home DIR: where `assay up` keeps everything (ASSAY_HOME, else ./var).\n"
                  "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not running, 4 not found.\n");
 }
 
@@ -41,6 +43,26 @@ static enum exit_code help(char **argv, size_t argc)
     return EXIT_DONE;
 }
 
+/* Every command takes --home DIR: one that has no such option of its own gets it as ASSAY_HOME. Takes it out of
+ * `argv` and returns what is left. */
+static size_t take_home(const struct command *c, char **argv, size_t argc)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < c->option_count; i++)
+        if (strcmp(c->options[i].name, "home") == 0)
+            return argc;
+    for (size_t i = 0; i < argc; i++) {
+        if (strncmp(argv[i], "--home=", strlen("--home=")) == 0)
+            setenv("ASSAY_HOME", argv[i] + strlen("--home="), 1);
+        else if (strcmp(argv[i], "--home") == 0 && i + 1 < argc)
+            setenv("ASSAY_HOME", argv[++i], 1);
+        else
+            argv[kept++] = argv[i];
+    }
+    return kept;
+}
+
 static enum exit_code run(const struct command *c, char **argv, size_t argc)
 {
     struct why why = { 0 };
@@ -48,6 +70,7 @@ static enum exit_code run(const struct command *c, char **argv, size_t argc)
     size_t operands;
     enum exit_code code;
 
+    argc = take_home(c, argv, argc);
     if (c->defaults)
         memcpy(settings, c->defaults, c->settings_size);
     if (options_read(settings, c->options, c->option_count, argv, argc, &operands, &why))
