@@ -39,6 +39,8 @@ static void begin_refusal(struct http_session *s, int status)
     if (!h->now)
         h->now = http_message_new(s);
     h->now->refusal = status;
+    if (status == 400) /* whether HEAD was read by then depends on how the bytes were cut */
+        h->now->req.method = SLICE("");
     h->keeps_alive = false;
     h->is_complete = true;
 }
