@@ -6,7 +6,6 @@
  * CVE-2024-28182 (CONTINUATION), CVE-2019-9512/9515 (PING, SETTINGS). */
 #include <assert.h>
 #include <nghttp2/nghttp2.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/array.h"
@@ -305,6 +304,17 @@ static nghttp2_nv field(struct slice name, struct slice value)
                          .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE };
 }
 
+/* The digits of `n`, written so that they end before `end`. */
+static struct slice decimal(char *end, size_t n)
+{
+    char *start = end;
+
+    do
+        *--start = (char)('0' + n % 10);
+    while (n /= 10);
+    return slice_of(start, (size_t)(end - start));
+}
+
 /* The fields are not copied: they live in the message until its stream is closed. */
 static void h2_reply(struct http_session *s, struct http_message *m, const struct http_reply *reply)
 {
@@ -315,13 +325,14 @@ static void h2_reply(struct http_session *s, struct http_message *m, const struc
     nghttp2_data_provider body = { .source.ptr = m, .read_callback = read_body };
     size_t n = 0;
 
-    nv[n++] = field(SLICE(":status"), arena_printf(&m->req.arena, "%d", reply->status));
+    m->status[0] = (char)('0' + reply->status / 100);
+    m->status[1] = (char)('0' + reply->status / 10 % 10);
+    m->status[2] = (char)('0' + reply->status % 10);
+    nv[n++] = field(SLICE(":status"), slice_of(m->status, sizeof m->status));
     if (reply->type)
         nv[n++] = field(SLICE("content-type"), arena_slice(&m->req.arena, slice_str(reply->type)));
     if (!m->trailer_count && reply->status != 204 && reply->status != 304) {
-        int len = snprintf(m->length, sizeof m->length, "%zu", m->reply_body.len);
-
-        nv[n++] = field(SLICE("content-length"), slice_of(m->length, (size_t)len));
+        nv[n++] = field(SLICE("content-length"), decimal(m->length + sizeof m->length, m->reply_body.len));
     }
     for (size_t i = 0; i < reply->header_count; i++)
         nv[n++] = field(reply->headers[i].name, reply->headers[i].value);

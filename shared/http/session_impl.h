@@ -33,6 +33,7 @@ struct http_message {
 
     int32_t stream;  /* HTTP/2 */
     char length[24]; /* Content-Length of the reply as text */
+    char status[3];
     struct slice reply_body;
     size_t reply_sent;
     const struct http_header *trailers; /* in the arena */
