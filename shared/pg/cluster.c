@@ -141,10 +141,11 @@ static enum err make_cluster_dir(struct cluster *c, struct why *why)
     if (lstat(c->dir, &st) && !is_reachable(c, c->home)) {
         sha256_hex(slice_str(c->home), hex);
         err = make_dir("/var/lib/assay", 0755, why);
+        /* A new one for each link: whoever removes HOME wants an empty cluster in the next one. */
         if (!err)
-            err = path_set(elsewhere, why, "/var/lib/assay/%.12s", hex);
-        if (!err)
-            err = make_dir(elsewhere, 0700, why);
+            err = path_set(elsewhere, why, "/var/lib/assay/%.12s-XXXXXX", hex);
+        if (!err && !mkdtemp(elsewhere))
+            err = err_set(why, ERR_UNAVAILABLE, "make %s: %s", elsewhere, strerror(errno));
         if (!err && symlink(elsewhere, c->dir))
             err = err_set(why, ERR_UNAVAILABLE, "link %s: %s", c->dir, strerror(errno));
     } else {
