@@ -20,6 +20,7 @@
 #include "pg/session.h"
 #include "proto/assay.pb-c.h"
 #include "proto/txn_proto.h"
+#include "unit/bundle/samples.h"
 
 TestSuite(features, .timeout = 90);
 
@@ -100,15 +101,21 @@ static void stop(struct fixture *f)
     cr_assert_eq(process_stop(&f->features), 0);
 }
 
-static void open_fixture(struct fixture *f, const char *conninfo)
+/* With the catalogue that is written already. */
+static void open_fixture_with(struct fixture *f, const char *conninfo)
 {
     struct why why = { 0 };
 
     f->conninfo = conninfo;
     snprintf(f->pg_url, sizeof(f->pg_url), "ASSAY_PG_URL=%s", conninfo);
-    write_catalogue(f, catalogue);
     MUST(loop_open(&f->loop, &why));
     start(f);
+}
+
+static void open_fixture(struct fixture *f, const char *conninfo)
+{
+    write_catalogue(f, catalogue);
+    open_fixture_with(f, conninfo);
 }
 
 static void close_fixture(struct fixture *f)
@@ -286,23 +293,17 @@ static void execute(struct fixture *f, const char *sql)
     pg_session_close(s);
 }
 
-/* Computes every vector again from the log under the newest plan, and compares it with what was answered. */
-static void compare_with_the_log(struct fixture *f)
+/* Computes every vector again from the log under `plan`, and compares those that were answered under it
+ * (plans differ in width here). Returns how many there were. */
+static size_t compare_under(struct fixture *f, struct pg_session *s, const struct plan *plan)
 {
-    struct pg_session *s;
     struct pg_result *r;
     struct arena arena = { 0 };
-    struct plan *plan = NULL;
-    struct store *store;
+    struct store *store = store_new(plan);
     struct why why = { 0 };
     double values[64];
     size_t compared = 0;
 
-    MUST(pg_session_open(&s, f->conninfo, "test", &why));
-    MUST(pg_exec(s, "SELECT body FROM log WHERE kind = 3 ORDER BY n DESC LIMIT 1", NULL, &r, &why));
-    MUST(plan_parse(&plan, pg_get_bytes(r, 0, 0), &why));
-    pg_result_free(r);
-    store = store_new(plan);
     MUST(pg_exec(s, "SELECT n, kind, body FROM log ORDER BY n", NULL, &r, &why));
     for (size_t i = 0; i < pg_rows(r); i++) {
         uint64_t n = (uint64_t)pg_get_int(r, i, 0);
@@ -317,10 +318,9 @@ static void compare_with_the_log(struct fixture *f)
             store_apply_txn(store, n, &txn, values);
             store_vector_pack(values, plan_columns(plan), vector);
             for (size_t a = 0; a < f->answer_count; a++) {
-                if (f->answers[a].n != n)
+                if (f->answers[a].n != n || f->answers[a].vector_len != 4 * plan_columns(plan))
                     continue;
                 cr_assert(slice_eq_str(txn.id, f->answers[a].id));
-                cr_assert_eq(f->answers[a].vector_len, 4 * plan_columns(plan));
                 cr_assert_eq(memcmp(f->answers[a].vector, vector, f->answers[a].vector_len), 0,
                              "entry %" PRIu64, n);
                 compared++;
@@ -334,12 +334,31 @@ static void compare_with_the_log(struct fixture *f)
             break;
         }
     }
-    cr_assert_eq(compared, f->answer_count, "every answer is in the log");
+    pg_result_free(r);
+    store_free(store);
+    arena_release(&arena);
+    return compared;
+}
+
+static void compare_with_the_log(struct fixture *f)
+{
+    struct pg_session *s;
+    struct pg_result *r;
+    struct why why = { 0 };
+    size_t compared = 0;
+
+    MUST(pg_session_open(&s, f->conninfo, "test", &why));
+    MUST(pg_exec(s, "SELECT definition FROM plans", NULL, &r, &why));
+    for (size_t i = 0; i < pg_rows(r); i++) {
+        struct plan *plan = NULL;
+
+        MUST(plan_parse(&plan, pg_get_text(r, i, 0), &why));
+        compared += compare_under(f, s, plan);
+        plan_free(plan);
+    }
     pg_result_free(r);
     pg_session_close(s);
-    store_free(store);
-    plan_free(plan);
-    arena_release(&arena);
+    cr_assert_eq(compared, f->answer_count, "every answer is in the log");
     cr_assert_eq(
         query_int(f, "SELECT count(*) FROM transaction_ids i FULL JOIN (SELECT * FROM log WHERE kind = 1) l "
                      "ON l.n = i.n AND l.epoch = i.epoch AND l.known_at = i.known_at "
@@ -640,7 +659,6 @@ Test(features, replays_the_log_under_a_new_plan)
     cr_assert_eq(send_stream(&f, 0, 200, NULL), 0);
     stop(&f);
     write_catalogue(&f, wider_catalogue);
-    f.answer_count = 0; /* under the old plan */
     start(&f);
     reply = compute_one(&f, "tx150", 150);
     cr_assert_eq(reply->items[0]->status, ASSAY__V1__COMPUTE_RESPONSE__STATUS__KNOWN);
@@ -648,6 +666,56 @@ Test(features, replays_the_log_under_a_new_plan)
     cr_assert_eq(send_stream(&f, 200, 300, NULL), 0);
     cr_assert_eq(query_int(&f, "SELECT count(*) FROM log WHERE kind = 3"), 2);
     cr_assert_eq(query_int(&f, "SELECT count(*) FROM plans"), 2);
+    compare_with_the_log(&f);
+    close_fixture(&f);
+}
+
+static void register_model(struct fixture *f, uint32_t seed)
+{
+    struct bundle_sample sample;
+    struct pg_params p = { 0 };
+    struct pg_session *s;
+    struct why why = { 0 };
+    struct buf bytes;
+    unsigned char hash[SHA256_BYTES];
+
+    bundle_sample_init(&sample, seed);
+    buf_init(&bytes, 0);
+    MUST(bundle_build(&bytes, &sample.parts, &why));
+    sha256(buf_slice(&bytes), hash);
+    pg_add_bytes(&p, slice_of(hash, sizeof(hash)));
+    pg_add_bytes(&p, buf_slice(&bytes));
+    MUST(pg_session_open(&s, f->conninfo, "test", &why));
+    MUST(pg_exec(
+        s,
+        "WITH m AS (INSERT INTO models (name, sha256, bundle) VALUES ('sample', $1::bytea, $2::bytea) "
+        "RETURNING name, version) INSERT INTO aliases (name, alias, version) SELECT name, 'champion', "
+        "version "
+        "FROM m ON CONFLICT (name, alias) DO UPDATE SET version = EXCLUDED.version",
+        &p, NULL, &why));
+    pg_session_close(s);
+    pg_params_release(&p);
+    buf_release(&bytes);
+    bundle_sample_release(&sample);
+}
+
+Test(features, takes_up_what_a_new_champion_needs_without_a_pause)
+{
+    struct fixture f = { 0 };
+    int next = 0;
+
+    write_catalogue(&f, wider_catalogue);
+    open_fixture_with(&f, test_database());
+    cr_assert_eq(send_stream(&f, 0, 400, NULL), 0);
+    register_model(&f, 7);
+    for (next = 400; query_int(&f, "SELECT count(*) FROM plans") < 2; next += 20)
+        cr_assert_eq(send_stream(&f, next, next + 20, NULL), 0);
+    cr_assert_eq(send_stream(&f, next, next + 300, NULL), 0);
+    cr_assert_eq(compute_one(&f, "tx50000", 1)->items[0]->vector.len, 12, "two columns, and the amount");
+    register_model(&f, 8); /* needs nothing that is not there */
+    stop(&f);
+    start(&f);
+    cr_assert_eq(query_int(&f, "SELECT count(*) FROM log WHERE kind = 3"), 2);
     compare_with_the_log(&f);
     close_fixture(&f);
 }
