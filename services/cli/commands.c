@@ -34,6 +34,13 @@
     X(cmd_load) \
     X(cmd_import) \
     X(cmd_simulate) \
+    X(cmd_models_list) \
+    X(cmd_models_show) \
+    X(cmd_models_import) \
+    X(cmd_models_export) \
+    X(cmd_models_promote) \
+    X(cmd_models_rollback) \
+    X(cmd_models_alias) \
     X(cmd_evaluate) \
     X(cmd_verify) \
     X(cmd_train) \
