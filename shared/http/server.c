@@ -32,7 +32,7 @@ enum {
 #define ACCEPT_PAUSE_US (100 * MS_US)
 #define LINGER_US       (2 * SECOND_US)
 
-enum { M_REQUESTS, M_SECONDS, M_CONNECTIONS, M_OPENED, M_REFUSED, M_COUNT };
+enum { M_REQUESTS, M_SECONDS, M_CONNECTIONS, M_OPENED, M_REFUSED, M_FLOODS, M_COUNT };
 static const struct metric metric_table[M_COUNT] = {
     [M_REQUESTS] = { "assay_http_requests_total",
                      METRIC_COUNTER,
@@ -48,6 +48,10 @@ static const struct metric metric_table[M_COUNT] = {
                     METRIC_COUNTER,
                     "Connections closed at once, too many being open",
                     { "server" } },
+    [M_FLOODS] = { "assay_http_floods_total",
+                   METRIC_COUNTER,
+                   "HTTP/2 connections ended because of what the peer did, by what it was",
+                   { "server", "what" } },
 };
 
 /* One connection.
@@ -126,6 +130,14 @@ static void count_reply(void *ctx, const struct http_router_entry *entry, int st
     }
     metric_inc(s->metrics, M_REQUESTS, s->code_series[code] - 1);
     metric_observe_us(s->metrics, M_SECONDS, entry ? entry->series : s->no_route_series, took_us);
+}
+
+static void count_flood(void *ctx, const char *what)
+{
+    struct http_server *s = ctx;
+
+    if (s->metrics)
+        metric_inc(s->metrics, M_FLOODS, metric_series(s->metrics, M_FLOODS, s->name, what));
 }
 
 static void count_connections(struct http_server *s)
@@ -601,6 +613,7 @@ enum err http_server_open(struct http_server **out, struct loop *loop, const str
     s->host.mono_us = turn_mono_us;
     s->host.wall_us = turn_wall_us;
     s->host.on_replied = count_reply;
+    s->host.on_flood = count_flood;
     s->flush = (struct loop_task){ .run = flush_all, .ctx = s };
     loop_timer_init(&s->accept_again, loop, accept_again, s);
     loop_timer_init(&s->sweep, loop, sweep, s);

@@ -129,7 +129,7 @@ struct http_server_conf {
     size_t max_connections;    /* 10000; beyond, new ones are closed at once */
     size_t max_streams;        /* 256 concurrent requests per HTTP/2 connection */
     size_t max_body_bytes;     /* 1 MiB: 413 */
-    size_t max_buffered_bytes; /* 256 MiB of bodies of all requests under way: 503 */
+    size_t max_buffered_bytes; /* 256 MiB held by all requests under way: 503 */
     size_t max_header_bytes;   /* 16 KiB, names and values: 431 */
     size_t max_headers;        /* 64: 431 */
     size_t max_resets_per_s;   /* 200 streams reset by the peer, or wasted otherwise: GOAWAY */

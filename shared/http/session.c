@@ -12,7 +12,12 @@
 #include "log/log.h"
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-enum { PREFACE_BYTES = sizeof preface - 1, SPARE_MAX = 1024, SPARE_KEEPS_BYTES = 64 << 10 };
+enum {
+    PREFACE_BYTES = sizeof preface - 1,
+    SPARE_MAX = 1024,
+    SPARE_KEEPS_BYTES = 64 << 10,
+    REQUEST_BYTES = 5 << 10
+};
 
 /* ---- the host ---- */
 
@@ -94,6 +99,27 @@ static void unlink_message(struct http_message *m)
     m->place = NULL;
 }
 
+static void refuse_with(struct http_message *m, int status)
+{
+    if (!m->refusal)
+        m->refusal = status;
+}
+
+/* Counts memory that a peer makes us take; false, and the request refused, when all together hold too much.
+ */
+static bool hold(struct http_message *m, size_t bytes)
+{
+    struct http_host *h = m->host;
+
+    if (bytes > h->limits.max_buffered_bytes || h->held_bytes > h->limits.max_buffered_bytes - bytes) {
+        refuse_with(m, 503);
+        return false;
+    }
+    h->held_bytes += bytes;
+    m->held_bytes += bytes;
+    return true;
+}
+
 struct http_message *http_message_new(struct http_session *s)
 {
     struct http_host *h = s->host;
@@ -117,6 +143,7 @@ struct http_message *http_message_new(struct http_session *s)
     *s->open_last = m;
     s->open_last = &m->next;
     s->open_count++;
+    hold(m, REQUEST_BYTES);
     return m;
 }
 
@@ -146,7 +173,7 @@ void http_message_free(struct http_message *m)
         m->session->idle_since_us = h->mono_us(h->ctx);
     unlink_message(m);
     if (h)
-        h->body_bytes -= m->body.len;
+        h->held_bytes -= m->held_bytes;
     if (!h || h->spare_count >= SPARE_MAX) {
         message_release(m);
         return;
@@ -180,12 +207,6 @@ void http_message_abandon(struct http_message *m)
         m->req.on_gone(&m->req);
 }
 
-static void refuse_with(struct http_message *m, int status)
-{
-    if (!m->refusal)
-        m->refusal = status;
-}
-
 void http_message_add_header(struct http_message *m, struct slice name, struct slice value)
 {
     const struct http_server_conf *limits = &m->host->limits;
@@ -195,6 +216,8 @@ void http_message_add_header(struct http_message *m, struct slice name, struct s
         refuse_with(m, 431);
         return;
     }
+    if (!hold(m, name.len + value.len))
+        return;
     ARRAY_RESERVE_ONE(m->headers, m->header_count, m->header_cap);
     m->headers[m->header_count].name = arena_slice(&m->req.arena, name);
     m->headers[m->header_count++].value = arena_slice(&m->req.arena, value);
@@ -278,20 +301,13 @@ void http_message_head_complete(struct http_message *m)
 
 void http_message_add_body(struct http_message *m, const char *bytes, size_t len)
 {
-    struct http_host *h = m->host;
-
     if (len > m->body.cap - m->body.len) {
         m->refusal = 413;
         return;
     }
-    if (h->body_bytes + len > h->limits.max_buffered_bytes) {
-        refuse_with(m, 503);
-        return;
-    }
-    if (m->refusal == 413 || m->refusal == 503)
+    if (m->refusal == 413 || m->refusal == 503 || !hold(m, len))
         return;
     buf_add(&m->body, bytes, len);
-    h->body_bytes += len;
 }
 
 static void refuse(struct http_message *m)

@@ -26,14 +26,16 @@ struct http_host {
     void *refuse_ctx;
     /* After each reply: its status and the time since the request's first byte. */
     void (*on_replied)(void *ctx, const struct http_router_entry *entry, int status, int64_t took_us);
-    void *ctx; /* of on_replied and the clocks */
+    /* A peer was sent away for what it did: "resets", "headers", "slow_headers", "control_frames". */
+    void (*on_flood)(void *ctx, const char *what);
+    void *ctx; /* of these and the clocks */
     int64_t (*mono_us)(void *ctx);
     int64_t (*wall_us)(void *ctx);
 
     struct http_message *spare; /* messages to use again */
     size_t spare_count;
     struct http_message *orphans; /* held by handlers, their peer gone */
-    size_t body_bytes;            /* held by requests under way, all sessions together */
+    size_t held_bytes;            /* by requests under way, all sessions together */
 };
 
 /* Limits of `conf`, 0 replaced by the default; the real clocks. */

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "http/session_impl.h"
 
-enum { PIPELINED_MAX = 64 << 10, KEEP_BYTES = 64 << 10 };
+enum { PIPELINED_MAX = 16 << 10, KEEP_BYTES = 64 << 10 };
 
 struct http1 {
     http_parser parser;
@@ -240,12 +240,12 @@ static int on_headers_complete(http_parser *p)
         m->refusal = 400;
     else if (count_headers(m, "expect") && !header_is(m, "expect", "100-continue"))
         m->refusal = 417;
-    /* What could be read in two ways, or is too large, is not read on. */
-    if (m->refusal && m->refusal != 404 && m->refusal != 405) {
+    /* What could be read in two ways, or is too large, is not read on; nor is what has not been sent yet. */
+    if (m->refusal && ((m->refusal != 404 && m->refusal != 405) || count_headers(m, "expect"))) {
         begin_refusal(s, m->refusal);
         return -1;
     }
-    if (p->http_minor == 1 && count_headers(m, "expect") && !m->refusal)
+    if (p->http_minor == 1 && count_headers(m, "expect"))
         buf_add_str(&h->out, "HTTP/1.1 100 Continue\r\n\r\n");
     return 0;
 }

@@ -55,6 +55,8 @@ static void calm_down(struct http_session *s, const char *why)
         return;
     h->sent_last_goaway = true;
     log_event(LOG_WARN, "http_flood", "peer=%s what=%s", s->peer.address, why);
+    if (s->host->on_flood)
+        s->host->on_flood(s->host->ctx, why);
     nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
@@ -157,12 +159,12 @@ static void finish_head(nghttp2_session *ng, struct http_message *m, bool has_bo
         dispatch(m);
         return;
     }
-    if (is_refused_early(m)) {
+    expect = http_header(&m->req, "expect");
+    if (is_refused_early(m) || (m->refusal && expect.ptr)) {
         http_message_dispatch(m);
         return;
     }
-    expect = http_header(&m->req, "expect");
-    if (slice_eq_str(expect, "100-continue") && !m->refusal) {
+    if (slice_eq_str(expect, "100-continue")) {
         static const nghttp2_nv go_on = { (uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "100", 7,
                                           3, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE };
 

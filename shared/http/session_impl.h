@@ -22,6 +22,7 @@ struct http_message {
     struct http_header *headers;
     size_t header_count, header_cap;
     size_t header_bytes;
+    size_t held_bytes; /* its share of the host's */
     struct buf body;
     struct http_match match;
     int refusal; /* the status this request is refused with; 0: none */

@@ -700,5 +700,5 @@ Test(http2, never_takes_memory_for_more_than_the_peer_may_have_open)
     }
     talk();
     cr_assert_leq(f.host.spare_count, (size_t)50);
-    cr_assert_eq(f.host.body_bytes, 0);
+    cr_assert_eq(f.host.held_bytes, 0);
 }
