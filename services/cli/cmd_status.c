@@ -103,11 +103,9 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     (void)operands;
     (void)operand_count;
     l->is_up = home_find(home, status->home) && home_is_locked(home) && !state_read(home, &l->state, NULL);
-    l->is_well = l->is_up;
-    for (size_t i = 0; i < l->state.process_count; i++) {
+    for (size_t i = 0; i < l->state.process_count; i++)
         l->health[i] = health_of(&l->state.processes[i], &l->detail[i]);
-        l->is_well = l->is_well && l->health[i] == HEALTH_READY;
-    }
+    l->is_well = l->is_up && health_is_well(&l->state, l->health);
     if (status->as_json)
         print_json(l, home);
     else if (l->is_up)
@@ -123,8 +121,11 @@ const struct command cmd_status = {
     .name = "status",
     .operands = "",
     .purpose = "Show every process: health, pid, ports, restarts",
-    .text = "Exit status 0 when all are ready, 3 when not, so that scripts can wait for it.\n\n"
-            "  assay status --json | jq '.services[] | {name, port, is_ready}'",
+    .text =
+        "Exit status 0 when all are ready, 3 when not, so that scripts can wait for it. \"no model\" is\n"
+        "what scoring says before a model is promoted (`assay train --promote`), \"standby\" what a second\n"
+        "features says while the first is active.\n\n"
+        "  assay status --json | jq '.services[] | {name, port, is_ready}'",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(struct status),

@@ -42,28 +42,33 @@ static void pause_ms(long ms)
     nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
 }
 
-/* Whether all are ready; tells of each, once, when `was_ready` is given. */
-static bool look(const struct state *s, bool *was_ready)
+struct look {
+    struct state state;
+    enum health health[PROCESSES_MAX], told[PROCESSES_MAX];
+    struct why detail[PROCESSES_MAX];
+};
+
+/* Whether all are as they should be; tells of each when it gets there. */
+static bool look(struct look *l)
 {
-    bool are_ready = s->process_count > 0;
+    const struct state *s = &l->state;
 
     for (size_t i = 0; i < s->process_count; i++) {
-        struct why detail;
-
-        if (was_ready[i])
+        l->health[i] = health_of(&s->processes[i], &l->detail[i]);
+        if (l->health[i] == l->told[i] || l->health[i] < HEALTH_NO_MODEL)
             continue;
-        was_ready[i] = health_of(&s->processes[i], &detail) == HEALTH_READY;
-        if (was_ready[i])
-            printf("  %-18s %s\n", s->processes[i].name,
-                   s->processes[i].phase == PROCESS_DONE ? "done" : "ready");
-        are_ready = are_ready && was_ready[i];
+        l->told[i] = l->health[i];
+        printf("  %-18s %s\n", s->processes[i].name,
+               s->processes[i].phase == PROCESS_DONE ? "done" : health_name(l->health[i]));
     }
     fflush(stdout);
-    return are_ready;
+    return health_is_up(s, l->health);
 }
 
-static void print_urls(const struct state *s, const char *home)
+static void print_urls(const struct look *l, const char *home)
 {
+    const struct state *s = &l->state;
+
     printf("\nAssay is up in %s\n", home);
     for (size_t i = 0; i < s->process_count; i++) {
         const struct process_state *p = &s->processes[i];
@@ -74,37 +79,34 @@ static void print_urls(const struct state *s, const char *home)
     }
     printf("  health   assay status    what they write: assay logs -f    end: assay down\n"
            "  a key    assay accounts create shop && assay keys create shop\n");
+    if (!health_is_well(s, l->health))
+        printf("  a model  none yet, so decisions come from rules and policy: assay help train\n");
     if (!getenv("ASSAY_HOME"))
         printf("  in another shell or directory: export ASSAY_HOME=%s\n", home);
 }
 
-static enum exit_code complain(const struct state *s, const char *home, int64_t timeout_s)
+static enum exit_code complain(const struct look *l, const char *home, int64_t timeout_s)
 {
     fprintf(stderr, "assay: not ready after %lld s:\n", (long long)timeout_s);
-    for (size_t i = 0; i < s->process_count; i++) {
-        const struct process_state *p = &s->processes[i];
-        struct why detail;
-        enum health h = health_of(p, &detail);
+    for (size_t i = 0; i < l->state.process_count; i++) {
+        const struct process_state *p = &l->state.processes[i];
 
-        if (h != HEALTH_READY)
-            fprintf(stderr, "  %-18s %s, %lld restarts; %s (see %s/log/%s.log)\n", p->name, health_name(h),
-                    (long long)p->restarts, detail.text, home, p->name);
+        if (l->health[i] != HEALTH_READY)
+            fprintf(stderr, "  %-18s %s, %lld restarts; %s (see %s/log/%s.log)\n", p->name,
+                    health_name(l->health[i]), (long long)p->restarts, l->detail[i].text, home, p->name);
     }
     return EXIT_FAILED;
 }
 
-static enum exit_code wait_until_ready(const char *home, int64_t timeout_s)
+static enum exit_code wait_until_up(const char *home, int64_t timeout_s)
 {
     int64_t until = clock_mono_us() + timeout_s * SECOND_US;
-    struct state *s = mem_new(struct state);
-    bool was_ready[PROCESSES_MAX] = { 0 };
+    struct look *l = mem_new(struct look);
     enum exit_code code = EXIT_FAILED;
 
     for (;;) {
-        struct why why;
-
-        if (!state_read(home, s, &why) && look(s, was_ready)) {
-            print_urls(s, home);
+        if (!state_read(home, &l->state, NULL) && look(l)) {
+            print_urls(l, home);
             code = EXIT_DONE;
             break;
         }
@@ -113,12 +115,12 @@ static enum exit_code wait_until_ready(const char *home, int64_t timeout_s)
             break;
         }
         if (clock_mono_us() > until) {
-            code = complain(s, home, timeout_s);
+            code = complain(l, home, timeout_s);
             break;
         }
         pause_ms(50);
     }
-    mem_free(s);
+    mem_free(l);
     return code;
 }
 
@@ -166,7 +168,7 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
         code = start(up, home);
     if (code || up->is_in_background)
         return code;
-    return wait_until_ready(home, up->timeout_s);
+    return wait_until_up(home, up->timeout_s);
 }
 
 const struct command cmd_up = {

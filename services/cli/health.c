@@ -7,21 +7,36 @@
 #include "base/array.h"
 #include "base/buf.h"
 #include "fetch.h"
-#include "layout.h"
 
 enum { PATIENCE_MS = 1000 };
 
 static const char *const names[] = {
-    [HEALTH_DOWN] = "down",
-    [HEALTH_SILENT] = "silent",
-    [HEALTH_NOT_READY] = "not ready",
-    [HEALTH_READY] = "ready",
+    [HEALTH_DOWN] = "down",         [HEALTH_SILENT] = "silent",   [HEALTH_NOT_READY] = "not ready",
+    [HEALTH_NO_MODEL] = "no model", [HEALTH_STANDBY] = "standby", [HEALTH_READY] = "ready",
 };
 static_assert(ARRAY_LEN(names) == HEALTH_COUNT, "every health has a name");
 
 const char *health_name(enum health h)
 {
     return names[h];
+}
+
+/* What a service says of itself in /readyz that is no fault; it must be all that it has to say. */
+static const struct {
+    const char *line;
+    enum health health;
+} excuses[] = {
+    { "champion: no champion", HEALTH_NO_MODEL },
+    { "log: standby", HEALTH_STANDBY },
+};
+
+static enum health judge(const struct why *detail)
+{
+    for (size_t i = 0; i < ARRAY_LEN(excuses); i++)
+        if (strncmp(detail->text, excuses[i].line, strlen(excuses[i].line)) == 0 &&
+            !strstr(detail->text, "; "))
+            return excuses[i].health;
+    return HEALTH_NOT_READY;
 }
 
 /* The lines of /readyz?verbose that begin with "[-]", in one. */
@@ -60,13 +75,33 @@ enum health health_of(const struct process_state *p, struct why *detail)
         return p->phase == PROCESS_RUNNING && strcmp(p->name, "postgres") == 0 ? HEALTH_READY
                                                                                : HEALTH_NOT_READY;
     buf_init(&body, 0);
-    snprintf(url, sizeof url, "http://127.0.0.1:%d/%s", p->admin_port,
-             layout_is_standby(p->name) ? "livez" : "readyz?verbose");
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/readyz?verbose", p->admin_port);
     err = fetch(url, NULL, PATIENCE_MS, &status, &body, detail);
     if (!err && status != 200)
         gather_failures(&body, detail);
     buf_release(&body);
     if (err)
         return HEALTH_SILENT;
-    return status == 200 ? HEALTH_READY : HEALTH_NOT_READY;
+    return status == 200 ? HEALTH_READY : judge(detail);
+}
+
+bool health_is_up(const struct state *s, const enum health *health)
+{
+    bool is_up = s->process_count > 0, has_active = false;
+
+    for (size_t i = 0; i < s->process_count; i++) {
+        is_up = is_up && health[i] >= HEALTH_NO_MODEL;
+        has_active = has_active || (health[i] == HEALTH_READY &&
+                                    strncmp(s->processes[i].name, "features", strlen("features")) == 0);
+    }
+    return is_up && has_active;
+}
+
+bool health_is_well(const struct state *s, const enum health *health)
+{
+    bool is_well = health_is_up(s, health);
+
+    for (size_t i = 0; i < s->process_count; i++)
+        is_well = is_well && health[i] != HEALTH_NO_MODEL;
+    return is_well;
 }

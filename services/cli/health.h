@@ -9,12 +9,20 @@ enum health {
     HEALTH_DOWN,      /* no process */
     HEALTH_SILENT,    /* a process that does not answer */
     HEALTH_NOT_READY, /* it answers that it is not */
-    HEALTH_READY,     /* also: a step that is done, a standby that stands by */
+    HEALTH_NO_MODEL,  /* scoring, before the first model is promoted: decisions come without scores */
+    HEALTH_STANDBY,   /* a second features: it takes over when the first is gone */
+    HEALTH_READY,     /* also: a step that is done */
     HEALTH_COUNT
 };
 const char *health_name(enum health h);
 
 /* `detail` gets what stands in the way, where the process says so. Blocks for a second at the worst. */
 enum health health_of(const struct process_state *p, struct why *detail);
+
+/* Whether an installation is as far as it can be by itself: each is ready or has its excuse, and one features
+ * is active. */
+bool health_is_up(const struct state *s, const enum health *health);
+/* Whether nothing is missing: the same, with a model. */
+bool health_is_well(const struct state *s, const enum health *health);
 
 #endif

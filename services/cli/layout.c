@@ -146,13 +146,6 @@ static enum err add_services(struct maker *m, struct why *why)
     return err;
 }
 
-bool layout_is_standby(const char *name)
-{
-    const char *tail = strrchr(name, '-');
-
-    return tail && strcmp(tail, "-standby") == 0;
-}
-
 /* Where the others reach `program`: all its addresses, the first that takes a connection is used. */
 static void tell_address(struct maker *m, const char *program)
 {

@@ -24,7 +24,4 @@ struct layout_wish {
 MUST_USE enum err layout_make(struct plan *plan, const struct layout_wish *wish, struct arena *arena,
                               struct why *why);
 
-/* Whether a process of this name waits for its turn rather than being ready for requests. */
-bool layout_is_standby(const char *name);
-
 #endif
