@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "dataset/label_queue.h"
+#include "simulate/simulate.h"
+#include "training/trainer.h"
+
+#define START (INT64_C(1577836800) * SECOND_US) /* 2020-01-01 */
+
+static const char catalogue_text[] =
+    "entities: {customer: customer_id, terminal: terminal_id, device: device_id}\n"
+    "features:\n"
+    "  - {name: amount, expr: tx.amount, monotone: increasing}\n"
+    "  - {name: hour, expr: tx.hour}\n"
+    "  - {name: count_1h, count: customer, window: 1h}\n"
+    "  - {name: mean_30d, mean: amount, by: customer, window: 30d}\n"
+    "  - {name: device_customers, distinct: customer_id, by: device, window: 1h}\n"
+    "  - {name: device_age, first_seen: device}\n"
+    "  - {name: terminal_frauds, fraud_count: terminal, window: 7d}\n";
+
+static struct {
+    struct arena arena;
+    struct plan *plan;
+    struct rows rows;
+} w;
+
+static void setup(void)
+{
+    struct catalogue catalogue;
+    struct why why = { 0 };
+
+    cr_assert_eq(catalogue_parse(&catalogue, slice_str(catalogue_text), &w.arena, &why), ERR_OK, "%s",
+                 why.text);
+    cr_assert_eq(plan_build(&w.plan, &catalogue, &why), ERR_OK, "%s", why.text);
+    rows_init(&w.rows, w.plan);
+}
+
+static void teardown(void)
+{
+    rows_release(&w.rows);
+    plan_free(w.plan);
+    arena_release(&w.arena);
+}
+
+TestSuite(training, .init = setup, .fini = teardown, .timeout = 60);
+
+static struct txn payment(const char *id, int64_t at_us)
+{
+    struct txn txn = { .account = 1,
+                       .id = slice_str(id),
+                       .occurred_at_us = at_us,
+                       .known_at_us = at_us,
+                       .amount_base_minor = 500,
+                       .currency = SLICE("EUR") };
+
+    txn.text[TXN_customer_id] = SLICE("anna");
+    txn.text[TXN_terminal_id] = SLICE("t");
+    return txn;
+}
+
+Test(training, a_vector_knows_the_labels_of_its_moment_and_no_later_ones)
+{
+    struct txn first = payment("a", START), second = payment("b", START + DAY_US),
+               third = payment("c", START + 3 * DAY_US);
+    struct label label = { .account = 1,
+                           .transaction_id = SLICE("a"),
+                           .is_fraud = true,
+                           .source = LABEL_ISSUER,
+                           .known_at_us = START + 2 * DAY_US };
+    size_t frauds = plan_find_name(w.plan, SLICE("terminal_frauds"));
+
+    rows_add_txn(&w.rows, &first);
+    rows_add_txn(&w.rows, &second);
+    rows_add_label(&w.rows, &label);
+    rows_add_txn(&w.rows, &third);
+    cr_assert_eq(w.rows.count, 3);
+    cr_assert_eq(rows_vector(&w.rows, 1)[frauds], 0.0f);
+    cr_assert_eq(rows_vector(&w.rows, 2)[frauds], 1.0f);
+    cr_assert(w.rows.row[0].is_fraud && !w.rows.row[1].is_fraud);
+    cr_assert_eq(w.rows.row[0].label_at_us, label.known_at_us);
+    cr_assert_eq(w.rows.row[1].label_at_us, ROW_NEVER);
+    cr_assert_eq(w.rows.row[0].customer, w.rows.row[2].customer);
+}
+
+Test(training, older_rows_fill_the_windows_and_are_not_kept)
+{
+    struct txn first = payment("a", START), second = payment("b", START + MINUTE_US);
+    size_t count = plan_find_name(w.plan, SLICE("count_1h"));
+
+    w.rows.keep_from_us = START + 1;
+    rows_add_txn(&w.rows, &first);
+    rows_add_txn(&w.rows, &second);
+    cr_assert_eq(w.rows.count, 1);
+    cr_assert_eq(rows_vector(&w.rows, 0)[count], 1.0f);
+}
+
+Test(training, ids_of_two_accounts_are_not_the_same)
+{
+    struct id_table t = { 0 };
+
+    for (uint32_t i = 0; i < 3000; i++) {
+        char id[16];
+
+        snprintf(id, sizeof id, "t%u", i);
+        cr_assert_eq(id_table_add(&t, 1, slice_str(id), i), i);
+        cr_assert_eq(id_table_add(&t, 1, slice_str(id), 7), i);
+    }
+    cr_assert_eq(id_table_find(&t, 1, SLICE("t2999")), 2999);
+    cr_assert_eq(id_table_find(&t, 2, SLICE("t2999")), UINT32_MAX);
+    id_table_release(&t);
+}
+
+static void live_through(size_t transactions)
+{
+    struct simulate_params params = {
+        .seed = 5, .account = 1, .start_us = START, .customers = 400, .fraud_factor = 2
+    };
+    struct simulate *world = simulate_new(&params);
+    struct label_queue labels = { 0 };
+    struct label label;
+    struct txn txn;
+
+    for (size_t i = 0; i < transactions; i++) {
+        simulate_next(world, &txn, &label);
+        while (label_queue_first(&labels) && label_queue_first(&labels)->known_at_us <= txn.known_at_us) {
+            struct label due = label_queue_take(&labels);
+
+            rows_add_label(&w.rows, &due);
+        }
+        rows_add_txn(&w.rows, &txn);
+        if (label.is_fraud)
+            label_queue_put(&labels, &label);
+    }
+    label_queue_release(&labels);
+    simulate_free(world);
+}
+
+static struct trainer small_trainer(void)
+{
+    struct trainer t = TRAINER_DEFAULT;
+
+    t.name = SLICE("small");
+    t.created_at_us = START;
+    t.params = BOOSTER_PARAMS_DEFAULT;
+    t.params.trees = 20;
+    t.params.depth = 3;
+    t.params.threads = 1;
+    return t;
+}
+
+Test(training, gives_a_bundle_that_opens_with_thresholds_in_their_order)
+{
+    struct trainer t = small_trainer();
+    struct trainer_result result;
+    struct bundle_thresholds thresholds;
+    struct bundle *bundle;
+    struct why why = { 0 };
+    struct buf out;
+
+    live_through(20000);
+    buf_init(&out, 0);
+    cr_assert_eq(trainer_run(&t, &w.rows, w.plan, &out, &result, &why), ERR_OK, "%s", why.text);
+    cr_assert_eq(bundle_open(&bundle, buf_slice(&out), &why), ERR_OK, "%s", why.text);
+    cr_assert(slice_eq(bundle_name(bundle), SLICE("small")));
+    cr_assert_gt(result.auc_roc, 0.7);
+    cr_assert_gt(result.average_precision, 5.0 * (double)result.held_frauds / (double)result.held_rows);
+    thresholds = bundle_thresholds(bundle);
+    cr_assert(thresholds.challenge <= thresholds.review && thresholds.review <= thresholds.decline);
+    cr_assert_leq(result.review_share, t.review_capacity);
+    cr_assert_leq(result.challenge_share, t.challenge_capacity);
+    cr_assert_not_null(bundle_histograms(bundle));
+    cr_assert_geq(bundle_golden_rows(bundle), 100);
+    cr_assert_eq(bundle_training(bundle).rows, result.train_rows);
+    cr_assert(bundle_training(bundle).until_us + t.label_delay_us <= bundle_training(bundle).labels_known_us);
+    bundle_close(bundle);
+    buf_release(&out);
+}
+
+Test(training, what_became_known_too_late_is_not_learnt)
+{
+    struct trainer t = small_trainer();
+    struct trainer_result early, late;
+    struct why why = { 0 };
+    struct buf out;
+    size_t frauds = 0;
+
+    live_through(15000);
+    buf_init(&out, 0);
+    t.until_us = START + 30 * DAY_US;
+    cr_assert_eq(trainer_run(&t, &w.rows, w.plan, &out, &early, &why), ERR_OK, "%s", why.text);
+    for (size_t i = 0; i < w.rows.count; i++) { /* the same world, where every label took a month longer */
+        if (w.rows.row[i].label_at_us != ROW_NEVER)
+            w.rows.row[i].label_at_us += 12 * DAY_US;
+        frauds += w.rows.row[i].is_fraud;
+    }
+    cr_assert_eq(trainer_run(&t, &w.rows, w.plan, &out, &late, &why), ERR_OK, "%s", why.text);
+    cr_assert_eq(early.train_rows, late.train_rows);
+    cr_assert_lt(late.train_frauds, early.train_frauds);
+    cr_assert_gt(frauds, early.train_frauds);
+    buf_release(&out);
+}
+
+Test(training, says_so_when_there_is_too_little_history)
+{
+    struct trainer t = small_trainer();
+    struct trainer_result result;
+    struct why why = { 0 };
+    struct buf out;
+
+    buf_init(&out, 0);
+    cr_assert_eq(trainer_run(&t, &w.rows, w.plan, &out, &result, &why), ERR_INVALID);
+    live_through(300);
+    cr_assert_eq(trainer_run(&t, &w.rows, w.plan, &out, &result, &why), ERR_INVALID);
+    cr_assert_str_not_empty(why.text);
+    buf_release(&out);
+}
