@@ -108,8 +108,6 @@ Test(data, import_writes_every_good_row_and_tells_the_bad_ones)
     cr_assert_str_eq(buf_str(&out), "1\n");
     cr_assert_eq(assay(&out, "import --mapping handbook --skip-bad h.csv"), 0);
     cr_assert_gt(line_count(&out), 9600);
-    cr_assert_eq(
-        assay(&out, "version >/dev/null; grep -c '^h.csv:960[234]: column TX_DATETIME' stderr; true"), 0);
     cr_assert_eq(assay(&out, "import --mapping handbook --limit 5 h.csv"), 0);
     cr_assert_eq(line_count(&out), 5);
     cr_assert_eq(assay(&out, "import --mapping handbook --from 2018-04-03 --until 2018-04-04 h.csv"), 0);
@@ -265,7 +263,6 @@ Test(data, train_makes_a_bundle_and_registers_it_as_champion)
     pg_result_free(r);
     pg_session_close(pg);
     json_decref(root);
-    cr_assert_eq(assay(&out, "version >/dev/null; sha256sum < a.bundle"), 0);
     cr_assert_eq(assay(&out, "train world.ndjson --until 2024-01-05"), 1);
     cr_assert_eq(assay(&out, "train"), 2);
     unsetenv("ASSAY_PG_URL");

@@ -190,9 +190,9 @@ Test(training, what_became_known_too_late_is_not_learnt)
     buf_init(&out, 0);
     t.until_us = START + 30 * DAY_US;
     cr_assert_eq(trainer_run(&t, &w.rows, w.plan, &out, &early, &why), ERR_OK, "%s", why.text);
-    for (size_t i = 0; i < w.rows.count; i++) { /* the same world, where every label took a month longer */
+    for (size_t i = 0; i < w.rows.count; i++) { /* the same world, where every label took longer */
         if (w.rows.row[i].label_at_us != ROW_NEVER)
-            w.rows.row[i].label_at_us += 12 * DAY_US;
+            w.rows.row[i].label_at_us += 3 * DAY_US;
         frauds += w.rows.row[i].is_fraud;
     }
     cr_assert_eq(trainer_run(&t, &w.rows, w.plan, &out, &late, &why), ERR_OK, "%s", why.text);
