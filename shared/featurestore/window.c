@@ -911,22 +911,22 @@ static inline const unsigned char *event_at(const struct entity_layout *l, const
     return cell_at(&e->events, l->events.cell_bytes, i);
 }
 
-/* The first event after a time. */
+/* The first event after a time. Where that lies cannot be guessed, so it is found without branches. */
 static uint32_t event_after(const struct entity_layout *l, const struct entity *e, int64_t at_us)
 {
-    uint32_t low = 0, high = e->events.count;
+    const uint32_t bytes = l->events.cell_bytes;
+    const unsigned char *first = e->events.cells + (size_t)e->events.first * bytes;
+    uint32_t count = e->events.count, low = 0;
 
-    if (high == 0 || load_i64(event_at(l, e, high - 1)) <= at_us)
-        return high;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
+    if (count == 0 || load_i64(first + (size_t)(count - 1) * bytes) <= at_us)
+        return count;
+    while (count > 1) {
+        uint32_t half = count / 2;
 
-        if (load_i64(event_at(l, e, middle)) <= at_us)
-            low = middle + 1;
-        else
-            high = middle;
+        low += half & -(uint32_t)(load_i64(first + (size_t)(low + half - 1) * bytes) <= at_us);
+        count -= half;
     }
-    return low;
+    return low + (load_i64(first + (size_t)low * bytes) <= at_us);
 }
 
 /* The events of a window, of those that the track or variety would hold. */
