@@ -428,8 +428,15 @@ static void lay_small(struct entity_layout *e)
     l->cell_bytes = value_place(l->value_count + l->text_count);
 }
 
+/* Room for one, so that loops over an empty list have a pointer to end at. */
+#define ARRAY_NOT_NULL(items, count, cap) ARRAY_RESERVE_ONE(items, count, cap)
+
 static void lay_entity(struct plan *p, struct entity_layout *e)
 {
+    ARRAY_NOT_NULL(e->tracks, e->track_count, e->track_cap);
+    ARRAY_NOT_NULL(e->varieties, e->variety_count, e->variety_cap);
+    ARRAY_NOT_NULL(e->recents, e->recent_count, e->recent_cap);
+    ARRAY_NOT_NULL(e->lifetimes, e->lifetime_count, e->lifetime_cap);
     e->bytes = sizeof(struct entity);
     e->large_bytes = 8; /* so that no place in it is 0 */
     lay_small(e);
@@ -659,6 +666,7 @@ static void order_all(struct plan *p)
     struct order o = { .plan = p, .is_lasting = true };
 
     o.has_condition = mem_new_n(bool, p->condition_count + 1);
+    ARRAY_NOT_NULL(p->steps, p->step_count, p->step_cap);
     for (size_t i = 0; i < p->condition_count; i++)
         order_condition(&o, (int)i);
     o.is_lasting = false;

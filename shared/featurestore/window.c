@@ -915,8 +915,8 @@ static inline const unsigned char *event_at(const struct entity_layout *l, const
 static uint32_t event_after(const struct entity_layout *l, const struct entity *e, int64_t at_us)
 {
     const uint32_t bytes = l->events.cell_bytes;
-    const unsigned char *first = e->events.cells + (size_t)e->events.first * bytes;
     uint32_t count = e->events.count, low = 0;
+    const unsigned char *first = count ? event_at(l, e, 0) : NULL;
 
     if (count == 0 || load_i64(first + (size_t)(count - 1) * bytes) <= at_us)
         return count;
