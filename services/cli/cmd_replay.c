@@ -11,12 +11,13 @@
 
 #include "base/buf.h"
 #include "home.h"
+#include "json/json.h"
 #include "json/json_out.h"
 #include "replay.h"
 
 struct replay_settings {
     struct replay_conf conf;
-    const char *home, *rate, *record;
+    const char *home, *rate, *record, *truth;
     bool as_json, is_quiet;
 };
 
@@ -35,6 +36,8 @@ static const struct option options[] = {
       "what each may take (2000); 0: the server's own" },
     { "patience", OPTION_INT, AT(conf.patience_s), "SECONDS", "how long one is tried again (60)" },
     { "no-labels", OPTION_FLAG, AT(conf.sends_no_labels), NULL, "only judge by them, do not send them" },
+    { "truth", OPTION_TEXT, AT(truth), "FILE",
+      "a stream whose labels come too late to be sent; judge by them too" },
     { "record", OPTION_TEXT, AT(record), "FILE", "write each decision there, a line each" },
     { "ca", OPTION_TEXT, AT(conf.ca), "FILE", "whom to trust for https (the system's store)" },
     { "home", OPTION_TEXT, AT(home), "DIR", "whose services to use without --url (ASSAY_HOME, else ./var)" },
@@ -227,6 +230,32 @@ static enum exit_code read_settings(const struct replay_settings *s, struct repl
     return EXIT_DONE;
 }
 
+/* Takes the labels of a stream that is not sent. Lines that are none are passed over. */
+static enum err judge_by(const char *path, struct tally *t, struct why *why)
+{
+    static const char label_start[] = "{\"type\":\"label\"";
+    FILE *f = fopen(path, "r");
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t len;
+
+    if (!f)
+        return err_set(why, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
+    while ((len = getline(&line, &room, f)) > 0) {
+        json_t *label;
+
+        if (strncmp(line, label_start, sizeof label_start - 1) != 0 ||
+            json_parse(&label, slice_of(line, (size_t)len), JSON_DEPTH_MAX, NULL))
+            continue;
+        tally_label(t, json_slice(json_object_get(label, "transaction_id")),
+                    json_is_true(json_object_get(label, "is_fraud")));
+        json_decref(label);
+    }
+    free(line);
+    fclose(f);
+    return ERR_OK;
+}
+
 static enum exit_code run(const void *settings, char **operands, size_t operand_count)
 {
     const struct replay_settings *s = settings;
@@ -244,6 +273,8 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
         conf.from = operands[0];
     if (!code) {
         err = replay_run(&conf, result, &why);
+        if (!err && s->truth)
+            err = judge_by(s->truth, &result->tally, &why);
         if (err)
             code = command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why.text);
         if (conf.record && fclose(conf.record))
