@@ -91,6 +91,10 @@ void exchange_reply(struct exchange *x, int status, struct slice body)
     struct pg_unit *unit;
     struct pg_params *p;
 
+    if (status >= 500) /* an outage makes many: only our own faults are worth a line each */
+        log_event(status == 500 ? LOG_ERROR : LOG_DEBUG, "request_failed",
+                  "route=%s status=%d account=%u trace=%.*s", log_quoted(slice_str(x->route->name)), status,
+                  x->key.account, SLICE_ARG(trace_id(&x->trace)));
     if (!x->is_idempotent) {
         send_reply(x, status, body, false);
     } else if (status >= 500 || status == 429) {

@@ -5,6 +5,7 @@
 
 #include "app/service.h"
 #include "base/array.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "keys.h"
 #include "log/log.h"
@@ -14,6 +15,7 @@
 #include "proto/assay.pb-c.h"
 
 enum { ROUTES_MAX = 16 };
+#define EXPIRE_EVERY_US (10 * MINUTE_US)
 
 static const struct metric metrics_table[M_COUNT] = {
     [M_ACTIONS] = { "assay_ingestion_decisions_total",
@@ -92,6 +94,41 @@ static void on_pg_notify(void *ctx, const char *channel, const char *payload)
         keys_read(in->keys);
     else
         policy_store_hear(in->policy);
+}
+
+static void on_idle(void *ctx)
+{
+    struct ingestion *in = ctx;
+
+    service_let_go(in->app);
+}
+
+/* What somebody no longer waits for is finished all the same. */
+static void on_drain(void *ctx)
+{
+    struct ingestion *in = ctx;
+
+    service_hold(in->app);
+    pipeline_when_idle(in->pipeline, on_idle, in);
+}
+
+static void on_expired(void *ctx, const struct pg_reply *reply)
+{
+    (void)ctx;
+    if (reply->err == ERR_INTERNAL)
+        log_event(LOG_WARN, "idempotency_keys_not_expired", "reason=%s",
+                  log_quoted(slice_str(reply->why.text)));
+}
+
+/* Every process does it; whoever comes second finds nothing. */
+static void on_expire(void *ctx)
+{
+    struct ingestion *in = ctx;
+    struct pg_unit *unit = pg_unit_new(in->pg);
+
+    pg_unit_add(unit, SQL_KEY_EXPIRE);
+    pg_unit_send(unit, clock_mono_us() + MINUTE_US, on_expired, in);
+    loop_timer_set(&in->expire, EXPIRE_EVERY_US);
 }
 
 static bool is_pg_ready(void *arg, struct why *detail)
@@ -177,6 +214,9 @@ enum err ingestion_open(struct ingestion *in, struct why *why)
         return err;
     in->policy = policy_store_open(&(struct policy_store_options){
         .loop = in->loop, .pool = in->pg, .metrics = service_metrics(in->app) });
+    loop_timer_init(&in->expire, in->loop, on_expire, in);
+    loop_timer_set(&in->expire, EXPIRE_EVERY_US);
+    service_on_drain(in->app, on_drain, in);
     service_check(in->app, "postgres", is_pg_ready, in);
     service_check(in->app, "keys", are_keys_ready, in);
     return ERR_OK;
@@ -200,6 +240,7 @@ enum err ingestion_listen(struct ingestion *in, struct why *why)
 
 void ingestion_close(struct ingestion *in)
 {
+    loop_timer_release(&in->expire);
     part_close(in->features);
     part_close(in->scoring);
     part_close(in->rules);

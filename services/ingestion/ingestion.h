@@ -75,7 +75,8 @@ struct ingestion {
     struct hash_key arm_key;
 
     struct metric_set *metrics;
-    struct buf scratch; /* for what is built and copied within one function */
+    struct loop_timer expire; /* of idempotency keys */
+    struct buf scratch;       /* for what is built and copied within one function */
 };
 
 /* Opens all that the service holds; main() ends the process when it fails. */

@@ -57,6 +57,9 @@ struct pipeline {
     struct hash_key id_key;
     size_t jobs;
 
+    void (*idle)(void *ctx);
+    void *idle_ctx;
+
     struct job *free_jobs;
     size_t free_job_count;
     struct call *free_calls;
@@ -84,6 +87,23 @@ static void call_unref(struct call *call)
     arena_reset(&call->arena);
     call->next_free = p->free_calls;
     p->free_calls = call;
+}
+
+static void tell_idle(struct pipeline *p)
+{
+    void (*idle)(void *ctx) = p->idle;
+
+    if (p->jobs > 0 || !idle)
+        return;
+    p->idle = NULL;
+    idle(p->idle_ctx);
+}
+
+void pipeline_when_idle(struct pipeline *p, void (*idle)(void *ctx), void *ctx)
+{
+    p->idle = idle;
+    p->idle_ctx = ctx;
+    tell_idle(p);
 }
 
 size_t pipeline_jobs(const struct pipeline *p)
@@ -127,12 +147,13 @@ void job_release(struct job *job)
     if (p->free_job_count == FREE_JOBS_MAX) {
         arena_release(&job->arena);
         mem_free(job);
-        return;
+    } else {
+        arena_reset(&job->arena);
+        job->next = p->free_jobs;
+        p->free_jobs = job;
+        p->free_job_count++;
     }
-    arena_reset(&job->arena);
-    job->next = p->free_jobs;
-    p->free_jobs = job;
-    p->free_job_count++;
+    tell_idle(p);
 }
 
 void job_leave(struct job *job)

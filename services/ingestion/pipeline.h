@@ -81,6 +81,8 @@ struct job {
 struct pipeline *pipeline_new(struct ingestion *in);
 void pipeline_free(struct pipeline *p); /* when nothing is on its way */
 
+/* `idle` is called once, when no job is left; at once when there is none now. */
+void pipeline_when_idle(struct pipeline *p, void (*idle)(void *ctx), void *ctx);
 /* Jobs under way, and whether one more is welcome. */
 size_t pipeline_jobs(const struct pipeline *p);
 bool pipeline_has_room(const struct pipeline *p, size_t jobs);

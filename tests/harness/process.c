@@ -115,7 +115,7 @@ void process_start(struct process *p, const char *program, const char *const *se
     process_wait_ready(p);
 }
 
-static int wait_for(struct process *p)
+int process_wait(struct process *p)
 {
     int status = 0;
 
@@ -130,7 +130,7 @@ int process_stop(struct process *p)
     if (p->pid == 0)
         return 0;
     kill(p->pid, SIGTERM);
-    return wait_for(p);
+    return process_wait(p);
 }
 
 void process_kill(struct process *p)
@@ -138,5 +138,5 @@ void process_kill(struct process *p)
     if (p->pid == 0)
         return;
     kill(p->pid, SIGKILL);
-    wait_for(p);
+    process_wait(p);
 }

@@ -18,8 +18,10 @@ void process_start(struct process *p, const char *program, const char *const *se
 /* The same without waiting: for what cannot become ready. Its ports are known once it is. */
 void process_launch(struct process *p, const char *program, const char *const *settings);
 void process_wait_ready(struct process *p);
-/* SIGTERM; returns the exit status. */
+/* SIGTERM, and process_wait(). */
 int process_stop(struct process *p);
+/* Returns the exit status, 128 and the signal for one that was killed. */
+int process_wait(struct process *p);
 void process_kill(struct process *p);
 
 /* A port that was free a moment ago. */

@@ -223,6 +223,7 @@ Test(ingestion, answers_a_repeated_request_with_the_stored_decision)
 
 struct racer {
     pthread_t thread;
+    int port;
     char body[512];
     struct http_said said;
 };
@@ -231,39 +232,71 @@ static void *race(void *arg)
 {
     struct racer *r = arg;
 
-    r->said = post(r->body);
+    r->said = http_ask(r->port, "POST", "/v1/transactions", w.key, NULL, r->body, strlen(r->body));
     return NULL;
+}
+
+/* 32 requests for one id, half of each of two bodies, to these two ports in turn. */
+static void check_race(const int ports[2])
+{
+    struct racer racers[32];
+    const char *decision = NULL;
+    int decided = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(racers); i++) {
+        racers[i].port = ports[i / 2 % 2];
+        strcpy(racers[i].body, txn("same", i % 2 ? 100 : 200));
+        cr_assert_eq(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(racers); i++)
+        pthread_join(racers[i].thread, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(racers); i++) {
+        struct racer *r = &racers[i];
+
+        if (r->said.status == 200) {
+            decided++;
+            cr_assert(!decision || strcmp(decision, r->said.body) == 0, "%s\n%s", decision, r->said.body);
+            decision = r->said.body;
+        } else {
+            cr_assert_eq(r->said.status, 409, "%d %s", r->said.status, r->said.body);
+        }
+    }
+    cr_assert_eq(decided, 16);
+    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 1);
+    for (size_t i = 0; i < ARRAY_LEN(racers); i++)
+        http_said_free(&racers[i].said);
 }
 
 Test(ingestion, makes_one_decision_of_many_requests_at_once)
 {
-    struct racer racers[32];
-    const char *decision = NULL;
-    int decided = 0, conflicts = 0;
+    check_race((int[]){ w.ingestion.port, w.ingestion.port });
+}
 
-    for (size_t i = 0; i < ARRAY_LEN(racers); i++) {
-        strcpy(racers[i].body, txn("same", i % 2 ? 100 : 200));
-        /* each thread makes its own time, so all bodies come from this one */
-        cr_assert_eq(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
-    }
-    for (size_t i = 0; i < ARRAY_LEN(racers); i++) {
-        struct racer *r = &racers[i];
+Test(ingestion, makes_one_decision_whichever_process_is_asked)
+{
+    struct process first = w.ingestion;
 
-        pthread_join(r->thread, NULL);
-        if (r->said.status == 200) {
-            decided++;
-            cr_assert(!decision || strcmp(decision, r->said.body) == 0);
-            decision = r->said.body;
-        } else {
-            cr_assert_eq(r->said.status, 409, "%d %s", r->said.status, r->said.body);
-            conflicts++;
-        }
-    }
-    cr_assert_eq(decided, 16);
-    cr_assert_eq(conflicts, 16);
+    start_ingestion(NULL);
+    check_race((int[]){ first.port, w.ingestion.port });
+    cr_assert_eq(process_stop(&first), 0);
+}
+
+Test(ingestion, finishes_what_is_under_way_before_it_ends)
+{
+    struct racer r = { .port = w.ingestion.port };
+
+    kill(w.features.pid, SIGSTOP);
+    strcpy(r.body, txn("last", 20000));
+    cr_assert_eq(pthread_create(&r.thread, NULL, race, &r), 0);
+    usleep(200000);
+    kill(w.ingestion.pid, SIGTERM);
+    usleep(100000);
+    kill(w.features.pid, SIGCONT);
+    cr_assert_eq(process_wait(&w.ingestion), 0);
+    pthread_join(r.thread, NULL);
+    cr_assert_eq(r.said.status, 200, "%d %s", r.said.status, r.said.body);
     cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 1);
-    for (size_t i = 0; i < ARRAY_LEN(racers); i++)
-        http_said_free(&racers[i].said);
+    http_said_free(&r.said);
 }
 
 Test(ingestion, decides_what_is_known_but_was_never_decided)
