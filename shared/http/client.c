@@ -33,7 +33,7 @@ enum {
     SPARE_CALLS_MOST = 4096,
     SPARE_BYTES_MOST = 64 << 10, /* a spare call that holds more gives it back */
     PAUSE_FIRST_MS = 10,
-    PAUSE_MOST_MS = 1000,
+    PAUSE_MOST_MS = 500,
     UNACKNOWLEDGED_MS = 10000, /* a peer that takes nothing for so long is gone */
 };
 
