@@ -318,10 +318,11 @@ static enum err import_file(struct import *im, FILE *file, struct why *why)
 {
     struct pg_params p = { 0 };
     size_t rows;
-    enum err err = pg_exec_script(im->s,
-                                  "BEGIN; CREATE TEMPORARY TABLE incoming (value text COLLATE \"C\", note text, "
-                                  "expires_at timestamptz) ON COMMIT DROP",
-                                  why);
+    enum err err =
+        pg_exec_script(im->s,
+                       "BEGIN; CREATE TEMPORARY TABLE incoming (value text COLLATE \"C\", note text, "
+                       "expires_at timestamptz) ON COMMIT DROP",
+                       why);
 
     if (!err)
         err = pg_copy_begin(im->s, "incoming (value, note, expires_at)", why);

@@ -212,8 +212,10 @@ static struct type check_logic(struct checker *c, struct node *node)
 static struct type check_arithmetic(struct checker *c, struct node *node)
 {
     unsigned kinds = operators[node->op].kinds;
-    struct type a = check_node(c, node->a), b = check_node(c, node->b);
+    struct type a, b;
 
+    check_node(c, node->a);
+    check_node(c, node->b);
     widen_pair(c, node->a, node->b);
     a = node->a->type;
     b = node->b->type;
@@ -295,8 +297,10 @@ static struct type check_unary(struct checker *c, struct node *node)
 
 static struct type check_ternary(struct checker *c, struct node *node)
 {
-    struct type condition = check_node(c, node->a), b = check_node(c, node->b), d = check_node(c, node->c);
+    struct type condition = check_node(c, node->a), b, d;
 
+    check_node(c, node->b);
+    check_node(c, node->c);
     if (!may_be(condition.kind, CEL_BOOL))
         fault_add(c->faults, node->a->at, "the condition of ?: is a bool, not %s",
                   cel_kind_name(condition.kind));

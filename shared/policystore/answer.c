@@ -85,7 +85,7 @@ static void put_rules(Assay__V1__DecideResponse__Item *out, const struct policy_
 static Assay__V1__DecideResponse__Item *decide_item(const struct policy *policy,
                                                     const struct policy_columns *columns,
                                                     const Assay__V1__DecideRequest__Item *item,
-                                                    struct arena *arena)
+                                                    struct arena *arena, size_t *errors)
 {
     static const Assay__V1__Transaction nothing = ASSAY__V1__TRANSACTION__INIT;
     Assay__V1__DecideResponse__Item *out = arena_new(arena, Assay__V1__DecideResponse__Item, 1);
@@ -119,6 +119,7 @@ static Assay__V1__DecideResponse__Item *decide_item(const struct policy *policy,
     };
     in.vector = vector_of(&item->vector, arena, &in.vector_count);
     policy_decide(policy, &in, arena, &verdict);
+    *errors += verdict.errors;
 
     out->action = (Assay__V1__Action)verdict.action;
     out->ruleset_version = text(verdict.version, arena);
@@ -128,7 +129,8 @@ static Assay__V1__DecideResponse__Item *decide_item(const struct policy *policy,
 }
 
 Assay__V1__DecideResponse *answer_decide(const struct policy *policy, const struct policy_columns *columns,
-                                         const Assay__V1__DecideRequest *request, struct arena *arena)
+                                         const Assay__V1__DecideRequest *request, struct arena *arena,
+                                         size_t *errors)
 {
     Assay__V1__DecideResponse *response = arena_new(arena, Assay__V1__DecideResponse, 1);
 
@@ -137,6 +139,6 @@ Assay__V1__DecideResponse *answer_decide(const struct policy *policy, const stru
     response->n_items = request->n_items;
     response->items = arena_new(arena, Assay__V1__DecideResponse__Item *, request->n_items + 1);
     for (size_t i = 0; i < request->n_items; i++)
-        response->items[i] = decide_item(policy, columns, request->items[i], arena);
+        response->items[i] = decide_item(policy, columns, request->items[i], arena, errors);
     return response;
 }

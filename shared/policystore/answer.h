@@ -10,6 +10,7 @@
 /* `columns` NULL: without features. A transaction that breaks the domain's limits (attributes out of order)
  * is decided without its attributes: lists still hold. */
 Assay__V1__DecideResponse *answer_decide(const struct policy *policy, const struct policy_columns *columns,
-                                         const Assay__V1__DecideRequest *request, struct arena *arena);
+                                         const Assay__V1__DecideRequest *request, struct arena *arena,
+                                         size_t *errors);
 
 #endif

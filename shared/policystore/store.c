@@ -42,7 +42,7 @@ static const char entries_sql[] = "SELECT value, expires_at FROM list_entries"
                                   " WHERE list = $1::int8 AND value > $2::text ORDER BY value LIMIT 5000";
 static_assert(PAGE_ROWS == 5000, "entries_sql has the same limit");
 
-enum { METRIC_LOADS, METRIC_REFUSED, METRIC_RULES, METRIC_ENTRIES, METRIC_STORE_COUNT };
+enum { METRIC_LOADS, METRIC_REFUSED, METRIC_RULES, METRIC_ENTRIES, METRIC_ERRORS, METRIC_STORE_COUNT };
 static const struct metric metric_table[METRIC_STORE_COUNT] = {
     [METRIC_LOADS] = { "assay_policy_loads_total",
                        METRIC_COUNTER,
@@ -60,6 +60,10 @@ static const struct metric metric_table[METRIC_STORE_COUNT] = {
                          METRIC_GAUGE,
                          "Entries of all lists in force",
                          { NULL } },
+    [METRIC_ERRORS] = { "assay_policy_rule_errors_total",
+                        METRIC_COUNTER,
+                        "Rules that could not be evaluated, for another reason than a missing value",
+                        { NULL } },
 };
 
 /* A list as it was read, kept as long as its row says the same. */
@@ -406,8 +410,13 @@ Assay__V1__DecideResponse *policy_store_decide(struct policy_store *s,
 {
     struct slice plan = slice_of(request->plan.data, request->plan.len);
     const struct policy *policy = s->policy ? s->policy : s->empty;
+    Assay__V1__DecideResponse *response;
+    size_t errors = 0;
 
     /* Asked so that the next one knows, should nobody have asked before. */
     columns_know(&s->columns, plan, policy);
-    return answer_decide(policy, columns_find(&s->columns, plan), request, arena);
+    response = answer_decide(policy, columns_find(&s->columns, plan), request, arena, &errors);
+    if (errors)
+        metric_add(s->metrics, METRIC_ERRORS, 0, (double)errors);
+    return response;
 }

@@ -8,6 +8,7 @@
 
 static struct arena arena;
 static struct policy *policy;
+static size_t errors;
 
 static void setup(void)
 {
@@ -52,7 +53,7 @@ Test(answer, decides_each_item_in_order_by_its_own_account)
     second.transaction = &yours;
     request.items = items;
     request.n_items = 3; /* the third has no transaction at all */
-    response = answer_decide(policy, NULL, &request, &arena);
+    response = answer_decide(policy, NULL, &request, &arena, &errors);
     cr_assert_eq(response->n_items, 3);
     cr_assert_str_eq(response->ruleset_version, "3");
     cr_assert_eq((int)response->items[0]->action, ACTION_DECLINE);
@@ -95,7 +96,7 @@ Test(answer, passes_vectors_scores_thresholds_and_contributions_on)
     item.n_degraded = 1;
     request.items = items;
     request.n_items = 1;
-    decided = answer_decide(policy, columns, &request, &arena)->items[0];
+    decided = answer_decide(policy, columns, &request, &arena, &errors)->items[0];
     cr_assert_eq((int)decided->action, ACTION_CHALLENGE);
     cr_assert_str_eq(decided->rules[0]->values, "b=2.5 a=none score=0.8");
     cr_assert_eq(decided->n_reasons, 3);
@@ -103,7 +104,7 @@ Test(answer, passes_vectors_scores_thresholds_and_contributions_on)
     cr_assert_str_eq(decided->reasons[2]->text, "2.5 of b");
 
     item.vector.len = 7; /* not even two floats */
-    decided = answer_decide(policy, columns, &request, &arena)->items[0];
+    decided = answer_decide(policy, columns, &request, &arena, &errors)->items[0];
     cr_assert_eq((int)decided->action, ACTION_APPROVE);
     policy_columns_free(columns);
 }
