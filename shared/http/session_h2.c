@@ -431,8 +431,8 @@ static void h2_tick(struct http_session *s, int64_t now_us)
 
     if (s->is_draining && !h->sent_last_goaway && now_us - h->drain_us >= LAST_GOAWAY_AFTER_US)
         last_goaway(h);
-    if (!s->open && !h->sent_last_goaway && now_us - s->idle_since_us >= limits->idle_timeout_us)
-        last_goaway(h);
+    if (!s->open && now_us - s->idle_since_us >= limits->idle_timeout_us)
+        http_session_drain(s); /* in two steps: a request that is on its way just now is not lost */
     if (h->replies && now_us - h->progress_us >= limits->write_timeout_us)
         h->is_over = true;
     for (; m; m = next) { /* oldest first */

@@ -169,13 +169,19 @@ void loop_cancel(struct loop *l, struct loop_task *task)
         unqueue(l, task);
 }
 
-static bool run_first(struct loop *l, struct task_queue *q)
+static bool run_first(struct task_queue *q)
 {
     struct loop_task *t = q->first;
 
     if (!t)
         return false;
-    unqueue(l, t);
+    q->first = t->next;
+    if (t->next)
+        t->next->place = &q->first;
+    else
+        q->last = &q->first;
+    t->next = NULL;
+    t->place = NULL;
     t->run(t->ctx);
     return true;
 }
@@ -186,7 +192,7 @@ enum { WORK_PER_TURN_MAX = 100000 };
 static void finish_turn(struct loop *l)
 {
     for (int i = 0; i < WORK_PER_TURN_MAX; i++)
-        if (!run_first(l, &l->work) && !run_first(l, &l->flushes))
+        if (!run_first(&l->work) && !run_first(&l->flushes))
             return;
 }
 

@@ -18,20 +18,9 @@ static const struct {
     int64_t us;
     const char *seconds;
 } time_bounds[] = {
-    {50,       "5e-05"  },
-    { 100,     "0.0001" },
-    { 250,     "0.00025"},
-    { 500,     "0.0005" },
-    { 1000,    "0.001"  },
-    { 2500,    "0.0025" },
-    { 5000,    "0.005"  },
-    { 10000,   "0.01"   },
-    { 25000,   "0.025"  },
-    { 50000,   "0.05"   },
-    { 100000,  "0.1"    },
-    { 250000,  "0.25"   },
-    { 500000,  "0.5"    },
-    { 1000000, "1"      },
+    { 50, "5e-05" },    { 100, "0.0001" },  { 250, "0.00025" }, { 500, "0.0005" },  { 1000, "0.001" },
+    { 2500, "0.0025" }, { 5000, "0.005" },  { 10000, "0.01" },  { 25000, "0.025" }, { 50000, "0.05" },
+    { 100000, "0.1" },  { 250000, "0.25" }, { 500000, "0.5" },  { 1000000, "1" },
 };
 enum { TIME_BOUNDS = ARRAY_LEN(time_bounds), SIZE_BOUNDS = 11, BOUNDS_MAX = TIME_BOUNDS };
 
@@ -345,10 +334,10 @@ static void write_process(const struct metrics *m, struct buf *out)
         const char *name, *type, *help;
         double value;
     } rows[] = {
-        {"process_cpu_seconds_total",      "counter", "User and system CPU time",  cpu_s             },
-        { "process_resident_memory_bytes", "gauge",   "Resident memory",           resident_bytes()  },
-        { "process_open_fds",              "gauge",   "Open file descriptors",     open_descriptors()},
-        { "process_start_time_seconds",    "gauge",   "Start, seconds since 1970", m->started_at     },
+        { "process_cpu_seconds_total", "counter", "User and system CPU time", cpu_s },
+        { "process_resident_memory_bytes", "gauge", "Resident memory", resident_bytes() },
+        { "process_open_fds", "gauge", "Open file descriptors", open_descriptors() },
+        { "process_start_time_seconds", "gauge", "Start, seconds since 1970", m->started_at },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -621,17 +621,30 @@ Test(http2, drains_in_two_steps_and_finishes_what_is_under_way)
     cr_assert_not(is_open());
 }
 
-Test(http2, ends_an_idle_connection_with_a_goaway)
+Test(http2, ends_an_idle_connection_without_losing_a_request_on_its_way)
 {
+    int32_t late;
+    struct buf in;
+
     get("/hello");
     talk();
     fixture_pass(&f, 59 * SECOND_US);
-    cr_assert(is_open());
-    fixture_pass(&f, SECOND_US);
     talk();
+    cr_assert_eq(goaways, 0);
+    buf_init(&in, 0);
+    late = get("/hello");
+    client_send(&in);
+    fixture_pass(&f, SECOND_US);
+    client_recv();
     cr_assert_eq(goaways, 1);
     cr_assert_eq(goaway_error, NGHTTP2_NO_ERROR);
+    fixture_recv(&f, buf_slice(&in).ptr, in.len);
+    fixture_pass(&f, 250 * MS_US);
+    client_recv();
+    cr_assert_eq(answer_of(late)->status, 200);
+    cr_assert_eq(goaways, 2);
     cr_assert_not(is_open());
+    buf_release(&in);
 }
 
 Test(http2, waits_for_a_handler_as_long_as_it_takes)
