@@ -71,13 +71,16 @@ void forest_scratch_free(struct forest_scratch *s)
     mem_free(s);
 }
 
-/* Decision() of src/common/categorical.h: codes that the set cannot hold go where missing ones go. */
+/* Decision() of src/common/categorical.h: right for a code in the set, left for any other; what is no code
+ * (below 0, or no longer exact in float32) is in no set. */
 static bool is_category_left(const struct forest *f, const struct category_split *split, float value)
 {
     uint32_t code;
 
-    if (isnan(value) || value < 0.0F || value >= 16777216.0F || value >= (float)(split->words * 32))
+    if (isnan(value))
         return split->is_missing_left;
+    if (value < 0.0F || value >= (float)(split->words * 32))
+        return true;
     code = (uint32_t)value;
     return (f->category_bits[split->first + code / 32] >> (code % 32) & 1) == 0;
 }
