@@ -39,7 +39,8 @@ struct column {
 
 struct span {
     int64_t window_us, delay_us;
-    uint32_t at; /* struct cursor in the large block */
+    int64_t window_tiles; /* when the window is a multiple of the hop, else 0: saves a division */
+    uint32_t at;          /* struct cursor in the large block */
     struct run {
         uint32_t column, at; /* running total in the large block */
     } * runs;

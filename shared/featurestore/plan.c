@@ -71,7 +71,11 @@ static size_t add_span(struct span **spans, size_t *count, size_t *cap, const st
             return i;
     }
     ARRAY_RESERVE_ONE(*spans, *count, *cap);
-    (*spans)[*count] = (struct span){ .window_us = f->window_us, .delay_us = f->delay_us };
+    (*spans)[*count] =
+        (struct span){ .window_us = f->window_us,
+                       .delay_us = f->delay_us,
+                       .window_tiles =
+                           f->window_us % feature_hop_us(f) ? 0 : f->window_us / feature_hop_us(f) };
     return (*count)++;
 }
 

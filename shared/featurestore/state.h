@@ -59,6 +59,8 @@ struct store {
     bool *holds, *has;
     int64_t *values;
     uint64_t *texts;
+    const struct recent *km_of; /* whose last place is `km` away */
+    double km;
     size_t entities_owed, ledger_owed;   /* slots to look at soon */
     size_t sweep_entities, sweep_ledger; /* where the search for what is idle goes on */
 };

@@ -352,8 +352,8 @@ static double distance_km(double lat_a, double lon_a, double lat_b, double lon_b
     return 2 * earth_km * asin(sqrt(h > 1 ? 1 : h));
 }
 
-static double last_feature(const struct compiled *c, const struct recent *r, const unsigned char *block,
-                           const struct txn *txn)
+static double last_feature(struct store *s, const struct compiled *c, const struct recent *r,
+                           const unsigned char *block, const struct txn *txn)
 {
     struct place last;
     double km, seconds;
@@ -365,7 +365,11 @@ static double last_feature(const struct compiled *c, const struct recent *r, con
     seconds = (double)(txn->occurred_at_us - last.at_us) / 1e6;
     if (c->feature->aggregate == AGGREGATE_SINCE_LAST)
         return seconds;
-    km = distance_km(last.lat, last.lon, txn->lat, txn->lon);
+    if (s->km_of != r) { /* speed and distance mostly come together */
+        s->km_of = r;
+        s->km = distance_km(last.lat, last.lon, txn->lat, txn->lon);
+    }
+    km = s->km;
     if (c->feature->aggregate == AGGREGATE_DISTANCE)
         return km;
     return km / ((seconds > 1 ? seconds : 1) / 3600); /* no time at all counts as a second */
@@ -437,7 +441,7 @@ static double distinct_feature(const struct store *s, const struct compiled *c, 
     return k->distinct + !k->has_current;
 }
 
-static double compute(const struct store *s, const struct compiled *c, const struct txn *txn)
+static double compute(struct store *s, const struct compiled *c, const struct txn *txn)
 {
     const struct cel_input input = { .slots = s->slots };
     const struct lookup *l;
@@ -452,7 +456,7 @@ static double compute(const struct store *s, const struct compiled *c, const str
         if (l->is_missing)
             return NAN;
         if (c->recent != NONE)
-            value = last_feature(c, &l->layout->recents[c->recent], (const unsigned char *)l->block, txn);
+            value = last_feature(s, c, &l->layout->recents[c->recent], (const unsigned char *)l->block, txn);
         else if (c->variety != NONE)
             value = distinct_feature(s, c, l->totals);
         else
@@ -468,6 +472,7 @@ static void run(struct store *s, const struct txn *txn, double *vector)
 {
     const struct plan *p = s->plan;
 
+    s->km_of = NULL;
     for (const struct step *step = p->steps; step < p->steps + p->step_count; step++) {
         const struct lookup *l = step->entity == NONE ? NULL : &s->lookups[step->entity];
         const struct cel_input input = { .slots = s->slots };

@@ -126,7 +126,9 @@ static inline struct range range_of(bool is_exact, int64_t hop_us, const struct 
 
     if (is_exact)
         return (struct range){ after, until };
-    return (struct range){ floor_div(after, hop_us) - 1, floor_div(until, hop_us) - (s->delay_us > 0) };
+    until = floor_div(until, hop_us);
+    after = s->window_tiles ? until - s->window_tiles : floor_div(after, hop_us);
+    return (struct range){ after - 1, until - (s->delay_us > 0) };
 }
 
 /* The first key that an entity holds. */
@@ -934,10 +936,13 @@ static struct cursor events_in(const struct entity_layout *l, const struct entit
                                int64_t hop_us, int64_t hold_us, const struct span *s, int64_t at_us)
 {
     struct range range = range_of(is_exact, hop_us, s, at_us);
-    int64_t gone = oldest_key(is_exact, hop_us, hold_us, e) - 1;
 
-    if (range.after < gone)
-        range.after = gone;
+    if (at_us < e->newest_us) { /* else the window begins after what is held */
+        int64_t gone = oldest_key(is_exact, hop_us, hold_us, e) - 1;
+
+        if (range.after < gone)
+            range.after = gone;
+    }
     if (!is_exact) { /* the last microsecond of the tile */
         range.after = (range.after + 1) * hop_us - 1;
         range.until = (range.until + 1) * hop_us - 1;
