@@ -33,6 +33,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "fraud/txn.h"
 #include "http/client.h"
 #include "loop/loop.h"
 
@@ -336,7 +337,7 @@ static void pump(struct torture *t)
         if (item->rival || item->is_twin)
             send_one(t, item, item->rival != NULL, 1 - first);
         if (t->next_fault < ARRAY_LEN(faults) &&
-            t->next >= t->count * (t->next_fault + 1) / (ARRAY_LEN(faults) + 1) && !t->stopped)
+            t->next >= t->count * (t->next_fault + 1) / (ARRAY_LEN(faults) + 1))
             strike(t, &faults[t->next_fault++]);
     }
     if (t->next == t->count && t->in_flight == 0 && !t->stopped) {
@@ -440,6 +441,11 @@ static int compare_ids(const void *a, const void *b)
     return strcmp(x->id, y->id);
 }
 
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 static PGresult *query(PGconn *db, const char *sql)
 {
     PGresult *result = PQexec(db, sql);
@@ -503,16 +509,37 @@ static void check_decisions(struct torture *t, PGconn *db)
     mem_free(seen);
 }
 
+/* Each accepted label is stored as it was sent: its id, what it says, and its source. */
 static void check_labels(struct torture *t, PGconn *db)
 {
-    long stored = count_of(db, "SELECT count(DISTINCT (account, transaction_id, source)) FROM labels");
+    PGresult *stored = query(
+        db, "SELECT (transaction_id || ' ' || is_fraud::text || ' ' || source::text) COLLATE \"C\" AS label "
+            "FROM labels ORDER BY label");
+    int rows = PQntuples(stored);
+    char **known = mem_new_n(char *, (size_t)rows);
     size_t accepted = 0;
 
-    for (size_t i = 0; i < t->count; i++)
-        accepted += t->items[i].kind == LABEL && t->items[i].has_answer;
-    printf("labels: %ld stored, %zu accepted\n", stored, accepted);
-    if (stored < (long)accepted)
-        violated(t, "an accepted label is missing", "labels");
+    for (int r = 0; r < rows; r++)
+        known[r] = PQgetvalue(stored, r, 0);
+    for (size_t i = 0; i < t->count; i++) {
+        const struct item *item = &t->items[i];
+        json_t *label;
+        char wanted[256], *key = wanted;
+
+        if (item->kind != LABEL || !item->has_answer)
+            continue;
+        label = json_loads(item->body, 0, NULL);
+        snprintf(wanted, sizeof wanted, "%s %s %d", item->id,
+                 json_is_true(json_object_get(label, "is_fraud")) ? "true" : "false",
+                 (int)label_source_find(slice_str(json_string_value(json_object_get(label, "source")))));
+        json_decref(label);
+        accepted++;
+        if (!bsearch(&key, known, (size_t)rows, sizeof *known, compare_texts))
+            violated(t, "an accepted label is not stored", wanted);
+    }
+    printf("labels: %d stored, %zu accepted\n", rows, accepted);
+    mem_free(known);
+    PQclear(stored);
 }
 
 static void reckon(struct torture *t)
