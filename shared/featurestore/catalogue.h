@@ -5,31 +5,39 @@
  *   entities: {customer: customer_id, terminal: terminal_id, pair: [customer_id, merchant_id]}
  *   features:
  *     - {name: amount, expr: tx.amount}
- *     - {name: customer_count_24h, count: customer, window: 24h}
- *     - {name: customer_mean_30d, mean: amount, by: customer, window: 30d, mode: exact, include_current:
- * true}
+ *     - {name: customer_count_24h, count: customer, window: 24h, include_current: true}
+ *     - {name: customer_mean_30d, mean: amount, by: customer, window: 30d, mode: exact}
  *     - {name: night_share, expr: "customer_night_7d / (customer_count_7d + 1.0)"}
  *     - {name: customer_night_7d, count: customer, window: 7d, where: "tx.hour < 6", hidden: true}
- *     - {name: terminal_risk, fraud_rate: terminal, window: 28d, delay: 7d, prior: {rate: 0.008, weight: 20}}
+ *     - {name: risk, fraud_rate: terminal, window: 28d, delay: 7d, prior: {rate: 0.008, weight: 20}}
  *
  * An aggregate is one key: `count since_last first_seen speed distance fraud_count fraud_rate` name an
  * entity; `sum mean std min max distinct` name a field and have `by: <entity>`. Fields that are summed are
  * `amount` (in minor units of the base currency) and `attributes.<name>` (kept at `scale` decimals, 0 if not
- * said); `distinct` and entities take any text field of a transaction or attribute.
+ * said); `distinct` and entities take any text field of a transaction or attribute. Then:
  *
- *   window           1m to 90d in s, m, h, d; or `all`: count, sum, mean, std, min, max of everything ever
- * applied delay            shifts the window into the past: (t-delay-window, t-delay] mode `exact`: both ends
- * to the microsecond (default up to 1h); `tiles` (default above): the ends lie on multiples of a hop, see
- * feature_window_error_us() include_current  also counts the transaction that is asked about; default false;
- * not with a delay where            CEL over tx.* and other features; what it does not hold for is not
- * counted default          the value where nothing is in the window (default: 0 for counts and sums, else
- * missing) prior            fraud_rate only: (frauds + rate * weight) / (count + weight) describe words for
- * people; monotone: increasing|decreasing, a hint for training; hidden: true computes the feature for others
- * without showing it. None of the three, nor the name, is part of the feature's identity.
+ * `window`: 1m to 90d in s, m, h, d; or `all`: count, sum, mean, std, min, max of everything ever applied.
+ *
+ * `delay`: shifts the window into the past: (t-delay-window, t-delay].
+ *
+ * `mode`: `exact`, both ends to the microsecond (what windows up to 1h are if nothing is said), or `tiles`,
+ * where the ends lie on multiples of a hop, see feature_window_error_us().
+ *
+ * `include_current`: also counts the transaction that is asked about. Default false; not with a delay.
+ *
+ * `where`: CEL over tx.* and other features; an event for which it did not hold when it came is not counted.
+ *
+ * `default`: the value where nothing is in the window. Without it counts and sums are 0, others missing.
+ *
+ * `prior`: fraud_rate only: (frauds + rate * weight) / (count + weight).
+ *
+ * `describe`: words for people. `monotone`: increasing or decreasing, a hint for training. `hidden: true`
+ * computes the feature for others without showing it. These three and the name are no part of the identity.
  *
  * Units: amounts in minor units, since_last and first_seen in seconds, distance in km, speed in km/h. Missing
  * is NaN: where the transaction lacks the entity's field, the place, or a value that an `expr` needs. std is
- * that of the population. The transaction's fields for `expr` and `where` are those of fraud/field.h. */
+ * that of the population. The transaction's fields for `expr` and `where` are those of fraud/field.h; an
+ * `expr` that is true or false is 1 or 0. */
 #ifndef ASSAY_FEATURESTORE_CATALOGUE_H
 #define ASSAY_FEATURESTORE_CATALOGUE_H
 

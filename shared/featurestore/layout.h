@@ -2,18 +2,18 @@
  * layout.h - a plan made ready to run: what each entity keeps where, and in which order features are
  * computed. Internal to featurestore/.
  *
- * An entity with few events keeps just them, as one sequence of cells in time order, and every window is counted over
- * them when it is asked for: that is the least memory, and for some dozens of events fast. With more than SMALL_MAX events
- * it grows large:
+ * An entity with few events keeps just them, as one sequence of cells in time order, and every window is
+ * counted over them when it is asked for: that is the least memory, and for some dozens of events fast. With
+ * more than SMALL_MAX events it grows large:
  *
  *   small:  [struct entity | recent ... | lifetimes | key]    events
  *   large:  the same, and  [track: deque, spans | variety: deque, table, spans]
  *
- * A *track* is one sequence of cells: an exact track has a cell for each event, a tiled one a cell for each tile that has
- * events. A *span* is one window over a track: two cursors, and between them running totals, one for each *column* that a
- * feature needs. A *variety* is the same for the distinct values of a field. A *recent* keeps the last few times (and
- * places), a *lifetime* total has no window; both are there in either form. Which form an entity has cannot be seen in a
- * value. */
+ * A *track* is one sequence of cells: an exact track has a cell for each event, a tiled one a cell for each
+ * tile that has events. A *span* is one window over a track: two cursors, and between them running totals,
+ * one for each *column* that a feature needs. A *variety* is the same for the distinct values of a field. A
+ * *recent* keeps the last few times (and places), a *lifetime* total has no window; both are there in either
+ * form. Which form an entity has cannot be seen in a value. */
 #ifndef ASSAY_FEATURESTORE_LAYOUT_H
 #define ASSAY_FEATURESTORE_LAYOUT_H
 
@@ -50,8 +50,8 @@ struct span {
 #define FLAG_FRAUD (UINT32_C(1) << 31)
 enum { FLAGS_MAX = 31, SMALL_MAX = 96 };
 
-/* What the cells of events hold besides time and number: flags, each a condition or that a value is there, then values,
- * then hashes of texts. */
+/* What the cells of events hold besides time and number: flags, each a condition or that a value is there,
+ * then values, then hashes of texts. */
 struct event_layout {
     struct flag {
         int condition, value;
@@ -140,7 +140,8 @@ struct condition {
 
 enum { FRAUD_CONDITIONS_MAX = 64, VALUES_MAX = 64 };
 
-/* One feature, ready to be computed. Offsets are into the large block, for lifetimes into the entity; 0: none. */
+/* One feature, ready to be computed. Offsets are into the large block, for lifetimes into the entity; 0:
+ * none. */
 struct compiled {
     const struct feature *feature;
     int entity, condition, value;

@@ -5,8 +5,8 @@
  *   cells:  [ c0 | c1 | c2 | c3 | c4 | c5 | c6 ]
  *                     ^ from         ^ to
  *
- * from and to move with the time that is asked about, either way; what they pass over is added to the totals or
- * taken back. Totals are integers, so that taking back is exact. They are only a cache over the cells: a
+ * from and to move with the time that is asked about, either way; what they pass over is added to the totals
+ * or taken back. Totals are integers, so that taking back is exact. They are only a cache over the cells: a
  * snapshot leaves them out. */
 #ifndef ASSAY_FEATURESTORE_WINDOW_H
 #define ASSAY_FEATURESTORE_WINDOW_H
@@ -42,8 +42,8 @@ struct cursor {
     uint32_t from, to; /* counted from the deque's first */
 };
 
-/* Events: int64 time, uint32 the entry's number (its low bits), uint32 flags, then values and hashes of texts.
- * Tiles: int32 number of the tile, then totals. */
+/* Events: int64 time, uint32 the entry's number (its low bits), uint32 flags, then values and hashes of
+ * texts. Tiles: int32 number of the tile, then totals. */
 enum { EVENT_BYTES = 16, TILE_BYTES = 4 };
 
 /* A variety's cells are pairs: time or tile, and the hash of a value; the table counts where each value is.
@@ -104,16 +104,19 @@ static inline void entity_prefetch(const struct entity_layout *l, const struct e
         __builtin_prefetch(cells + i);
 }
 
-/* Adds the event to all windows of the entity, whose newest_us is at least its time already. False when it is older than
- * what one of them holds. */
-bool entity_insert(const struct entity_layout *l, struct entity *e, const struct event *event, struct workshop *w);
-/* Adds or takes back one fraud at the event's place. `bits` says which conditions held, by their fraud_bit. */
-void entity_label(const struct plan *p, struct entity *e, int64_t at_us, uint32_t number, uint64_t bits, int change);
+/* Adds the event to all windows of the entity, whose newest_us is at least its time already. False when it is
+ * older than what one of them holds. */
+bool entity_insert(const struct entity_layout *l, struct entity *e, const struct event *event,
+                   struct workshop *w);
+/* Adds or takes back one fraud at the event's place. `bits` says which conditions held, by their fraud_bit.
+ */
+void entity_label(const struct plan *p, struct entity *e, int64_t at_us, uint32_t number, uint64_t bits,
+                  int change);
 
-/* Makes the totals of a span hold for the window that ends at `at_us`, in the large block that is returned: the entity's,
- * or `view` for a small one. */
-void entity_count(const struct track *t, const struct span *s, const struct entity_layout *l, const struct entity *e,
-                  unsigned char *view, int64_t at_us);
+/* Makes the totals of a span hold for the window that ends at `at_us`, in the large block that is returned:
+ * the entity's, or `view` for a small one. */
+void entity_count(const struct track *t, const struct span *s, const struct entity_layout *l,
+                  const struct entity *e, unsigned char *view, int64_t at_us);
 /* The same for distinct values; `current` is the value that is asked about, 0 for none. */
 void entity_count_distinct(const struct variety *v, const struct span *s, const struct entity_layout *l,
                            const struct entity *e, unsigned char *view, int64_t at_us, uint64_t current);
