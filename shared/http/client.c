@@ -2,23 +2,14 @@
 #include "http/client.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <event2/dns.h>
-#include <event2/event.h>
-#include <event2/util.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "http/client_session.h"
+#include "http/dial.h"
 #include "log/log.h"
 #include "loop/loop.h"
 
@@ -34,45 +25,25 @@ enum {
     SPARE_BYTES_MOST = 64 << 10, /* a spare call that holds more gives it back */
     PAUSE_FIRST_MS = 10,
     PAUSE_MOST_MS = 500,
-    UNACKNOWLEDGED_MS = 10000, /* a peer that takes nothing for so long is gone */
 };
-
-/* Where the peer may be. */
-struct address {
-    char *text, *host; /* "features:9001", "features" */
-    uint16_t port;
-    struct sockaddr_storage numeric;
-    int numeric_len; /* 0: host is a name */
-};
-
-enum state { RESOLVING, CONNECTING, SHAKING_HANDS, OPEN };
 
 /* One connection, from the attempt to its end. It stands in a slot of the client until the peer says GOAWAY;
  * then it finishes what it has on the list of the leaving, and the slot is free for another. */
 struct connection {
     struct http_client *client;
-    const struct address *address;
     struct connection *next; /* among the leaving */
-    enum state state;
-    int fd;
-    struct event *readable, *writable;
+    size_t at;               /* which address */
+    struct wire *wire;
+    struct client_session *session; /* once the wire is open */
     bool waits_to_write, has_answered;
-    struct loop_timer patience;
-    struct evdns_getaddrinfo_request *lookup;
-    SSL *tls;
-    struct client_session *session;
     struct buf out;
 };
 
 struct http_client {
     struct loop *loop;
-    struct address *addresses;
-    size_t address_count, address_at; /* which one is tried next */
+    struct dialer *dialer;
+    size_t address_at; /* which one is tried next */
     char *authority;
-    struct evdns_base *dns;
-    SSL_CTX *tls;
-    char *tls_name;
-    int64_t connect_ms;
     size_t waiting_most;
     struct client_session_conf session_conf;
 
@@ -91,9 +62,6 @@ struct http_client {
     char *read_buf;
     uint64_t connects, connect_failures, connections_lost, resent;
 };
-
-static void connection_free(struct connection *k);
-static void connection_lost(struct connection *k, const char *reason);
 
 /* ---- calls ---- */
 
@@ -250,21 +218,15 @@ static void slot_clear(struct connection *k)
 static void connection_free(struct connection *k)
 {
     slot_clear(k);
-    loop_timer_release(&k->patience);
-    if (k->lookup)
-        evdns_getaddrinfo_cancel(k->lookup);
-    if (k->readable)
-        event_free(k->readable);
-    if (k->writable)
-        event_free(k->writable);
     client_session_free(k->session);
-    if (k->tls && k->state == OPEN)
-        SSL_shutdown(k->tls);
-    SSL_free(k->tls);
-    if (k->fd >= 0)
-        close(k->fd);
+    wire_close(k->wire);
     buf_release(&k->out);
     mem_free(k);
+}
+
+static const char *address_of(const struct connection *k)
+{
+    return dialer_address(k->client->dialer, k->at);
 }
 
 /* The next attempt waits: 10 ms, 20 ms, ... 1 s, and up to a quarter more so that peers do not march in step.
@@ -282,25 +244,29 @@ static void set_pause(struct http_client *c)
     c->not_before_mono_us = clock_mono_us() + ms * MS_US;
 }
 
-/* The next attempt goes to the next address; after a round over all of them there is a pause. */
-static void turn_to_next(struct http_client *c)
+/* The next attempt goes to the next address; after a round over all of them there is a pause. Several
+ * connections that fail together are one attempt. */
+static void turn_to_next(struct http_client *c, size_t failed)
 {
-    c->address_at = (c->address_at + 1) % c->address_count;
-    if (++c->tried >= c->address_count) {
+    if (failed != c->address_at || clock_mono_us() < c->not_before_mono_us)
+        return;
+    c->address_at = (c->address_at + 1) % dialer_count(c->dialer);
+    if (++c->tried >= dialer_count(c->dialer)) {
         c->tried = 0;
         set_pause(c);
     }
 }
 
-static void attempt_failed(struct connection *k, const char *reason)
+static void on_failed(void *arg, const char *reason)
 {
+    struct connection *k = arg;
     struct http_client *c = k->client;
 
     c->connect_failures++;
-    err_set(&c->last_failure, ERR_UNAVAILABLE, "cannot connect to %s: %s", k->address->text, reason);
+    err_set(&c->last_failure, ERR_UNAVAILABLE, "cannot connect to %s: %s", address_of(k), reason);
     if (c->failures == 0)
-        log_event(LOG_WARN, "peer_away", "peer=%s why=%s", k->address->text, log_quoted(slice_str(reason)));
-    turn_to_next(c);
+        log_event(LOG_WARN, "peer_away", "peer=%s why=%s", address_of(k), log_quoted(slice_str(reason)));
+    turn_to_next(c, k->at);
     connection_free(k);
     if (is_connecting_or_open(c))
         return;
@@ -314,90 +280,19 @@ static void connection_lost(struct connection *k, const char *reason)
 {
     struct http_client *c = k->client;
 
-    if (k->state != OPEN) {
-        attempt_failed(k, reason);
-        return;
-    }
     if (client_session_calls(k->session) || !client_session_is_draining(k->session)) {
         c->connections_lost++;
-        log_event(LOG_DEBUG, "connection_lost", "peer=%s in_flight=%zu why=%s", k->address->text,
+        log_event(LOG_DEBUG, "connection_lost", "peer=%s in_flight=%zu why=%s", address_of(k),
                   client_session_calls(k->session), log_quoted(slice_str(reason)));
     }
     /* A peer that takes connections only to drop them is away all the same. */
     if (!k->has_answered) {
-        err_set(&c->last_failure, ERR_UNAVAILABLE, "%s: %s", k->address->text, reason);
-        turn_to_next(c);
+        err_set(&c->last_failure, ERR_UNAVAILABLE, "%s: %s", address_of(k), reason);
+        turn_to_next(c, k->at);
     }
     client_session_lost(k->session, reason);
     connection_free(k);
     take_safe(c);
-}
-
-static const char *tls_reason(void)
-{
-    unsigned long code = ERR_peek_last_error();
-    const char *text = code ? ERR_reason_error_string(code) : NULL;
-
-    ERR_clear_error();
-    return text ? text : "the peer ended the TLS connection";
-}
-
-/* Above zero: bytes. 0: nothing now. Below: over, *reason says why. */
-static ssize_t transport_read(struct connection *k, char *to, size_t room, const char **reason)
-{
-    ssize_t n;
-
-    if (k->tls) {
-        int got = SSL_read(k->tls, to, (int)room);
-
-        if (got > 0)
-            return got;
-        switch (SSL_get_error(k->tls, got)) {
-        case SSL_ERROR_WANT_READ:
-        case SSL_ERROR_WANT_WRITE: /* TLS 1.3 and no renegotiation: our own writing will unblock it */
-            return 0;
-        case SSL_ERROR_ZERO_RETURN:
-            *reason = "the peer closed the connection";
-            return -1;
-        default:
-            *reason = tls_reason();
-            return -1;
-        }
-    }
-    n = recv(k->fd, to, room, 0);
-    if (n > 0)
-        return n;
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return 0;
-    *reason = n == 0 ? "the peer closed the connection" : strerror(errno);
-    return -1;
-}
-
-static ssize_t transport_write(struct connection *k, struct slice bytes, const char **reason)
-{
-    ssize_t n;
-
-    if (k->tls) {
-        int put = SSL_write(k->tls, bytes.ptr, (int)bytes.len);
-
-        if (put > 0)
-            return put;
-        switch (SSL_get_error(k->tls, put)) {
-        case SSL_ERROR_WANT_READ:
-        case SSL_ERROR_WANT_WRITE:
-            return 0;
-        default:
-            *reason = tls_reason();
-            return -1;
-        }
-    }
-    n = send(k->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
-    if (n >= 0)
-        return n;
-    if (errno == EAGAIN || errno == EINTR)
-        return 0;
-    *reason = strerror(errno);
-    return -1;
 }
 
 /* A slot is given up as soon as the peer wants no more requests here. */
@@ -430,14 +325,14 @@ static bool connection_write(struct connection *k)
         }
         if (!k->out.len)
             break;
-        n = transport_write(k, buf_slice(&k->out), &reason);
+        n = wire_write(k->wire, buf_slice(&k->out), &reason);
         if (n < 0) {
             connection_lost(k, reason);
             return false;
         }
         if (n == 0) {
             k->waits_to_write = true;
-            event_add(k->writable, NULL);
+            wire_await_room(k->wire);
             return true;
         }
         buf_take(&k->out, (size_t)n);
@@ -458,7 +353,7 @@ static void connection_read(struct connection *k)
     struct why why = { 0 };
 
     for (int i = 0; i < READS_A_TURN; i++) {
-        ssize_t n = transport_read(k, c->read_buf, READ_BYTES, &reason);
+        ssize_t n = wire_read(k->wire, c->read_buf, READ_BYTES, &reason);
 
         if (n < 0) {
             connection_lost(k, reason);
@@ -467,17 +362,17 @@ static void connection_read(struct connection *k)
         if (n == 0)
             break;
         if (client_session_receive(k->session, c->read_buf, (size_t)n, &why)) {
-            log_event(LOG_WARN, "peer_broke_protocol", "peer=%s why=%s", k->address->text,
+            log_event(LOG_WARN, "peer_broke_protocol", "peer=%s why=%s", address_of(k),
                       log_quoted(slice_str(why.text)));
             connection_lost(k, why.text);
             return;
         }
-        if (!k->tls && n < READ_BYTES)
+        if (n < READ_BYTES) /* what is left, if anything, is told of in the next turn */
             break;
     }
     if (c->ended.first) {
         if (c->failures)
-            log_event(LOG_INFO, "peer_back", "peer=%s attempts=%u", k->address->text, c->failures);
+            log_event(LOG_INFO, "peer_back", "peer=%s attempts=%u", address_of(k), c->failures);
         k->has_answered = true;
         c->failures = 0;
         c->tried = 0;
@@ -487,204 +382,50 @@ static void connection_read(struct connection *k)
     loop_flush(c->loop, &c->flush); /* acknowledgements, windows, what there is room for now */
 }
 
-static void connection_opened(struct connection *k)
+static void on_open(void *arg)
 {
+    struct connection *k = arg;
     struct http_client *c = k->client;
 
-    k->state = OPEN;
-    loop_timer_stop(&k->patience);
     k->session = client_session_new(&c->session_conf, &c->ended, &c->safe);
     c->connects++;
-    log_event(LOG_DEBUG, "connected", "peer=%s", k->address->text);
-    event_add(k->readable, NULL);
+    log_event(LOG_DEBUG, "connected", "peer=%s", address_of(k));
     loop_flush(c->loop, &c->flush);
 }
 
-static void shake_hands(struct connection *k)
+static void on_readable(void *arg)
 {
-    const unsigned char *protocol;
-    unsigned len;
-    int done = SSL_connect(k->tls);
-
-    event_del(k->readable);
-    if (done == 1) {
-        SSL_get0_alpn_selected(k->tls, &protocol, &len);
-        if (len != 2 || memcmp(protocol, "h2", 2) != 0)
-            connection_lost(k, "the peer does not speak HTTP/2 (ALPN)");
-        else
-            connection_opened(k);
-        return;
-    }
-    switch (SSL_get_error(k->tls, done)) {
-    case SSL_ERROR_WANT_READ:
-        event_add(k->readable, NULL);
-        break;
-    case SSL_ERROR_WANT_WRITE:
-        event_add(k->writable, NULL);
-        break;
-    default: {
-        long verdict = SSL_get_verify_result(k->tls);
-
-        connection_lost(k, verdict == X509_V_OK ? tls_reason() : X509_verify_cert_error_string(verdict));
-        ERR_clear_error();
-    }
-    }
+    connection_read(arg);
 }
 
-/* Whom the certificate must name; an address is compared as one and not sent as a server name. */
-static bool expect_name(SSL *tls, const char *name)
-{
-    return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls), name) == 1 ||
-           (SSL_set1_host(tls, name) == 1 && SSL_set_tlsext_host_name(tls, name) == 1);
-}
-
-static void start_tls(struct connection *k)
-{
-    struct http_client *c = k->client;
-
-    k->state = SHAKING_HANDS;
-    k->tls = SSL_new(c->tls);
-    if (!k->tls || SSL_set_fd(k->tls, k->fd) != 1 ||
-        !expect_name(k->tls, c->tls_name ? c->tls_name : k->address->host)) {
-        connection_lost(k, tls_reason());
-        return;
-    }
-    shake_hands(k);
-}
-
-static void on_writable(evutil_socket_t fd, short what, void *arg)
-{
-    struct connection *k = arg;
-    int failure = 0;
-    socklen_t len = sizeof failure;
-
-    (void)what;
-    switch (k->state) {
-    case RESOLVING:
-        break;
-    case CONNECTING:
-        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &len) || failure)
-            connection_lost(k, strerror(failure ? failure : errno));
-        else if (k->client->tls)
-            start_tls(k);
-        else
-            connection_opened(k);
-        break;
-    case SHAKING_HANDS:
-        shake_hands(k);
-        break;
-    case OPEN:
-        k->waits_to_write = false;
-        connection_write(k);
-        break;
-    }
-}
-
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static void on_writable(void *arg)
 {
     struct connection *k = arg;
 
-    (void)fd;
-    (void)what;
-    if (k->state == SHAKING_HANDS)
-        shake_hands(k);
-    else if (k->state == OPEN)
-        connection_read(k);
+    k->waits_to_write = false;
+    connection_write(k);
 }
 
-static void on_out_of_patience(void *arg)
-{
-    connection_lost(arg, "no connection in time");
-}
-
-static void connect_to(struct connection *k, const struct sockaddr *address, socklen_t len)
-{
-    struct http_client *c = k->client;
-    int on = 1, unacknowledged = UNACKNOWLEDGED_MS;
-
-    k->state = CONNECTING;
-    k->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (k->fd < 0) {
-        connection_lost(k, strerror(errno));
-        return;
-    }
-    setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(k->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(k->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof unacknowledged);
-    k->readable = event_new(loop_base(c->loop), k->fd, EV_READ | EV_PERSIST, on_readable, k);
-    k->writable = event_new(loop_base(c->loop), k->fd, EV_WRITE, on_writable, k);
-    if (connect(k->fd, address, len) && errno != EINPROGRESS) {
-        connection_lost(k, strerror(errno));
-        return;
-    }
-    event_add(k->writable, NULL);
-}
-
-static void on_address(int failure, struct evutil_addrinfo *found, void *arg)
-{
-    struct connection *k = arg;
-    struct evutil_addrinfo *chosen = found;
-
-    if (failure == EVUTIL_EAI_CANCEL)
-        return; /* k is being freed */
-    k->lookup = NULL;
-    if (failure || !found) {
-        connection_lost(k, failure ? evutil_gai_strerror(failure) : "the name has no address");
-    } else {
-        for (unsigned i = k->client->failures; i > 0; i--) /* another one at each attempt */
-            chosen = chosen->ai_next ? chosen->ai_next : found;
-        connect_to(k, chosen->ai_addr, (socklen_t)chosen->ai_addrlen);
-    }
-    if (found)
-        evutil_freeaddrinfo(found);
-}
-
-static void look_up(struct connection *k)
-{
-    struct http_client *c = k->client;
-    struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-    struct evdns_getaddrinfo_request *lookup;
-    char port[8];
-
-    if (!c->dns) {
-        c->dns = evdns_base_new(loop_base(c->loop), EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-        if (c->dns) /* without the file only /etc/hosts is known */
-            evdns_base_resolv_conf_parse(c->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
-    }
-    snprintf(port, sizeof port, "%u", k->address->port);
-    k->state = RESOLVING;
-    lookup = evdns_getaddrinfo(c->dns, k->address->host, port, &hints, on_address, k);
-    if (lookup) /* else on_address() was called already, and k may be gone */
-        k->lookup = lookup;
-}
+static const struct wire_events wire_events = { on_open, on_failed, on_readable, on_writable };
 
 static struct connection *connection_new(struct http_client *c)
 {
     struct connection *k = mem_new(struct connection);
 
     k->client = c;
-    k->address = &c->addresses[c->address_at];
-    k->fd = -1;
+    k->at = c->address_at;
     buf_init(&k->out, 0);
-    loop_timer_init(&k->patience, c->loop, on_out_of_patience, k);
-    loop_timer_set(&k->patience, c->connect_ms * MS_US);
+    k->wire = wire_open(c->dialer, k->at, &wire_events, k);
     return k;
 }
 
 static void connect_slots(struct http_client *c)
 {
-    for (size_t i = 0; i < c->slot_count; i++) {
-        struct connection *k;
-
-        if (c->slots[i] || clock_mono_us() < c->not_before_mono_us)
-            continue;
-        k = c->slots[i] = connection_new(c);
-
-        if (k->address->numeric_len)
-            connect_to(k, (const struct sockaddr *)&k->address->numeric, (socklen_t)k->address->numeric_len);
-        else
-            look_up(k);
-    }
+    if (clock_mono_us() < c->not_before_mono_us)
+        return;
+    for (size_t i = 0; i < c->slot_count; i++)
+        if (!c->slots[i])
+            c->slots[i] = connection_new(c);
 }
 
 /* The open connection with the fewest requests; NULL when none has room. */
@@ -695,7 +436,7 @@ static struct client_session *session_with_room(const struct http_client *c)
     for (size_t i = 0; i < c->slot_count; i++) {
         struct connection *k = c->slots[i];
 
-        if (k && k->state == OPEN && client_session_room(k->session) &&
+        if (k && k->session && client_session_room(k->session) &&
             (!best || client_session_calls(k->session) < client_session_calls(best)))
             best = k->session;
     }
@@ -717,7 +458,7 @@ static void on_flush(void *arg)
         client_session_submit(s, call);
     }
     for (size_t i = 0; i < c->slot_count; i++)
-        if (c->slots[i] && c->slots[i]->state == OPEN)
+        if (c->slots[i] && c->slots[i]->session)
             connection_write(c->slots[i]);
     for (struct connection *k = c->leaving, *next; k; k = next) {
         next = k->next;
@@ -730,70 +471,6 @@ static void on_flush(void *arg)
 }
 
 /* ---- the client ---- */
-
-static enum err read_address(struct address *a, struct slice text, struct why *why)
-{
-    int len = sizeof a->numeric;
-    const char *colon;
-    int64_t port;
-
-    a->text = mem_strndup(text.ptr, text.len);
-    colon = strrchr(a->text, ':');
-    if (!colon || colon == a->text || !slice_to_i64(slice_str(colon + 1), &port) || port < 1 || port > 65535)
-        return err_set(why, ERR_INVALID, "\"%s\" is no address: host:port is", a->text);
-    a->port = (uint16_t)port;
-    if (evutil_parse_sockaddr_port(a->text, (struct sockaddr *)&a->numeric, &len) == 0)
-        a->numeric_len = len;
-    if (a->text[0] == '[' && a->numeric_len) /* [::1]:9001 */
-        a->host = mem_strndup(a->text + 1, (size_t)(colon - a->text) - 2);
-    else
-        a->host = mem_strndup(a->text, (size_t)(colon - a->text));
-    if (a->text[0] == '[' ? !a->numeric_len : strpbrk(a->host, "]:") != NULL)
-        return err_set(why, ERR_INVALID, "\"%s\" is no address: an IPv6 one is [::1]:9001", a->text);
-    return ERR_OK;
-}
-
-static enum err read_addresses(struct http_client *c, const char *list, struct why *why)
-{
-    enum err err = ERR_OK;
-    size_t count = 1;
-
-    for (const char *p = list; *p; p++)
-        count += *p == ',';
-    c->addresses = mem_new_n(struct address, count);
-    while (!err && c->address_count < count) {
-        size_t len = strcspn(list, ",");
-
-        err = read_address(&c->addresses[c->address_count++], slice_of(list, len), why);
-        list += len + (list[len] == ',');
-    }
-    return err;
-}
-
-static enum err open_tls(struct http_client *c, const struct http_client_tls *tls, struct why *why)
-{
-    static const unsigned char protocols[] = { 2, 'h', '2' };
-
-    c->tls = SSL_CTX_new(TLS_client_method());
-    if (!c->tls)
-        return err_set(why, ERR_INTERNAL, "TLS: %s", tls_reason());
-    SSL_CTX_set_min_proto_version(c->tls, TLS1_2_VERSION);
-    SSL_CTX_set_verify(c->tls, SSL_VERIFY_PEER, NULL);
-    SSL_CTX_set_mode(c->tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_alpn_protos(c->tls, protocols, sizeof protocols);
-    if (tls->ca_path ? SSL_CTX_load_verify_locations(c->tls, tls->ca_path, NULL) != 1
-                     : SSL_CTX_set_default_verify_paths(c->tls) != 1)
-        return err_set(why, ERR_INVALID, "certificates %s: %s", tls->ca_path ? tls->ca_path : "of the system",
-                       tls_reason());
-    if (tls->cert_path && (SSL_CTX_use_certificate_chain_file(c->tls, tls->cert_path) != 1 ||
-                           SSL_CTX_use_PrivateKey_file(c->tls, tls->key_path ? tls->key_path : tls->cert_path,
-                                                       SSL_FILETYPE_PEM) != 1 ||
-                           SSL_CTX_check_private_key(c->tls) != 1))
-        return err_set(why, ERR_INVALID, "client certificate %s: %s", tls->cert_path, tls_reason());
-    if (tls->server_name)
-        c->tls_name = mem_strdup(tls->server_name);
-    return ERR_OK;
-}
 
 enum err http_client_open(struct http_client **out, struct loop *loop, const struct http_client_conf *conf,
                           struct why *why)
@@ -809,21 +486,19 @@ enum err http_client_open(struct http_client **out, struct loop *loop, const str
     c->slots = mem_new_n(struct connection *, c->slot_count);
     c->read_buf = mem_new_n(char, READ_BYTES);
     c->waiting_most = conf->waiting_most ? conf->waiting_most : WAITING_MOST;
-    c->connect_ms = conf->connect_ms ? conf->connect_ms : CONNECT_MS;
-    err = read_addresses(c, conf->address, why);
-    c->authority = mem_strdup(conf->authority ? conf->authority : c->addresses[0].text);
+    err = dialer_open(&c->dialer, loop, conf->address, conf->tls,
+                      conf->connect_ms ? conf->connect_ms : CONNECT_MS, why);
+    if (err) {
+        http_client_close(c);
+        return err;
+    }
+    c->authority = mem_strdup(conf->authority ? conf->authority : dialer_address(c->dialer, 0));
     c->session_conf = (struct client_session_conf){
         .scheme = conf->tls ? "https" : "http",
         .authority = c->authority,
         .streams_most = conf->streams_most ? conf->streams_most : STREAMS_MOST,
         .body_most = conf->body_most ? conf->body_most : BODY_MOST,
     };
-    if (!err && conf->tls)
-        err = open_tls(c, conf->tls, why);
-    if (err) {
-        http_client_close(c);
-        return err;
-    }
     *out = c;
     return ERR_OK;
 }
@@ -855,17 +530,9 @@ void http_client_close(struct http_client *c)
         call_list_remove(call);
         call_free(call);
     }
-    if (c->dns)
-        evdns_base_free(c->dns, 0);
-    SSL_CTX_free(c->tls);
-    mem_free(c->tls_name);
+    dialer_close(c->dialer);
     mem_free(c->slots);
     mem_free(c->read_buf);
-    for (size_t i = 0; i < c->address_count; i++) {
-        mem_free(c->addresses[i].text);
-        mem_free(c->addresses[i].host);
-    }
-    mem_free(c->addresses);
     mem_free(c->authority);
     mem_free(c);
 }
@@ -942,7 +609,7 @@ struct http_client_stats http_client_stats(const struct http_client *c)
     };
 
     for (size_t i = 0; i < c->slot_count; i++)
-        if (c->slots[i] && c->slots[i]->state == OPEN) {
+        if (c->slots[i] && c->slots[i]->session) {
             stats.connections++;
             stats.in_flight += client_session_calls(c->slots[i]->session);
         }

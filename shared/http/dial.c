@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/dial.h"
+
+#include <errno.h>
+#include <event2/dns.h>
+#include <event2/event.h>
+#include <event2/util.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+enum { UNACKNOWLEDGED_MS = 10000 }; /* a peer that takes nothing for so long is gone */
+
+struct address {
+    char *text, *host; /* "features:9001", "features" */
+    uint16_t port;
+    struct sockaddr_storage numeric;
+    int numeric_len; /* 0: host is a name */
+};
+
+struct dialer {
+    struct loop *loop;
+    struct address *addresses;
+    size_t count;
+    struct evdns_base *dns; /* made when a name is first looked up */
+    SSL_CTX *tls;
+    char *tls_name;
+    int64_t patience_ms;
+    unsigned lookups;
+};
+
+enum state { RESOLVING, CONNECTING, SHAKING_HANDS, OPEN, FAILED };
+
+struct wire {
+    struct dialer *dialer;
+    const struct address *address;
+    const struct wire_events *events;
+    void *arg;
+    enum state state;
+    int fd;
+    struct event *readable, *writable;
+    struct loop_timer patience; /* until it is open; then what tells of a failure */
+    struct evdns_getaddrinfo_request *lookup;
+    SSL *tls;
+    struct why reason;
+};
+
+/* ---- the dialer ---- */
+
+static const char *tls_reason(void)
+{
+    unsigned long code = ERR_peek_last_error();
+    const char *text = code ? ERR_reason_error_string(code) : NULL;
+
+    ERR_clear_error();
+    return text ? text : "the peer ended the TLS connection";
+}
+
+static enum err read_address(struct address *a, struct slice text, struct why *why)
+{
+    int len = sizeof a->numeric;
+    const char *colon;
+    int64_t port;
+
+    a->text = mem_strndup(text.ptr, text.len);
+    colon = strrchr(a->text, ':');
+    if (!colon || colon == a->text || !slice_to_i64(slice_str(colon + 1), &port) || port < 1 || port > 65535)
+        return err_set(why, ERR_INVALID, "\"%s\" is no address: host:port is", a->text);
+    a->port = (uint16_t)port;
+    if (evutil_parse_sockaddr_port(a->text, (struct sockaddr *)&a->numeric, &len) == 0)
+        a->numeric_len = len;
+    if (a->text[0] == '[' && a->numeric_len) /* [::1]:9001 */
+        a->host = mem_strndup(a->text + 1, (size_t)(colon - a->text) - 2);
+    else
+        a->host = mem_strndup(a->text, (size_t)(colon - a->text));
+    if (a->text[0] == '[' ? !a->numeric_len : strpbrk(a->host, "]:") != NULL)
+        return err_set(why, ERR_INVALID, "\"%s\" is no address: an IPv6 one is [::1]:9001", a->text);
+    return ERR_OK;
+}
+
+static enum err read_addresses(struct dialer *d, const char *list, struct why *why)
+{
+    enum err err = ERR_OK;
+    size_t count = 1;
+
+    for (const char *p = list; *p; p++)
+        count += *p == ',';
+    d->addresses = mem_new_n(struct address, count);
+    while (!err && d->count < count) {
+        size_t len = strcspn(list, ",");
+
+        err = read_address(&d->addresses[d->count++], slice_of(list, len), why);
+        list += len + (list[len] == ',');
+    }
+    return err;
+}
+
+static enum err open_tls(struct dialer *d, const struct http_client_tls *tls, struct why *why)
+{
+    static const unsigned char protocols[] = { 2, 'h', '2' };
+
+    d->tls = SSL_CTX_new(TLS_client_method());
+    if (!d->tls)
+        return err_set(why, ERR_INTERNAL, "TLS: %s", tls_reason());
+    SSL_CTX_set_min_proto_version(d->tls, TLS1_2_VERSION);
+    SSL_CTX_set_verify(d->tls, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_mode(d->tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_alpn_protos(d->tls, protocols, sizeof protocols);
+    if (tls->ca_path ? SSL_CTX_load_verify_locations(d->tls, tls->ca_path, NULL) != 1
+                     : SSL_CTX_set_default_verify_paths(d->tls) != 1)
+        return err_set(why, ERR_INVALID, "certificates %s: %s", tls->ca_path ? tls->ca_path : "of the system",
+                       tls_reason());
+    if (tls->cert_path && (SSL_CTX_use_certificate_chain_file(d->tls, tls->cert_path) != 1 ||
+                           SSL_CTX_use_PrivateKey_file(d->tls, tls->key_path ? tls->key_path : tls->cert_path,
+                                                       SSL_FILETYPE_PEM) != 1 ||
+                           SSL_CTX_check_private_key(d->tls) != 1))
+        return err_set(why, ERR_INVALID, "client certificate %s: %s", tls->cert_path, tls_reason());
+    if (tls->server_name)
+        d->tls_name = mem_strdup(tls->server_name);
+    return ERR_OK;
+}
+
+enum err dialer_open(struct dialer **out, struct loop *loop, const char *addresses,
+                     const struct http_client_tls *tls, int64_t patience_ms, struct why *why)
+{
+    struct dialer *d = mem_new(struct dialer);
+    enum err err;
+
+    *out = NULL;
+    d->loop = loop;
+    d->patience_ms = patience_ms;
+    err = read_addresses(d, addresses, why);
+    if (!err && tls)
+        err = open_tls(d, tls, why);
+    if (err) {
+        dialer_close(d);
+        return err;
+    }
+    *out = d;
+    return ERR_OK;
+}
+
+void dialer_close(struct dialer *d)
+{
+    if (!d)
+        return;
+    if (d->dns)
+        evdns_base_free(d->dns, 0);
+    SSL_CTX_free(d->tls);
+    for (size_t i = 0; i < d->count; i++) {
+        mem_free(d->addresses[i].text);
+        mem_free(d->addresses[i].host);
+    }
+    mem_free(d->addresses);
+    mem_free(d->tls_name);
+    mem_free(d);
+}
+
+size_t dialer_count(const struct dialer *d)
+{
+    return d->count;
+}
+
+const char *dialer_address(const struct dialer *d, size_t at)
+{
+    return d->addresses[at].text;
+}
+
+/* ---- opening a wire ---- */
+
+/* It is told of from the loop, whoever finds out. */
+static void fail(struct wire *w, const char *reason)
+{
+    w->state = FAILED;
+    err_set(&w->reason, ERR_UNAVAILABLE, "%s", reason);
+    if (w->readable)
+        event_del(w->readable);
+    if (w->writable)
+        event_del(w->writable);
+    loop_timer_set(&w->patience, 0);
+}
+
+static void on_patience(void *arg)
+{
+    struct wire *w = arg;
+    struct why reason = w->reason; /* w may be gone before it is read to its end */
+
+    w->events->on_failed(w->arg, w->state == FAILED ? reason.text : "no connection in time");
+}
+
+static void opened(struct wire *w)
+{
+    w->state = OPEN;
+    loop_timer_stop(&w->patience);
+    event_add(w->readable, NULL);
+    w->events->on_open(w->arg);
+}
+
+static void shake_hands(struct wire *w)
+{
+    const unsigned char *protocol;
+    unsigned len;
+    int done = SSL_connect(w->tls);
+
+    event_del(w->readable);
+    if (done == 1) {
+        SSL_get0_alpn_selected(w->tls, &protocol, &len);
+        if (len != 2 || memcmp(protocol, "h2", 2) != 0)
+            fail(w, "the peer does not speak HTTP/2 (ALPN)");
+        else
+            opened(w);
+        return;
+    }
+    switch (SSL_get_error(w->tls, done)) {
+    case SSL_ERROR_WANT_READ:
+        event_add(w->readable, NULL);
+        break;
+    case SSL_ERROR_WANT_WRITE:
+        event_add(w->writable, NULL);
+        break;
+    default: {
+        long verdict = SSL_get_verify_result(w->tls);
+
+        fail(w, verdict == X509_V_OK ? tls_reason() : X509_verify_cert_error_string(verdict));
+        ERR_clear_error();
+    }
+    }
+}
+
+/* Whom the certificate must name; an address is compared as one and not sent as a server name. */
+static bool expect_name(SSL *tls, const char *name)
+{
+    return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls), name) == 1 ||
+           (SSL_set1_host(tls, name) == 1 && SSL_set_tlsext_host_name(tls, name) == 1);
+}
+
+static void connected(struct wire *w)
+{
+    const struct dialer *d = w->dialer;
+
+    if (!d->tls) {
+        opened(w);
+        return;
+    }
+    w->state = SHAKING_HANDS;
+    w->tls = SSL_new(d->tls);
+    if (!w->tls || SSL_set_fd(w->tls, w->fd) != 1 ||
+        !expect_name(w->tls, d->tls_name ? d->tls_name : w->address->host))
+        fail(w, tls_reason());
+    else
+        shake_hands(w);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    struct wire *w = arg;
+    int failure = 0;
+    socklen_t len = sizeof failure;
+
+    (void)what;
+    switch (w->state) {
+    case CONNECTING:
+        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &len) || failure)
+            fail(w, strerror(failure ? failure : errno));
+        else
+            connected(w);
+        break;
+    case SHAKING_HANDS:
+        shake_hands(w);
+        break;
+    case OPEN:
+        w->events->on_writable(w->arg);
+        break;
+    case RESOLVING:
+    case FAILED:
+        break;
+    }
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct wire *w = arg;
+
+    (void)fd;
+    (void)what;
+    if (w->state == SHAKING_HANDS)
+        shake_hands(w);
+    else if (w->state == OPEN)
+        w->events->on_readable(w->arg);
+}
+
+static void connect_to(struct wire *w, const struct sockaddr *address, socklen_t len)
+{
+    struct event_base *base = loop_base(w->dialer->loop);
+    int on = 1, unacknowledged = UNACKNOWLEDGED_MS;
+
+    w->state = CONNECTING;
+    w->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (w->fd < 0) {
+        fail(w, strerror(errno));
+        return;
+    }
+    setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(w->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(w->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof unacknowledged);
+    w->readable = event_new(base, w->fd, EV_READ | EV_PERSIST, on_readable, w);
+    w->writable = event_new(base, w->fd, EV_WRITE, on_writable, w);
+    if (connect(w->fd, address, len) && errno != EINPROGRESS)
+        fail(w, strerror(errno));
+    else
+        event_add(w->writable, NULL);
+}
+
+static void on_address(int failure, struct evutil_addrinfo *found, void *arg)
+{
+    struct wire *w = arg;
+    struct evutil_addrinfo *chosen = found;
+
+    if (failure == EVUTIL_EAI_CANCEL)
+        return; /* w is being closed */
+    w->lookup = NULL;
+    if (failure || !found) {
+        fail(w, failure ? evutil_gai_strerror(failure) : "the name has no address");
+    } else {
+        for (unsigned i = w->dialer->lookups++; i > 0; i--) /* another one each time */
+            chosen = chosen->ai_next ? chosen->ai_next : found;
+        connect_to(w, chosen->ai_addr, (socklen_t)chosen->ai_addrlen);
+    }
+    if (found)
+        evutil_freeaddrinfo(found);
+}
+
+static void look_up(struct wire *w)
+{
+    struct dialer *d = w->dialer;
+    struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+    struct evdns_getaddrinfo_request *lookup;
+    char port[8];
+
+    if (!d->dns) {
+        d->dns = evdns_base_new(loop_base(d->loop), EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+        if (d->dns) /* without the file only /etc/hosts is known */
+            evdns_base_resolv_conf_parse(d->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
+    }
+    snprintf(port, sizeof port, "%u", w->address->port);
+    w->state = RESOLVING;
+    lookup = evdns_getaddrinfo(d->dns, w->address->host, port, &hints, on_address, w);
+    if (lookup) /* else on_address() was called already */
+        w->lookup = lookup;
+}
+
+struct wire *wire_open(struct dialer *d, size_t at, const struct wire_events *events, void *arg)
+{
+    struct wire *w = mem_new(struct wire);
+
+    w->dialer = d;
+    w->address = &d->addresses[at];
+    w->events = events;
+    w->arg = arg;
+    w->fd = -1;
+    loop_timer_init(&w->patience, d->loop, on_patience, w);
+    loop_timer_set(&w->patience, d->patience_ms * MS_US);
+    if (w->address->numeric_len)
+        connect_to(w, (const struct sockaddr *)&w->address->numeric, (socklen_t)w->address->numeric_len);
+    else
+        look_up(w);
+    return w;
+}
+
+void wire_close(struct wire *w)
+{
+    if (!w)
+        return;
+    loop_timer_release(&w->patience);
+    if (w->lookup)
+        evdns_getaddrinfo_cancel(w->lookup);
+    if (w->readable)
+        event_free(w->readable);
+    if (w->writable)
+        event_free(w->writable);
+    if (w->tls && w->state == OPEN)
+        SSL_shutdown(w->tls);
+    SSL_free(w->tls);
+    if (w->fd >= 0)
+        close(w->fd);
+    mem_free(w);
+}
+
+/* ---- an open one ---- */
+
+/* What a call of OpenSSL that moved nothing means. */
+static ssize_t tls_outcome(struct wire *w, int returned, const char **reason)
+{
+    switch (SSL_get_error(w->tls, returned)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE: /* no renegotiation: the other direction goes on by itself */
+        return 0;
+    case SSL_ERROR_ZERO_RETURN:
+        *reason = "the peer closed the connection";
+        return -1;
+    default:
+        *reason = tls_reason();
+        return -1;
+    }
+}
+
+ssize_t wire_read(struct wire *w, char *to, size_t room, const char **reason)
+{
+    ssize_t n;
+
+    if (w->tls) {
+        int got = SSL_read(w->tls, to, (int)room);
+
+        return got > 0 ? got : tls_outcome(w, got, reason);
+    }
+    n = recv(w->fd, to, room, 0);
+    if (n > 0)
+        return n;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    *reason = n == 0 ? "the peer closed the connection" : strerror(errno);
+    return -1;
+}
+
+ssize_t wire_write(struct wire *w, struct slice bytes, const char **reason)
+{
+    ssize_t n;
+
+    if (w->tls) {
+        int put = SSL_write(w->tls, bytes.ptr, (int)bytes.len);
+
+        return put > 0 ? put : tls_outcome(w, put, reason);
+    }
+    n = send(w->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
+    if (n >= 0)
+        return n;
+    if (errno == EAGAIN || errno == EINTR)
+        return 0;
+    *reason = strerror(errno);
+    return -1;
+}
+
+void wire_await_room(struct wire *w)
+{
+    event_add(w->writable, NULL);
+}
