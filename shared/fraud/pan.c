@@ -19,70 +19,64 @@ static const struct issuer {
     unsigned low, high;
     unsigned lengths; /* bit per length */
 } issuers[] = {
-    {4,           4,             AT(13) | AT(16) | AT(19)}, /* Visa */
-    { 4903,       4903,          AT(18)                  }, /* Switch */
-    { 4905,       4905,          AT(18)                  },
-    { 4911,       4911,          AT(18)                  },
-    { 4936,       4936,          AT(18)                  },
-    { 51,         55,            AT(16)                  }, /* Mastercard */
-    { 2221,       2720,          AT(16)                  },
-    { 34,         34,            AT(15)                  }, /* American Express */
-    { 37,         37,            AT(15)                  },
-    { 300,        305,           AT(14) | AT(16) | AT(19)}, /* Diners Club */
-    { 309,        309,           AT(14) | AT(16) | AT(19)},
-    { 36,         36,            AT(14) | AT(16) | AT(19)},
-    { 38,         39,            AT(14) | AT(16) | AT(19)},
-    { 6011,       6011,          AT(16) | AT(19)         }, /* Discover */
-    { 644,        649,           AT(16) | AT(19)         },
-    { 65,         65,            AT(16) | AT(19)         },
-    { 3528,       3589,          FROM_TO(16,               19) }, /* JCB */
-    { 2131,          2131,                   AT(15)                             },
-    { 1800,          1800,                   AT(15) },
-    { 62,          62,                     FROM_TO(14,                                  19) }, /* UnionPay */
-    { 81,        82,                    AT(16)        }, /* UnionPay, RuPay */
-    { 50,     50,AT(16)            }, /* Maestro, Elo, Verve, Dankort, RuPay, BankCard, ... */
-    { 56,     69,                    AT(16)                              },
-    { 5018,     5018,FROM_TO(12,19) }, /* Maestro's own, at its other lengths */
-    { 5020, 5020,              FROM_TO(12,                                                 19) },
-    { 5033,       5033,FROM_TO(12,19) },
-    { 5038,       5038,          FROM_TO(12,                            19) },
-    { 5612,          5612,                   FROM_TO(12,                                 19) },
-    { 5641,        5641,                    FROM_TO(12,             19) },
-    { 5868, 5868,FROM_TO(12,19) },
-    { 5893,5893,FROM_TO(12,19) },
-    { 6304,       6304,                FROM_TO(12,                                      19) }, /* and Laser */
-    { 6331,          6334,                   FROM_TO(18,                                        19) }, /* Switch, Solo */
-    { 6390,        6390,                    FROM_TO(12,                                                19) },
-    { 6703, 6703,FROM_TO(12,19) }, /* Bancontact */
-    { 6706,6709,FROM_TO(12,19) },
-    { 6731,       6731,         FROM_TO(12,    19) },
-    { 6759,          6763,                   FROM_TO(12,                                       19) },
-    { 6767,        6767,                    FROM_TO(12,                                                           19) },
-    { 6771, 6771,                             FROM_TO(12,                                                                                        19) },
-    { 6799, 6799,FROM_TO(12,              19) },
-    { 506099,       506198,       FROM_TO(18,   19) }, /* Verve */
-    { 650002,          650027,                   AT(18)                               },
-    { 636,        636,                    AT(19)}, /* InterPayment */
-    { 606282, 606282,FROM_TO(17,19) }, /* Hipercard */
-    { 2200,       2205,               FROM_TO(16,                       19) }, /* Mir, BORICA */
-    { 9792,     9792,      AT(16)             }, /* Troy */
-    { 9704,          9704,                 AT(16) | AT(19)                         }, /* Napas */
-    { 9112,          9112,                    AT(16)   }, /* Belkart */
-    { 8600,          8600,                 AT(16)                                                      }, /* Uzcard */
-    { 9860,        9860,                    AT(16)                                                                                                                         }, /* Humo */
-    { 1, 1,AT(15)}, /* UATP */
+    { 4, 4, AT(13) | AT(16) | AT(19) }, /* Visa */
+    { 4903, 4903, AT(18) },             /* Switch */
+    { 4905, 4905, AT(18) },
+    { 4911, 4911, AT(18) },
+    { 4936, 4936, AT(18) },
+    { 51, 55, AT(16) }, /* Mastercard */
+    { 2221, 2720, AT(16) },
+    { 34, 34, AT(15) }, /* American Express */
+    { 37, 37, AT(15) },
+    { 300, 305, AT(14) | AT(16) | AT(19) }, /* Diners Club */
+    { 309, 309, AT(14) | AT(16) | AT(19) },
+    { 36, 36, AT(14) | AT(16) | AT(19) },
+    { 38, 39, AT(14) | AT(16) | AT(19) },
+    { 6011, 6011, AT(16) | AT(19) }, /* Discover */
+    { 644, 649, AT(16) | AT(19) },
+    { 65, 65, AT(16) | AT(19) },
+    { 3528, 3589, FROM_TO(16, 19) }, /* JCB */
+    { 2131, 2131, AT(15) },
+    { 1800, 1800, AT(15) },
+    { 62, 62, FROM_TO(14, 19) }, /* UnionPay */
+    { 81, 82, AT(16) },          /* UnionPay, RuPay */
+    { 50, 50, AT(16) },          /* Maestro, Elo, Verve, Dankort, RuPay, BankCard, ... */
+    { 56, 69, AT(16) },
+    { 5018, 5018, FROM_TO(12, 19) }, /* Maestro's own, at its other lengths */
+    { 5020, 5020, FROM_TO(12, 19) },
+    { 5033, 5033, FROM_TO(12, 19) },
+    { 5038, 5038, FROM_TO(12, 19) },
+    { 5612, 5612, FROM_TO(12, 19) },
+    { 5641, 5641, FROM_TO(12, 19) },
+    { 5868, 5868, FROM_TO(12, 19) },
+    { 5893, 5893, FROM_TO(12, 19) },
+    { 6304, 6304, FROM_TO(12, 19) }, /* and Laser */
+    { 6331, 6334, FROM_TO(18, 19) }, /* Switch, Solo */
+    { 6390, 6390, FROM_TO(12, 19) },
+    { 6703, 6703, FROM_TO(12, 19) }, /* Bancontact */
+    { 6706, 6709, FROM_TO(12, 19) },
+    { 6731, 6731, FROM_TO(12, 19) },
+    { 6759, 6763, FROM_TO(12, 19) },
+    { 6767, 6767, FROM_TO(12, 19) },
+    { 6771, 6771, FROM_TO(12, 19) },
+    { 6799, 6799, FROM_TO(12, 19) },
+    { 506099, 506198, FROM_TO(18, 19) }, /* Verve */
+    { 650002, 650027, AT(18) },
+    { 636, 636, AT(19) },                /* InterPayment */
+    { 606282, 606282, FROM_TO(17, 19) }, /* Hipercard */
+    { 2200, 2205, FROM_TO(16, 19) },     /* Mir, BORICA */
+    { 9792, 9792, AT(16) },              /* Troy */
+    { 9704, 9704, AT(16) | AT(19) },     /* Napas */
+    { 9112, 9112, AT(16) },              /* Belkart */
+    { 8600, 8600, AT(16) },              /* Uzcard */
+    { 9860, 9860, AT(16) },              /* Humo */
+    { 1, 1, AT(15) },                    /* UATP */
 };
 
 /* The ways a card number is printed, for runs in which other digits stand beside it. */
 static const unsigned char layouts[][6] = {
-    {4,  4, 4, 4 },
-    { 4, 6, 5 },
-    { 4, 6, 4 },
-    { 4, 4, 4, 4, 3 },
-    { 4, 4, 4, 1 },
-    { 6, 13},
-    { 4, 4, 5 },
-    { 8, 8},
+    { 4, 4, 4, 4 }, { 4, 6, 5 }, { 4, 6, 4 }, { 4, 4, 4, 4, 3 },
+    { 4, 4, 4, 1 }, { 6, 13 },   { 4, 4, 5 }, { 8, 8 },
 };
 
 /* One maximal run: groups of digits with one separator between each two. */

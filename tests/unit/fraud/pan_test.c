@@ -244,18 +244,18 @@ Test(pan, raises_few_false_alarms_on_ids_times_places_and_hashes)
         void (*make)(char *text);
         bool in_card_id; /* also held against the stricter rule */
     } kinds[] = {
-        {"uuid",                    make_uuid,           true },
-        { "uuid without hyphens",   make_uuid_bare,      true },
-        { "epoch seconds",          make_seconds,        true },
-        { "epoch milliseconds",     make_milliseconds,   false},
-        { "epoch microseconds",     make_microseconds,   false},
-        { "epoch nanoseconds",      make_nanoseconds,    false},
-        { "snowflake, epoch 2010",  make_snowflake_2010, false},
-        { "snowflake, epoch 2015",  make_snowflake_2015, false},
-        { "snowflake of 18 digits", make_snowflake_18,   false},
-        { "coordinates",            make_coordinates,    true },
-        { "sha-256",                make_sha256,         true },
-        { "sha-1",                  make_sha1,           true },
+        { "uuid", make_uuid, true },
+        { "uuid without hyphens", make_uuid_bare, true },
+        { "epoch seconds", make_seconds, true },
+        { "epoch milliseconds", make_milliseconds, false },
+        { "epoch microseconds", make_microseconds, false },
+        { "epoch nanoseconds", make_nanoseconds, false },
+        { "snowflake, epoch 2010", make_snowflake_2010, false },
+        { "snowflake, epoch 2015", make_snowflake_2015, false },
+        { "snowflake of 18 digits", make_snowflake_18, false },
+        { "coordinates", make_coordinates, true },
+        { "sha-256", make_sha256, true },
+        { "sha-1", make_sha1, true },
     };
 
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
