@@ -895,27 +895,43 @@ Test(ingestion, takes_the_next_address_of_features)
     process_kill(&standby);
 }
 
-/* A cluster of its own, which it kills. */
-Test(ingestion_alone, accepts_nothing_without_postgresql_and_goes_on_when_it_is_back, .timeout = 120)
+/* A cluster of its own, to be killed or stopped. */
+static struct test_cluster own;
+
+static void open_alone(const char *const *more)
 {
-    struct test_cluster own;
     struct why why = { 0 };
-    int status = 0;
-    char key[64];
 
     test_cluster_start(&own);
     w.conninfo = cluster_conninfo(own.cluster);
     cr_assert_eq(pg_session_open(&w.pg, w.conninfo, "test", &why), ERR_OK);
     sql("INSERT INTO accounts (name) VALUES ('shop')");
     make_key(w.key, 1, "decide,read,label:issuer", 0, 0);
-    strcpy(key, w.key);
     w.features_port = free_port();
     w.scoring_port = free_port();
     w.rules_port = free_port();
     fake_start(&w.features, FAKE_FEATURES, w.features_port, w.conninfo);
     fake_start(&w.scoring, FAKE_SCORING, w.scoring_port, NULL);
     fake_start(&w.rules, FAKE_RULES, w.rules_port, NULL);
-    start_ingestion(NULL);
+    start_ingestion(more);
+}
+
+static void until_status(int wanted, const char *body)
+{
+    int status = 0;
+
+    for (int i = 0; i < 1000 && status != wanted; i++) {
+        status = post_status(body);
+        usleep(10000);
+    }
+    cr_assert_eq(status, wanted);
+}
+
+Test(ingestion_alone, accepts_nothing_without_postgresql_and_goes_on_when_it_is_back, .timeout = 120)
+{
+    struct why why = { 0 };
+
+    open_alone(NULL);
     cr_assert_eq(post_status(txn("a", 1)), 200);
     pg_session_close(w.pg);
     cluster_kill(own.cluster);
@@ -929,13 +945,42 @@ Test(ingestion_alone, accepts_nothing_without_postgresql_and_goes_on_when_it_is_
     cr_assert_eq(cluster_start(own.cluster, &why), ERR_OK, "%s", why.text);
     process_kill(&w.features); /* it has lost its connection */
     fake_start(&w.features, FAKE_FEATURES, w.features_port, w.conninfo);
-    for (int i = 0; i < 1000 && status != 200; i++) {
-        status = post_status(txn("b", 1));
-        usleep(10000);
-    }
-    cr_assert_eq(status, 200);
+    until_status(200, txn("b", 1));
     cr_assert_eq(pg_session_open(&w.pg, w.conninfo, "test", &why), ERR_OK);
     cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 2);
+    teardown();
+    test_cluster_end(&own);
+}
+
+/* The postmaster and every process of its. */
+static void signal_cluster(int number)
+{
+    char path[64], line[16384] = "";
+    pid_t pid = cluster_pid(own.cluster);
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    f = fopen(path, "r");
+    cr_assert_not_null(f);
+    kill(pid, number);
+    if (fgets(line, sizeof line, f)) {
+        for (char *word = strtok(line, " "); word; word = strtok(NULL, " "))
+            kill((pid_t)strtol(word, NULL, 10), number);
+    }
+    fclose(f);
+}
+
+Test(ingestion_alone, says_503_at_once_while_postgresql_hangs, .timeout = 120)
+{
+    open_alone((const char *const[]){ "ASSAY_DEADLINE=300ms", NULL });
+    cr_assert_eq(post_status(txn("a", 1)), 200);
+    signal_cluster(SIGSTOP);
+    cr_assert_eq(post_status(txn("b", 1)), 504);
+    until_status(503, txn("c", 1));
+    signal_cluster(SIGCONT);
+    until_status(200, txn("b", 1));
+    until_status(200, txn("c", 1));
+    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 3);
     teardown();
     test_cluster_end(&own);
 }
