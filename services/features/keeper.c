@@ -16,7 +16,7 @@
 #include "proto/txn_proto.h"
 #include "sql.h"
 
-enum { TAIL_ROWS = 2000, OUTBOX_ROWS = 500, NEAR_ENTRIES = 200, MONTHS_AHEAD = 2, MONTHS_MAX = 600 };
+enum { TAIL_ROWS = 2000, OUTBOX_ROWS = 2000, NEAR_ENTRIES = 200, MONTHS_AHEAD = 2, MONTHS_MAX = 600 };
 
 static const int64_t clock_us = 20 * MS_US;
 static const int64_t lock_every_us = 200 * MS_US, outbox_every_us = SECOND_US, models_every_us = SECOND_US;
