@@ -10,10 +10,11 @@
  * came. Of equal times the one that is already applied counts, the one that comes later does not.
  *
  * Held. Each entity keeps what its longest window and delay need, counted back from that entity's newest
- * event, and an eighth more, so that stragglers see whole windows; at most STORE_CELLS_MAX events or tiles of
- * each kind. An event older than that when it arrives changes no window; it is counted in `late_dropped`. An
- * entity whose newest event lies further back than that from its account's newest is forgotten; one with
- * features that know no window (first_seen, since_last, speed, distance, window: all) after STORE_IDLE_DAYS.
+ * event, and an eighth more but at most a day, so that stragglers see whole windows; at most STORE_CELLS_MAX
+ * events or tiles of each kind. An event older than that when it arrives changes no window; it is counted in
+ * `late_dropped`. An entity whose newest event lies further back than that from its account's newest is
+ * forgotten; one with features that know no window (first_seen, since_last, speed, distance, window: all)
+ * after STORE_IDLE_DAYS.
  *
  * Labels. A transaction counts as fraud from its label's entry on, in the place of its own event time. The
  * strongest source holds, the newest within one (of equal times the later entry); a change takes back exactly
