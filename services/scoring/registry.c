@@ -57,7 +57,7 @@ struct registry {
     struct registry_options options;
     struct metric_set *metrics;
     struct loop_timer timer;
-    bool is_looking, looks_again, has_looked;
+    bool is_looking, looks_again;
     char name[BUNDLE_NAME_MAX + 1];
     struct place *places;
     size_t place_count;
@@ -297,10 +297,9 @@ static void on_aliases(void *ctx, const struct pg_reply *reply)
     struct registry *r = ctx;
 
     r->is_looking = false;
-    if (reply->err == ERR_OK) {
-        r->has_looked = true;
+    if (reply->err == ERR_OK)
         take_places(r, reply->results[0]);
-    } else if (reply->err != ERR_UNAVAILABLE)
+    else if (reply->err != ERR_UNAVAILABLE)
         log_event(LOG_WARN, "aliases_unread", "err=%s why=%s", err_name(reply->err),
                   log_quoted(slice_str(reply->why.text)));
     if (r->looks_again && reply->err == ERR_OK)
@@ -433,11 +432,6 @@ size_t registry_versions(const struct registry *r, struct slice name, struct mod
         count++;
     }
     return count;
-}
-
-bool registry_wants_none(const struct registry *r)
-{
-    return r->has_looked && find_place(r, r->name, "champion") == NULL;
 }
 
 const char *registry_trouble(const struct registry *r)

@@ -46,8 +46,6 @@ struct model *registry_find(const struct registry *r, struct slice name, const c
 struct model *registry_version(const struct registry *r, struct slice name, struct slice version);
 /* Versions of `name` that are loaded, newest first; at most `most`. Returns how many. */
 size_t registry_versions(const struct registry *r, struct slice name, struct model **out, size_t most);
-/* Whether `aliases` was read and names no champion: a new installation, which decides by rules alone. */
-bool registry_wants_none(const struct registry *r);
 /* Why there is no champion, for /readyz. */
 const char *registry_trouble(const struct registry *r);
 

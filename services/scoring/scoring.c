@@ -304,8 +304,7 @@ static bool is_champion_there(void *arg, struct why *detail)
 {
     const struct scoring *s = arg;
 
-    if (registry_find(s->registry, registry_name(s->registry), "champion") ||
-        registry_wants_none(s->registry))
+    if (registry_find(s->registry, registry_name(s->registry), "champion"))
         return true;
     err_set(detail, ERR_UNAVAILABLE, "no champion: %s",
             *registry_trouble(s->registry) ? registry_trouble(s->registry) : pg_pool_trouble(s->pg));
