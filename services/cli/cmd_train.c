@@ -324,6 +324,8 @@ static enum err train(const struct settings *s, const char *path, struct buf *bu
         t.params.subsample = 0.8;
         t.params.colsample_bytree = 0.6;
         t.params.min_child_weight = 5;
+        t.params.base_score = 0.5; /* so that the first trees may cut off small groups */
+        t.params.max_bin = 512;
         t.params.seed = s->seed;
         t.params.threads = (int)s->threads;
         t.params.patience = 30;
