@@ -83,7 +83,7 @@ static struct known *find(struct plans *p, const void *id)
 
         if (memcmp(k->id, id, SHA256_BYTES) != 0)
             continue;
-        memmove(p->items + 1, p->items, i * sizeof *p->items);
+        memmove(p->items + 1, p->items, i * sizeof(struct known *));
         p->items[0] = k;
         return k;
     }
@@ -97,7 +97,7 @@ static struct known *add(struct plans *p, const void *id)
     if (p->count == PLANS_HELD)
         known_free(p->items[--p->count]);
     memcpy(k->id, id, SHA256_BYTES);
-    memmove(p->items + 1, p->items, p->count * sizeof *p->items);
+    memmove(p->items + 1, p->items, p->count * sizeof(struct known *));
     p->items[0] = k;
     p->count++;
     return k;

@@ -124,32 +124,30 @@ static enum err set_params(struct booster *b, const struct booster_params *p,
         const char *name;
         double value;
     } numbers[] = {
-        {"max_depth",          p->depth            },
-        { "max_leaves",        p->max_leaves       },
-        { "eta",               p->eta              },
-        { "min_child_weight",  p->min_child_weight },
-        { "gamma",             p->gamma            },
-        { "lambda",            p->lambda           },
-        { "alpha",             p->alpha            },
-        { "max_delta_step",    p->max_delta_step   },
-        { "subsample",         p->subsample        },
-        { "colsample_bytree",  p->colsample_bytree },
-        { "colsample_bylevel", p->colsample_bylevel},
-        { "colsample_bynode",  p->colsample_bynode },
-        { "scale_pos_weight",  p->scale_pos_weight },
-        { "max_bin",           p->max_bin          },
-        { "seed",              (double)p->seed     },
-        { "nthread",           p->threads          },
-        { "verbosity",         0                   },
+        { "max_depth", p->depth },
+        { "max_leaves", p->max_leaves },
+        { "eta", p->eta },
+        { "min_child_weight", p->min_child_weight },
+        { "gamma", p->gamma },
+        { "lambda", p->lambda },
+        { "alpha", p->alpha },
+        { "max_delta_step", p->max_delta_step },
+        { "subsample", p->subsample },
+        { "colsample_bytree", p->colsample_bytree },
+        { "colsample_bylevel", p->colsample_bylevel },
+        { "colsample_bynode", p->colsample_bynode },
+        { "scale_pos_weight", p->scale_pos_weight },
+        { "max_bin", p->max_bin },
+        { "seed", (double)p->seed },
+        { "nthread", p->threads },
+        { "verbosity", 0 },
     };
     const struct {
         const char *name, *value;
     } texts[] = {
-        {"booster",      p->booster                                 },
-        { "objective",   p->objective                               },
-        { "tree_method", "hist"                                     },
-        { "grow_policy", p->is_lossguide ? "lossguide" : "depthwise"},
-        { "eval_metric", p->metric                                  },
+        { "booster", p->booster },    { "objective", p->objective },
+        { "tree_method", "hist" },    { "grow_policy", p->is_lossguide ? "lossguide" : "depthwise" },
+        { "eval_metric", p->metric },
     };
     double base = p->base_score > 0 ? p->base_score : train->fraud_share;
     enum err err = ERR_OK;

@@ -10,6 +10,8 @@
 
 void reader_open(struct reader *r, struct slice bytes, struct why *why)
 {
+    if (bytes.ptr == NULL)
+        bytes = SLICE("");
     *r = (struct reader){ .p = bytes.ptr, .start = bytes.ptr, .end = bytes.ptr + bytes.len, .why = why };
     /* '{' then a length type, a counted or typed container: JSON has white space, '"' or '}' there. */
     r->is_ubj = bytes.len >= 2 && bytes.ptr[0] == '{' && strchr("iUIlL#$", bytes.ptr[1]) != NULL &&
@@ -33,7 +35,8 @@ bool reader_fail(struct reader *r, enum err err, const char *format, ...)
 
 static bool bad_syntax(struct reader *r, const char *what)
 {
-    return reader_fail(r, ERR_SYNTAX, "%s", what);
+    reader_fail(r, ERR_SYNTAX, "%s", what);
+    return false;
 }
 
 static void skip_space(struct reader *r)
@@ -151,7 +154,7 @@ static bool ubj_type(struct reader *r, char *type)
 
 static bool ubj_length(struct reader *r, int64_t *length)
 {
-    char type;
+    char type = '\0';
 
     if (!ubj_marker(r, &type))
         return false;
@@ -166,7 +169,7 @@ static bool ubj_length(struct reader *r, int64_t *length)
 
 static bool ubj_bytes(struct reader *r, struct slice *text)
 {
-    int64_t length;
+    int64_t length = 0;
 
     if (!ubj_length(r, &length))
         return false;
@@ -356,7 +359,7 @@ static bool enter(struct reader *r, bool is_object)
             return bad_syntax(r, is_object ? "expected an object" : "expected an array");
         r->p++;
     } else {
-        char type;
+        char type = '\0';
 
         if (!ubj_type(r, &type))
             return false;
@@ -461,7 +464,7 @@ bool reader_item(struct reader *r)
 
 bool reader_text(struct reader *r, struct slice *text)
 {
-    char type;
+    char type = '\0';
 
     if (r->err)
         return false;
@@ -490,8 +493,8 @@ static bool ubj_number(struct reader *r, char *type, const char **at)
 static bool i64(struct reader *r, int64_t *value)
 {
     struct decimal d;
-    const char *at;
-    char type;
+    const char *at = NULL;
+    char type = '\0';
 
     if (r->err)
         return false;
@@ -513,7 +516,7 @@ static bool i64(struct reader *r, int64_t *value)
 
 bool reader_i32(struct reader *r, int32_t *value)
 {
-    int64_t v;
+    int64_t v = 0;
 
     if (!i64(r, &v))
         return false;
@@ -525,8 +528,8 @@ bool reader_i32(struct reader *r, int32_t *value)
 
 bool reader_f32(struct reader *r, float *value)
 {
-    const char *at;
-    char type;
+    const char *at = NULL;
+    char type = '\0';
 
     if (r->err)
         return false;
@@ -541,8 +544,8 @@ bool reader_f32(struct reader *r, float *value)
 bool reader_bool(struct reader *r, bool *value)
 {
     const char *back = r->p;
-    int64_t number;
-    char type;
+    int64_t number = 0;
+    char type = '\0';
 
     if (r->err)
         return false;
@@ -619,7 +622,7 @@ bool reader_skip(struct reader *r)
 {
     size_t floor = r->depth;
     struct slice key;
-    char type;
+    char type = '\0';
 
     if (r->err)
         return false;
@@ -671,9 +674,9 @@ static const char *typed_items(struct reader *r, char *type, size_t *count)
 
 bool reader_i32_array(struct reader *r, struct reader_i32s *out, size_t most)
 {
-    const char *at;
-    size_t count;
-    char type;
+    const char *at = NULL;
+    size_t count = 0;
+    char type = '\0';
 
     out->count = 0;
     if (!reader_array(r))
@@ -721,9 +724,9 @@ bool reader_i32_array(struct reader *r, struct reader_i32s *out, size_t most)
 
 bool reader_f32_array(struct reader *r, struct reader_f32s *out, size_t most)
 {
-    const char *at;
-    size_t count;
-    char type;
+    const char *at = NULL;
+    size_t count = 0;
+    char type = '\0';
 
     out->count = 0;
     if (!reader_array(r))

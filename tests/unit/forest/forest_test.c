@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * forest_test.c - margins, probabilities and contributions against XGBoost itself; hostile model files. */
+ * forest_test.c - margins, probabilities and contributions against XGBoost itself; hostile model files.
+ * With ASSAY_TEST_LONG set, every depth is tried with 2,000 trees (minutes). */
 #include "forest/forest.h"
 
 #include <criterion/criterion.h>
@@ -13,7 +14,7 @@
 #include "base/mem.h"
 #include "unit/forest/models.h"
 
-TestSuite(forest, .timeout = 240);
+TestSuite(forest, .timeout = 1200);
 
 static struct forest *open_forest(const struct booster *b, enum booster_format format)
 {
