@@ -7,9 +7,9 @@
  *   HOME/pg/run/           the socket, when its path is short enough for one (107 bytes), else in /tmp
  *   HOME/log/postgres.log  what it writes
  *
- * Where that user cannot get into HOME (below /root, say), HOME/pg is a link to a directory in /var/lib/assay, which
- * is made instead. The superuser and the database are both named "assay"; the socket's directory lets in only
- * its owner and root, so there is no password.
+ * Where that user cannot get into HOME (below /root, say), HOME/pg is a link to a directory in
+ * /var/lib/assay, which is made instead. The superuser and the database are both named "assay"; the socket's
+ * directory lets in only its owner and root, so there is no password.
  *
  * These functions block (up to a minute), fork and wait: for the command line and tests. */
 #ifndef ASSAY_PG_CLUSTER_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * features_bench.c - what the features service does on this machine: appends a second, and how long a start takes.
+ * features_bench.c - what the features service does on this machine: appends a second, and how long a start
+ * takes.
  *
  *   features_bench [entries] [items a call] [calls at once]
  *
