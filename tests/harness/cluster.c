@@ -3,11 +3,14 @@
 
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
+#include <errno.h>
 #include <ftw.h>
 #include <glob.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -87,18 +90,20 @@ const char *test_database(void)
     return conninfo;
 }
 
-/* Ends the clusters of tests that did not come to their own end. */
+/* Ends the clusters of tests that did not come to their own end: of this run, and of runs that were killed.
+ */
 static void sweep(void)
 {
-    char pattern[64];
     glob_t found;
 
-    snprintf(pattern, sizeof(pattern), "/tmp/assay-test-%d-*", (int)getpid());
-    if (glob(pattern, 0, NULL, &found) == 0)
+    if (glob("/tmp/assay-test-[0-9]*-*", 0, NULL, &found) == 0)
         for (size_t i = 0; i < found.gl_pathc; i++) {
+            pid_t run = (pid_t)atoi(found.gl_pathv[i] + strlen("/tmp/assay-test-"));
             struct test_cluster left;
             struct why why;
 
+            if (run != getpid() && (kill(run, 0) == 0 || errno != ESRCH))
+                continue;
             snprintf(left.home, sizeof(left.home), "%s", found.gl_pathv[i]);
             if (cluster_open(&left.cluster, left.home, true, &why) == ERR_OK)
                 test_cluster_end(&left);
@@ -114,6 +119,7 @@ ReportHook(PRE_ALL)(struct criterion_test_set *tests)
         return;
     snprintf(run, sizeof(run), "%d", (int)getpid());
     setenv(run_variable, run, 1);
+    sweep();
     test_cluster_start(&shared);
     setenv(home_variable, shared.home, 1);
 }
