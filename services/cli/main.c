@@ -16,9 +16,10 @@ static void print_list(FILE *out)
                  "commands\n");
     for (size_t i = 0; i < command_count; i++)
         fprintf(out, "  %-16s %s\n", commands[i]->name, commands[i]->purpose);
-    fprintf(out, "\n`assay help <command>` says what it does, with examples.\n"
-                 "Every command takes --home DIR: where `assay up` keeps everything (ASSAY_HOME, else ./var).\n"
-                 "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not running, 4 not found.\n");
+    fprintf(out,
+            "\n`assay help <command>` says what it does, with examples.\n"
+            "Every command takes --home DIR: where `assay up` keeps everything (ASSAY_HOME, else ./var).\n"
+            "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not running, 4 not found.\n");
 }
 
 static bool asks_for_help(char **argv, size_t argc)
@@ -43,8 +44,8 @@ static enum exit_code help(char **argv, size_t argc)
     return EXIT_DONE;
 }
 
-/* Every command takes --home DIR: one that has no such option of its own gets it as ASSAY_HOME. Takes it out of
- * `argv` and returns what is left. */
+/* Every command takes --home DIR: one that has no such option of its own gets it as ASSAY_HOME. Takes it out
+ * of `argv` and returns what is left. */
 static size_t take_home(const struct command *c, char **argv, size_t argc)
 {
     size_t kept = 0;

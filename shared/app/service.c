@@ -67,15 +67,15 @@ static void setting_name(char name[NAME_BYTES], const char *service, const char 
 
 #define AT(field) offsetof(struct common_settings, field)
 static const struct conf_field common_fields[] = {
-    {"BIND",                CONF_TEXT,        AT(bind),           "127.0.0.1", "address of the public listener",             0, 0},
-    { "ADMIN_BIND",         CONF_TEXT,        AT(admin_bind),     "127.0.0.1", "address of the admin listener",              0, 0},
-    { "LOG_LEVEL",          CONF_TEXT,        AT(log_level),      "info",      "debug, info, warn or error",                 0, 0},
-    { "READY_FILE",         CONF_TEXT,        AT(ready_file),     "",          "written once, when ready",                   0, 0},
-    { "DRAIN_LIMIT",        CONF_DURATION_MS, AT(drain_limit_ms), "10s",       "longest graceful end",                       0, 0},
-    { "TLS_CERT_PATH",      CONF_TEXT,        AT(tls_cert),       "",          "PEM chain; turns TLS on",                    0, 0},
-    { "TLS_KEY_PATH",       CONF_TEXT,        AT(tls_key),        "",          "PEM key",                                    0, 0},
-    { "TLS_CLIENT_CA_PATH", CONF_TEXT,        AT(tls_client_ca),  "",          "PEM; callers must show a certificate of it", 0,
-     0                                                                                                                           },
+    { "BIND", CONF_TEXT, AT(bind), "127.0.0.1", "address of the public listener", 0, 0 },
+    { "ADMIN_BIND", CONF_TEXT, AT(admin_bind), "127.0.0.1", "address of the admin listener", 0, 0 },
+    { "LOG_LEVEL", CONF_TEXT, AT(log_level), "info", "debug, info, warn or error", 0, 0 },
+    { "READY_FILE", CONF_TEXT, AT(ready_file), "", "written once, when ready", 0, 0 },
+    { "DRAIN_LIMIT", CONF_DURATION_MS, AT(drain_limit_ms), "10s", "longest graceful end", 0, 0 },
+    { "TLS_CERT_PATH", CONF_TEXT, AT(tls_cert), "", "PEM chain; turns TLS on", 0, 0 },
+    { "TLS_KEY_PATH", CONF_TEXT, AT(tls_key), "", "PEM key", 0, 0 },
+    { "TLS_CLIENT_CA_PATH", CONF_TEXT, AT(tls_client_ca), "", "PEM; callers must show a certificate of it", 0,
+      0 },
 };
 
 /* The two whose names have the service's in them; the first is left out when there is no public listener. */
@@ -196,9 +196,9 @@ static void on_metrics(void *arg, struct http_request *req)
 }
 
 static const struct http_route admin_routes[] = {
-    {"GET",  "/livez",   on_livez,   0},
-    { "GET", "/readyz",  on_readyz,  0},
-    { "GET", "/metrics", on_metrics, 0},
+    { "GET", "/livez", on_livez, 0 },
+    { "GET", "/readyz", on_readyz, 0 },
+    { "GET", "/metrics", on_metrics, 0 },
 };
 
 static enum err open_admin(struct service *app, struct why *why)

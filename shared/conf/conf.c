@@ -13,26 +13,16 @@ static const struct {
     const char *word;
     bool value;
 } bools[] = {
-    {"true",   true },
-    { "1",     true },
-    { "yes",   true },
-    { "on",    true },
-    { "false", false},
-    { "0",     false},
-    { "no",    false},
-    { "off",   false},
+    { "true", true },   { "1", true },  { "yes", true }, { "on", true },
+    { "false", false }, { "0", false }, { "no", false }, { "off", false },
 };
 
 static const struct {
     const char *suffix;
     int64_t ms;
 } units[] = {
-    {"ms", 1                    },
-    { "s", 1000                 },
-    { "m", 60 * 1000            },
-    { "h", 3600 * 1000          },
-    { "d", 86400 * INT64_C(1000)},
-    { "",  1                    },
+    { "ms", 1 }, { "s", 1000 }, { "m", 60 * 1000 }, { "h", 3600 * 1000 }, { "d", 86400 * INT64_C(1000) },
+    { "", 1 },
 };
 
 static bool read_duration(struct slice text, int64_t *ms)

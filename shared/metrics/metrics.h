@@ -46,8 +46,8 @@ struct metric_set; /* those of one table */
 struct metrics *metrics_new(void);
 void metrics_free(struct metrics *m);
 
-/* Registers a table, which is borrowed for ever (a static const one). Given again, it is the same set: two of a
- * kind tell themselves apart by a label. The set belongs to `m`. */
+/* Registers a table, which is borrowed for ever (a static const one). Given again, it is the same set: two of
+ * a kind tell themselves apart by a label. The set belongs to `m`. */
 struct metric_set *metrics_add(struct metrics *m, const struct metric *table, size_t count);
 
 /* The series of these label values: found or made. A metric without labels has the one series 0 and needs no

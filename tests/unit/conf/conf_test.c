@@ -14,10 +14,10 @@ struct settings {
 };
 
 static const struct conf_field fields[] = {
-    {"T_PORT",  CONF_INT,         offsetof(struct settings, port),    "8080",  "a port",     1, 65535},
-    { "T_WAIT", CONF_DURATION_MS, offsetof(struct settings, wait_ms), "150ms", "a wait",     0, 0    },
-    { "T_OPEN", CONF_BOOL,        offsetof(struct settings, is_open), "no",    "a switch",   0, 0    },
-    { "T_URL",  CONF_TEXT,        offsetof(struct settings, url),     NULL,    "an address", 0, 0    },
+    { "T_PORT", CONF_INT, offsetof(struct settings, port), "8080", "a port", 1, 65535 },
+    { "T_WAIT", CONF_DURATION_MS, offsetof(struct settings, wait_ms), "150ms", "a wait", 0, 0 },
+    { "T_OPEN", CONF_BOOL, offsetof(struct settings, is_open), "no", "a switch", 0, 0 },
+    { "T_URL", CONF_TEXT, offsetof(struct settings, url), NULL, "an address", 0, 0 },
 };
 
 static enum err load(struct settings *s, struct why *why)
@@ -45,11 +45,11 @@ Test(conf, names_the_variable_and_the_value_that_it_cannot_read)
     static const struct {
         const char *name, *value, *said;
     } cases[] = {
-        {"ASSAY_T_PORT",  "eighty",             "ASSAY_T_PORT=eighty cannot be read (a port)"            },
-        { "ASSAY_T_PORT", "70000",              "ASSAY_T_PORT=70000 is not between 1 and 65535 (a port)" },
-        { "ASSAY_T_WAIT", "5 weeks",            "ASSAY_T_WAIT=5 weeks cannot be read (a wait)"           },
-        { "ASSAY_T_WAIT", "99999999999999999d", "ASSAY_T_WAIT=99999999999999999d cannot be read (a wait)"},
-        { "ASSAY_T_OPEN", "maybe",              "ASSAY_T_OPEN=maybe cannot be read (a switch)"           },
+        { "ASSAY_T_PORT", "eighty", "ASSAY_T_PORT=eighty cannot be read (a port)" },
+        { "ASSAY_T_PORT", "70000", "ASSAY_T_PORT=70000 is not between 1 and 65535 (a port)" },
+        { "ASSAY_T_WAIT", "5 weeks", "ASSAY_T_WAIT=5 weeks cannot be read (a wait)" },
+        { "ASSAY_T_WAIT", "99999999999999999d", "ASSAY_T_WAIT=99999999999999999d cannot be read (a wait)" },
+        { "ASSAY_T_OPEN", "maybe", "ASSAY_T_OPEN=maybe cannot be read (a switch)" },
     };
 
     setenv("ASSAY_T_URL", "x", 1);
