@@ -391,7 +391,7 @@ static bool read_attribute(struct reading *r, struct slice name, const json_t *v
         a->kind = ATTRIBUTE_NUMBER;
         if (pan_in_integer(json_integer_value(value)))
             faults_add(r->faults, at, "%s", card_fault);
-        else if (llabs(json_integer_value(value)) > TXN_INTEGER_MAX)
+        else if (json_integer_value(value) > TXN_INTEGER_MAX || json_integer_value(value) < -TXN_INTEGER_MAX)
             faults_add(r->faults, at, "is an integer beyond 2^53, which would not stay exact; send a string");
         a->number = (double)json_integer_value(value);
         break;

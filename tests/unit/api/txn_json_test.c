@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include "api/txn_json.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "fraud/canonical.h"
 #include "fraud/pan.h"
@@ -143,10 +144,20 @@ Test(txn_json, names_the_nearest_field)
 
 Test(txn_json, redacts_a_card_number_in_a_name)
 {
+    static const char *const cases[][2] = {
+        { "{\"4111111111111111\":1}", "#/%5Bredacted%5D" },
+        { "{\"4111 1111 1111 1111\":1}", "#/%5Bredacted%5D" },
+        { "{\"attributes\":{\"my 4111 1111 1111 1111/x\":1}}", "#/attributes/my%20%5Bredacted%5D~1x" },
+    };
     struct txn txn;
 
-    cr_assert_not(read_txn(&txn, "{\"4111111111111111\":1}"));
-    cr_assert(slice_eq_str(faults.items[0].pointer, "#/[redacted]"));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        size_t first = faults.count;
+
+        cr_assert_not(read_txn(&txn, cases[i][0]));
+        cr_assert(slice_eq_str(faults.items[first].pointer, cases[i][1]), "%.*s",
+                  SLICE_ARG(faults.items[first].pointer));
+    }
 }
 
 Test(txn_json, counts_faults_after_the_first_hundred)
