@@ -54,7 +54,7 @@ int64_t bucket_full_in_s(const struct bucket *b)
     return seconds_until(b, b->burst * TOKEN_E6);
 }
 
-int64_t bucket_next_in_s(const struct bucket *b)
+int64_t bucket_next_in_s(const struct bucket *b, int64_t tokens)
 {
-    return seconds_until(b, TOKEN_E6);
+    return seconds_until(b, (tokens < b->burst ? tokens : b->burst) * TOKEN_E6);
 }

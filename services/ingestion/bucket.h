@@ -21,8 +21,8 @@ void bucket_set(struct bucket *b, int64_t rate_per_s, int64_t burst);
  */
 bool bucket_take(struct bucket *b, int64_t tokens, int64_t now_mono_us);
 int64_t bucket_left(const struct bucket *b);
-/* Whole seconds, rounded up, until it is full, or until there is one token again. */
+/* Whole seconds, rounded up, until it is full, or until so many tokens can be taken. */
 int64_t bucket_full_in_s(const struct bucket *b);
-int64_t bucket_next_in_s(const struct bucket *b);
+int64_t bucket_next_in_s(const struct bucket *b, int64_t tokens);
 
 #endif

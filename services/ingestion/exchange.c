@@ -38,7 +38,8 @@ static void send_reply(struct exchange *x, int status, struct slice body, bool i
     if (status == 429 || status == 503)
         headers[count++] = (struct http_header){
             SLICE("retry-after"),
-            arena_printf(&req->arena, "%lld", (long long)(status == 429 ? bucket_next_in_s(b) : 1)),
+            arena_printf(&req->arena, "%lld",
+                         (long long)(status == 429 ? bucket_next_in_s(b, x->tokens) : 1)),
         };
     if (status == 401)
         headers[count++] = (struct http_header){ SLICE("www-authenticate"), SLICE("Bearer") };
@@ -52,14 +53,16 @@ static void send_reply(struct exchange *x, int status, struct slice body, bool i
                                           .header_count = count });
 }
 
+/* A kept answer is for keys that may do and see as much: each such set of scopes has its own. */
 static struct pg_params *key_unit(struct exchange *x, enum statement statement, struct pg_unit **unit)
 {
+    unsigned scopes = x->key.scopes & (x->route->scopes | SCOPE_EXPLAIN);
     struct pg_params *p;
 
     *unit = pg_unit_new(x->in->pg);
     p = pg_unit_add(*unit, statement);
     pg_add_i32(p, (int32_t)x->key.account);
-    pg_add_text(p, slice_str(x->route->name));
+    pg_add_text(p, arena_printf(&x->req->arena, "%s %x", x->route->name, scopes));
     pg_add_text(p, x->idempotency_key);
     return p;
 }
@@ -86,6 +89,11 @@ static void on_forgotten(void *ctx, const struct pg_reply *reply)
     (void)reply;
 }
 
+bool status_is_passing(int status)
+{
+    return status >= 500 || status == 429;
+}
+
 void exchange_reply(struct exchange *x, int status, struct slice body)
 {
     struct pg_unit *unit;
@@ -97,7 +105,7 @@ void exchange_reply(struct exchange *x, int status, struct slice body)
                   x->key.account, SLICE_ARG(trace_id(&x->trace)));
     if (!x->is_idempotent) {
         send_reply(x, status, body, false);
-    } else if (status >= 500 || status == 429) {
+    } else if (status_is_passing(status) || x->is_passing) {
         /* A passing trouble is not what a retry should get again. */
         key_unit(x, SQL_KEY_FORGET, &unit);
         pg_unit_send(unit, clock_mono_us() + SQL_TIME_US, on_forgotten, NULL);
@@ -245,7 +253,7 @@ static void begin_idempotent(struct exchange *x, struct slice field)
 
 static bool read_deadline(struct exchange *x)
 {
-    struct slice field = http_header(x->req, "assay-deadline-ms");
+    struct slice field = x->route->is_timed ? http_header(x->req, "assay-deadline-ms") : (struct slice){ 0 };
     int64_t ms = x->in->conf.deadline_ms;
 
     if (field.ptr && (!slice_to_i64(field, &ms) || ms <= 0)) {
@@ -266,6 +274,32 @@ static bool is_json(struct slice type)
 
     return !type.ptr || (type.len >= sizeof json - 1 && strncasecmp(type.ptr, json, sizeof json - 1) == 0 &&
                          (type.len == sizeof json - 1 || strchr("; ", type.ptr[sizeof json - 1])));
+}
+
+/* A batch is an object with its list and nothing else. */
+static bool check_batch(struct exchange *x, const json_t *list)
+{
+    struct faults faults = { .arena = &x->req->arena };
+    struct json_path at = { .key = x->route->list };
+    const char *name;
+    json_t *each;
+
+    if (!json_is_object(x->body)) {
+        faults_add(&faults, NULL, "must be an object whose member \"%s\" is a list", x->route->list);
+    } else {
+        if (json_array_size(list) == 0 || json_array_size(list) > x->route->list_max)
+            faults_add(&faults, &at, "must list 1 to %zu items", x->route->list_max);
+        json_object_foreach(x->body, name, each)
+        {
+            if (each != list)
+                faults_add(&faults, &(struct json_path){ .key = name }, "there is no such field");
+        }
+    }
+    if (faults.count == 0)
+        return true;
+    count(x->in, M_REFUSED, "422");
+    exchange_faults(x, &faults);
+    return false;
 }
 
 /* The body's tree; for a batch also how many items it lists. */
@@ -289,19 +323,7 @@ static bool read_body(struct exchange *x, size_t *items)
         return true;
     list = json_object_get(x->body, x->route->list);
     *items = json_array_size(list);
-    if (json_object_size(x->body) != 1 || !json_is_array(list) || *items == 0 ||
-        *items > x->route->list_max) {
-        struct faults faults = { .arena = &x->req->arena };
-        struct json_path at = { .key = x->route->list };
-
-        faults_add(&faults, json_is_object(x->body) && list ? &at : NULL,
-                   "must be an object whose one member \"%s\" lists 1 to %zu items", x->route->list,
-                   x->route->list_max);
-        count(x->in, M_REFUSED, "422");
-        exchange_faults(x, &faults);
-        return false;
-    }
-    return true;
+    return check_batch(x, list);
 }
 
 static void run(struct exchange *x, struct caller *key)
@@ -333,6 +355,7 @@ static void run(struct exchange *x, struct caller *key)
         bool has_room = bucket_take(&key->bucket, (int64_t)items, clock_mono_us());
 
         x->was_limited = true;
+        x->tokens = (int64_t)items;
         x->key.bucket = key->bucket;
         if (!has_room) {
             refuse(x, 429, QUOTA_EXCEEDED, "this key has used up its rate");

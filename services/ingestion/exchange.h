@@ -27,7 +27,9 @@ struct exchange {
     int64_t deadline_mono_us;
 
     bool was_limited; /* by its rate: the limits stand in the reply */
+    int64_t tokens;   /* of the rate, that it takes */
     bool is_idempotent;
+    bool is_passing; /* a batch in which something has to be sent again: its answer is not kept */
     struct slice idempotency_key;
     unsigned char payload_hash[SHA256_BYTES];
     json_t *body; /* of a POST, parsed; given back after the reply */
@@ -42,6 +44,7 @@ struct exchange_route {
     unsigned scopes;  /* one of these is needed */
     const char *need; /* in words, for 403 */
     bool is_post;     /* with a JSON body */
+    bool is_timed;    /* obeys Assay-Deadline-Ms */
     const char *list; /* a batch: the member that lists its items, each of which takes one token */
     size_t list_max;
     void (*run)(struct exchange *x);
@@ -49,6 +52,9 @@ struct exchange_route {
 
 /* Takes a request in; for the handlers in the tables of routes. */
 void exchange_begin(struct ingestion *in, struct http_request *req, const struct exchange_route *route);
+
+/* Whether the same request may fare better later: such answers are not kept under an Idempotency-Key. */
+bool status_is_passing(int status);
 
 /* `body` is copied. */
 void exchange_reply(struct exchange *x, int status, struct slice body);

@@ -84,7 +84,10 @@ static void answer(struct labelling *l)
                 write_label(&o, item);
             } else {
                 item_problem(l, item, &p);
+                x->is_passing |= status_is_passing(p.status);
                 json_out_int(&o, "status", p.status);
+                if (item->label.transaction_id.len)
+                    json_out_text(&o, "transaction_id", item->label.transaction_id);
                 problem_write(&o, "problem", &p);
             }
             json_out_end(&o);

@@ -74,6 +74,7 @@ static void write_item(struct json_out *o, const struct waiting *w, const struct
         decision_write(o, "decision", item->job->txn.id, &item->job->decision, w->x->explains);
     } else {
         item_problem(item, &p);
+        w->x->is_passing |= status_is_passing(p.status);
         json_out_int(o, "status", p.status);
         if (item->id.len)
             json_out_text(o, "transaction_id", item->id);
@@ -261,11 +262,13 @@ static const struct exchange_route one = { .name = "POST /v1/transactions",
                                            .scopes = SCOPE_DECIDE,
                                            .need = "decide",
                                            .is_post = true,
+                                           .is_timed = true,
                                            .run = post_one };
 static const struct exchange_route batch = { .name = "POST /v1/transactions:batch",
                                              .scopes = SCOPE_DECIDE,
                                              .need = "decide",
                                              .is_post = true,
+                                             .is_timed = true,
                                              .list = batch_list,
                                              .list_max = BATCH_MAX,
                                              .run = post_batch };

@@ -429,6 +429,20 @@ Test(ingestion, takes_a_thousand_in_a_batch_and_no_more)
     buf_release(&body);
 }
 
+Test(ingestion, points_at_every_fault_of_a_batch_as_a_whole)
+{
+    struct http_said said = ask("POST", "/v1/transactions:batch", w.key, "{\"transactions\":[],\"more\":1}");
+
+    cr_assert_eq(said.status, 422);
+    cr_assert_not_null(strstr(said.body, "\"#/transactions\""), "%s", said.body);
+    cr_assert_not_null(strstr(said.body, "\"#/more\""), "%s", said.body);
+    http_said_free(&said);
+    said = ask("POST", "/v1/transactions:batch", w.key, "[]");
+    cr_assert_eq(said.status, 422);
+    cr_assert_not_null(strstr(said.body, "\"#\""), "%s", said.body);
+    http_said_free(&said);
+}
+
 /* ---- bad input ---- */
 
 Test(ingestion, answers_every_faulty_request_as_documented_and_stores_none)
@@ -593,13 +607,76 @@ Test(ingestion, limits_the_rate_of_a_key)
     cr_assert_leq(limited, 3);
 }
 
+Test(ingestion, says_when_a_batch_that_was_too_much_will_pass)
+{
+    struct http_said said;
+    char key[64], body[2048];
+
+    make_key(key, 1, "decide", 1, 4);
+    snprintf(body, sizeof body, "{\"transactions\":[%s,{},{}]}", txn("r-1", 1));
+    said = ask("POST", "/v1/transactions:batch", key, body);
+    cr_assert_eq(said.status, 200);
+    http_said_free(&said);
+    said = ask("POST", "/v1/transactions:batch", key, body);
+    if (said.status == 429) /* not so on a machine that took seconds for the first */
+        cr_assert_neq(strcmp(http_said_header(&said, "retry-after"), "0"), 0);
+    http_said_free(&said);
+}
+
 /* ---- Idempotency-Key ---- */
 
-static struct http_said post_with(const char *header, const char *body)
+static struct http_said ask_with(const char *path, const char *key, const char *header, const char *body)
 {
     const char *extra[] = { header, NULL };
 
-    return http_ask(w.ingestion.port, "POST", "/v1/transactions", w.key, extra, body, strlen(body));
+    return http_ask(w.ingestion.port, "POST", path, key, extra, body, strlen(body));
+}
+
+static struct http_said post_with(const char *header, const char *body)
+{
+    return ask_with("/v1/transactions", w.key, header, body);
+}
+
+Test(ingestion, replays_only_to_keys_that_may_do_and_see_as_much)
+{
+    static const char header[] = "Idempotency-Key: shared";
+    char narrow[64], customer[64], label[256];
+    struct http_said said;
+
+    make_key(narrow, 1, "decide", 0, 0);
+    make_key(customer, 1, "label:customer", 0, 0);
+    said = post_with(header, txn("s-1", 20000));
+    cr_assert_not_null(strstr(said.body, "contributions"));
+    http_said_free(&said);
+    said = ask_with("/v1/transactions", narrow, header, txn("s-1", 20000));
+    cr_assert_eq(said.status, 200);
+    cr_assert_null(strstr(said.body, "contributions"), "%s", said.body);
+    http_said_free(&said);
+
+    snprintf(label, sizeof label,
+             "{\"transaction_id\":\"s-1\",\"is_fraud\":true,\"source\":\"issuer\",\"labelled_at\":\"%s\"}",
+             now_text());
+    said = ask_with("/v1/labels", customer, header, label);
+    cr_assert_eq(said.status, 403);
+    http_said_free(&said);
+    said = ask_with("/v1/labels", w.key, header, label);
+    cr_assert_eq(said.status, 200, "%s", said.body);
+    http_said_free(&said);
+    said = ask_with("/v1/labels", customer, header, label);
+    cr_assert_eq(said.status, 403);
+    http_said_free(&said);
+}
+
+Test(ingestion, keeps_no_card_number_in_a_kept_refusal)
+{
+    struct http_said said = post_with("Idempotency-Key: k", "{\"4111 1111 1111 1111\":1}");
+
+    cr_assert_eq(said.status, 422);
+    cr_assert_null(strstr(said.body, "1111"), "%s", said.body);
+    http_said_free(&said);
+    cr_assert_eq(sql_int("SELECT count(*) FROM idempotency_keys WHERE convert_from(response, 'UTF8') LIKE "
+                         "'%1111%'"),
+                 0);
 }
 
 Test(ingestion, replays_the_response_of_an_idempotency_key)
@@ -685,6 +762,7 @@ Test(ingestion, takes_a_batch_of_labels_by_the_sources_of_the_key)
     results = json_object_get(said.json, "results");
     cr_assert_eq(json_integer_value(json_object_get(json_array_get(results, 0), "status")), 202);
     cr_assert_eq(json_integer_value(json_object_get(json_array_get(results, 1), "status")), 403);
+    cr_assert_str_eq(text_at(json_array_get(results, 1), "transaction_id"), "a");
     cr_assert_eq(json_integer_value(json_object_get(json_array_get(results, 2), "status")), 422);
     http_said_free(&said);
 }
@@ -820,6 +898,39 @@ Test(ingestion, costs_no_waiting_once_a_part_is_known_to_hang)
     cr_log_info("20 decisions without scoring in %lld ms", (long long)((clock_mono_us() - began) / 1000));
     kill(w.scoring.pid, SIGCONT);
     until(false, "scoring", id);
+}
+
+/* Whoever sends again what was too late gets the decision, also under the same Idempotency-Key. */
+Test(ingestion, keeps_no_batch_of_which_something_was_too_late)
+{
+    static const char *const soon[] = { "Assay-Deadline-Ms: 60", "Idempotency-Key: batch", NULL };
+    static const char *const again[] = { "Idempotency-Key: batch", NULL };
+    struct http_said said;
+    char body[1024];
+    int status = 0;
+
+    cr_assert_eq(post_status(txn("first", 1)), 200);
+    snprintf(body, sizeof body, "{\"transactions\":[%s]}", txn("late", 1));
+    kill(w.features.pid, SIGSTOP);
+    kill(w.scoring.pid, SIGSTOP);
+    kill(w.rules.pid, SIGSTOP);
+    said = http_ask(w.ingestion.port, "POST", "/v1/transactions:batch", w.key, soon, body, strlen(body));
+    cr_assert_eq(said.status, 200, "%d %s", said.status, said.body);
+    cr_assert_not_null(strstr(said.body, "\"status\":504"), "%s", said.body);
+    http_said_free(&said);
+    kill(w.features.pid, SIGCONT);
+    kill(w.scoring.pid, SIGCONT);
+    kill(w.rules.pid, SIGCONT);
+    for (int i = 0; i < 500 && status != 200; i++) {
+        const json_t *results;
+
+        said = http_ask(w.ingestion.port, "POST", "/v1/transactions:batch", w.key, again, body, strlen(body));
+        results = json_object_get(said.json, "results");
+        status = (int)json_integer_value(json_object_get(json_array_get(results, 0), "status"));
+        http_said_free(&said);
+        usleep(10000);
+    }
+    cr_assert_eq(status, 200);
 }
 
 Test(ingestion, says_504_and_decides_all_the_same)

@@ -17,7 +17,7 @@ Test(bucket, gives_its_burst_and_then_its_rate)
     for (int i = 0; i < 3; i++)
         cr_assert(bucket_take(&b, 1, 0));
     cr_assert_not(bucket_take(&b, 1, 0));
-    cr_assert_eq(bucket_next_in_s(&b), 1);
+    cr_assert_eq(bucket_next_in_s(&b, 1), 1);
     cr_assert_not(bucket_take(&b, 1, 99 * MS_US));
     cr_assert(bucket_take(&b, 1, 100 * MS_US));
     cr_assert_eq(bucket_left(&b), 0);
@@ -42,6 +42,18 @@ Test(bucket, gives_more_than_its_burst_when_full_and_owes_the_rest)
     cr_assert(bucket_take(&b, 1000, 0));
     cr_assert_not(bucket_take(&b, 1, SECOND_US));
     cr_assert(bucket_take(&b, 1, 10 * SECOND_US));
+}
+
+Test(bucket, says_when_as_many_as_were_asked_for_can_be_taken)
+{
+    struct bucket b;
+
+    bucket_init(&b, 5, 20, 0);
+    cr_assert(bucket_take(&b, 18, 0));
+    cr_assert_not(bucket_take(&b, 12, 0));
+    cr_assert_eq(bucket_next_in_s(&b, 12), 2);
+    cr_assert(bucket_take(&b, 12, 2 * SECOND_US));
+    cr_assert_eq(bucket_next_in_s(&b, 1000), 4); /* full is enough */
 }
 
 Test(bucket, keeps_what_fits_when_its_limits_change)
