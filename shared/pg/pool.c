@@ -18,7 +18,7 @@ enum { QUEUE_MAX_DEFAULT = 4096, FREE_UNITS_MAX = 64 };
 static const int64_t connect_limit_us = 10 * SECOND_US;
 /* A unit whose deadline passed while it ran: how long its connection may still take before it is given up. */
 static const int64_t abandoned_limit_us = 10 * SECOND_US;
-static const int64_t backoff_least_us = 50 * MS_US, backoff_most_us = 2 * SECOND_US;
+static const int64_t backoff_least_us = 50 * MS_US, backoff_most_us = 500 * MS_US;
 
 /* One statement of a unit. */
 struct step {

@@ -15,7 +15,7 @@
  *   pg_unit_send(unit, clock_mono_us() + 100 * MS_US, on_key, request);
  *
  * While no connection is up, pg_unit_send() answers ERR_UNAVAILABLE at once instead of waiting, so that a
- * caller can say 503. Connections come back by themselves, with a back-off of 50 ms to 2 s. Prepared
+ * caller can say 503. Connections come back by themselves, with a back-off of 50 ms to 0.5 s. Prepared
  * statements are made on every connection before it is used: a schema that does not fit keeps the pool down,
  * and the log says which statement does not fit. Only the lookup of a host name blocks (libpq's own). */
 #ifndef ASSAY_PG_POOL_H
