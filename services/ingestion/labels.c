@@ -209,6 +209,7 @@ static void post(struct exchange *x, bool is_batch)
         struct labelled *item = &l->items[i];
 
         item->faults.arena = &x->req->arena;
+        item->faults.most = faults_most(l->count);
         if (label_from_json(&item->label, is_batch ? json_array_get(list, i) : x->body, &x->rules,
                             is_batch ? &at : NULL, &item->faults))
             item->is_forbidden = !(x->key.scopes & (unsigned)SCOPE_LABEL << item->label.source);

@@ -161,6 +161,7 @@ static void read_item(struct waiting *w, struct item *item, const json_t *value,
     job->deadline_mono_us = x->deadline_mono_us;
     job->trace = x->trace;
     item->faults.arena = &job->arena;
+    item->faults.most = faults_most(w->count);
     if (!txn_from_json(&job->txn, value, &x->rules, at, &item->faults)) {
         /* What the answer needs stays in the request's arena, so that the job can go. */
         struct faults kept = { .arena = &x->req->arena };

@@ -57,13 +57,25 @@ static const struct json_path *telling(const struct json_path *path, struct aren
     return told;
 }
 
+size_t faults_most(size_t items)
+{
+    size_t share = FAULTS_BATCH_MAX / (items ? items : 1);
+
+    return share < FAULTS_MAX ? share : FAULTS_MAX;
+}
+
+bool faults_are_many(const struct faults *f)
+{
+    return f->count >= (f->most ? f->most : FAULTS_MAX);
+}
+
 void faults_add(struct faults *f, const struct json_path *at, const char *format, ...)
 {
     char detail[256];
     struct buf pointer;
     va_list args;
 
-    if (f->count == FAULTS_MAX) {
+    if (faults_are_many(f)) {
         f->untold++;
         return;
     }

@@ -14,21 +14,31 @@
 
 #define PROBLEM_MEDIA_TYPE "application/problem+json"
 
-enum { FAULTS_MAX = 100 };
+enum {
+    FAULTS_MAX = 100,         /* told of one object */
+    FAULTS_BATCH_MAX = 10000, /* told of all in a list, shared equally */
+};
 
 struct fault {
     struct slice detail;  /* a sentence */
     struct slice pointer; /* "#/amount" */
 };
 
-/* The faults of one request. Zero but for the arena, which holds all of it. After FAULTS_MAX they are only
- * counted. */
+/* The faults of one request, or of one item of a batch. Zero but for the arena, which holds all of it. After
+ * `most` they are only counted. */
 struct faults {
     struct arena *arena;
     struct fault *items;
     size_t count, cap;
     size_t untold;
+    size_t most; /* 0: FAULTS_MAX */
 };
+
+/* What one of so many items may tell: a batch of faults must not take its answer's time from other requests.
+ */
+size_t faults_most(size_t items);
+/* One more would only be counted. */
+bool faults_are_many(const struct faults *f);
 
 void faults_add(struct faults *f, const struct json_path *at, const char *format, ...) PRINTF_LIKE(3, 4);
 

@@ -541,8 +541,12 @@ static const char *nearest(const struct field *fields, size_t count, struct slic
     size_t least = name.len / 3 + 2; /* one change in three letters, and never nothing */
 
     for (size_t i = 0; i < count; i++) {
-        size_t far = distance(name, slice_str(fields[i].name));
+        struct slice field = slice_str(fields[i].name);
+        size_t longer = name.len > field.len ? name.len - field.len : field.len - name.len, far;
 
+        if (longer >= least)
+            continue; /* so many changes at least */
+        far = distance(name, field);
         if (far < least) {
             least = far;
             best = fields[i].name;
@@ -579,7 +583,8 @@ static void refuse_unknown(struct reading *r, const struct field *fields, size_t
                            const json_t *value)
 {
     struct json_path at = { .up = r->at, .key = name };
-    const char *meant = nearest(fields, count, slice_str(name));
+    /* Nobody is told: then the guess, which costs most of all here, is not made. */
+    const char *meant = faults_are_many(r->faults) ? NULL : nearest(fields, count, slice_str(name));
 
     if (pan_find(slice_str(name), NULL) || tree_holds_card_number(value))
         faults_add(r->faults, &at, "%s", card_fault);

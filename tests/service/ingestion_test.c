@@ -443,6 +443,33 @@ Test(ingestion, points_at_every_fault_of_a_batch_as_a_whole)
     http_said_free(&said);
 }
 
+/* A hundred thousand faults would keep every other request waiting while they are written down. */
+Test(ingestion, tells_no_more_faults_of_a_batch_than_it_has_time_for)
+{
+    struct http_said said;
+    const json_t *results, *last;
+    struct buf body;
+
+    buf_init(&body, 0);
+    buf_add_str(&body, "{\"transactions\":[");
+    for (int i = 0; i < 1000; i++) {
+        buf_add_str(&body, i ? ",{" : "{");
+        for (int j = 0; j < 50; j++)
+            buf_printf(&body, "%s\"customer_%d\":1", j ? "," : "", j);
+        buf_add_str(&body, "}");
+    }
+    buf_add_str(&body, "]}");
+    said = ask("POST", "/v1/transactions:batch", w.key, buf_str(&body));
+    cr_assert_eq(said.status, 200, "%d", said.status);
+    results = json_object_get(said.json, "results");
+    cr_assert_eq(json_array_size(results), 1000);
+    last = json_object_get(json_array_get(results, 999), "problem");
+    cr_assert_eq(json_array_size(json_object_get(last, "errors")), 10);
+    cr_assert_eq(json_integer_value(json_object_get(last, "errors_untold")), 45);
+    http_said_free(&said);
+    buf_release(&body);
+}
+
 /* ---- bad input ---- */
 
 Test(ingestion, answers_every_faulty_request_as_documented_and_stores_none)
