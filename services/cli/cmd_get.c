@@ -89,9 +89,16 @@ static void print_contributions(const json_t *decision)
     const json_t *list = json_object_get(decision, "contributions"), *row;
     size_t i;
 
-    json_array_foreach(list, i, row) printf(
-        "  %-10s %+8.3f  %s = %.6g\n", i ? "" : "features", json_number_value(json_object_get(row, "margin")),
-        text_of(row, "feature"), json_number_value(json_object_get(row, "value")));
+    json_array_foreach(list, i, row)
+    {
+        const json_t *value = json_object_get(row, "value");
+        char said[32] = "missing";
+
+        if (json_is_number(value))
+            snprintf(said, sizeof said, "%g", json_number_value(value));
+        printf("  %-10s %+8.3f  %s = %s\n", i ? "" : "features",
+               json_number_value(json_object_get(row, "margin")), text_of(row, "feature"), said);
+    }
 }
 
 static void print_timings(const json_t *decision)
