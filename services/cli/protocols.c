@@ -57,7 +57,8 @@ static void set_params(struct experiment *e, size_t trees, int depth, double eta
     e->params.subsample = columns < 1 ? 0.8 : 1;
     e->params.colsample_bytree = columns;
     e->params.min_child_weight = min_child_weight;
-    /* From even odds the first trees may cut off small groups; fine bins let them cut where the frauds begin. */
+    /* From even odds the first trees may cut off small groups; fine bins let them cut where the frauds begin.
+     */
     e->params.base_score = 0.5;
     e->params.max_bin = 1024;
     e->params.seed = 1;
@@ -138,7 +139,8 @@ static void handbook_plan(struct trial *t)
         e->columns = t->published;
         e->column_count = t->published_count;
         set_params(e, 50, 3, 0.3, 1, 1);
-        e->params.max_bin = 1 << 14; /* as good as XGBoost's exact search, with which the figures were published */
+        e->params.max_bin =
+            1 << 14; /* as good as XGBoost's exact search, with which the figures were published */
         e = add(t, "logistic_regression", "folds", fold, week, test);
         e->history_days = TRAIN_DAYS;
         e->learner = LEARNER_LOGISTIC;
