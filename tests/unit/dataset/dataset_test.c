@@ -10,19 +10,22 @@
 
 static char path[64];
 
+static void teardown(void)
+{
+    if (*path)
+        unlink(path);
+}
+
+/* The one before, if there was one, goes. */
 static void write_file(const char *text)
 {
     int fd;
 
+    teardown();
     snprintf(path, sizeof path, "/tmp/assay_dataset_XXXXXX");
     fd = mkstemp(path);
     cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
     close(fd);
-}
-
-static void teardown(void)
-{
-    unlink(path);
 }
 
 TestSuite(dataset, .fini = teardown, .timeout = 20);
