@@ -88,11 +88,6 @@ const struct store *replica_store(const struct replica *r)
     return r->store;
 }
 
-size_t replica_vector_bytes(const struct replica *r)
-{
-    return r->vector_bytes;
-}
-
 uint64_t replica_last(const struct replica *r)
 {
     return r->last;

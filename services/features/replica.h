@@ -50,7 +50,6 @@ void replica_free(struct replica *r);
 
 const struct plan *replica_plan(const struct replica *r);
 const struct store *replica_store(const struct replica *r);
-size_t replica_vector_bytes(const struct replica *r);
 uint64_t replica_last(const struct replica *r);
 /* The identity of the newest PLAN entry that was applied, or NULL. */
 const unsigned char *replica_logged_plan(const struct replica *r);

@@ -154,11 +154,6 @@ void part_close(struct part *p)
     mem_free(p);
 }
 
-const char *part_name(const struct part *part)
-{
-    return part->name;
-}
-
 bool part_is_usable(const struct part *part)
 {
     return part->channel_count > 0 && !part->is_open;

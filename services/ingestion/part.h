@@ -25,7 +25,6 @@ MUST_USE enum err part_open(struct part **out, struct ingestion *in, const char 
                             const ProtobufCServiceDescriptor *service, struct why *why);
 void part_close(struct part *part);
 
-const char *part_name(const struct part *part);
 /* False when a call would end at once. */
 bool part_is_usable(const struct part *part);
 

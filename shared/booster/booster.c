@@ -281,11 +281,6 @@ size_t booster_trees(const struct booster *b)
     return b->trees;
 }
 
-size_t booster_columns(const struct booster *b)
-{
-    return b->columns;
-}
-
 enum err booster_save(const struct booster *b, enum booster_format format, struct buf *out, struct why *why)
 {
     bst_ulong len;

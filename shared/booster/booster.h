@@ -78,7 +78,6 @@ MUST_USE enum err booster_open(struct booster **out, struct slice model, struct 
 void booster_close(struct booster *b);
 
 size_t booster_trees(const struct booster *b);
-size_t booster_columns(const struct booster *b);
 
 enum booster_format { BOOSTER_UBJ, BOOSTER_JSON };
 /* Adds the model's bytes to `out`: what forest_open() reads. */

@@ -549,11 +549,6 @@ const struct plan *bundle_plan(const struct bundle *b)
     return b->plan;
 }
 
-const struct calibration *bundle_calibration(const struct bundle *b)
-{
-    return &b->calibration;
-}
-
 struct bundle_thresholds bundle_thresholds(const struct bundle *b)
 {
     return b->thresholds;

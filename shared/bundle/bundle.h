@@ -85,7 +85,6 @@ const unsigned char *bundle_hash(const struct bundle *b);
 int64_t bundle_created_at_us(const struct bundle *b);
 const struct forest *bundle_forest(const struct bundle *b);
 const struct plan *bundle_plan(const struct bundle *b);
-const struct calibration *bundle_calibration(const struct bundle *b);
 struct bundle_thresholds bundle_thresholds(const struct bundle *b);
 struct bundle_training bundle_training(const struct bundle *b);
 /* [plan_columns()], or NULL when it has none. */

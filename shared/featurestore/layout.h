@@ -166,7 +166,7 @@ struct plan {
     size_t count, columns;
     struct slice text;
     unsigned char hash[SHA256_BYTES];
-    int64_t horizon_us, ledger_us;
+    int64_t ledger_us;
     bool has_fraud;
 
     struct compiled *compiled; /* one for each feature */

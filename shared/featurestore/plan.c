@@ -778,13 +778,8 @@ static enum err make(struct plan **out, const struct feature *const *features, c
         if (p->entities[i].has_fraud && p->entities[i].idle_us < p->ledger_us)
             p->entities[i].idle_us = p->ledger_us; /* what the ledger points to is there */
     }
-    for (size_t i = 0; i < p->count; i++) {
-        const struct feature *f = &p->features[i];
-
+    for (size_t i = 0; i < p->count; i++)
         place(p, &p->compiled[i]);
-        if (f->window_us > 0 && f->window_us + f->delay_us + feature_hop_us(f) > p->horizon_us)
-            p->horizon_us = f->window_us + f->delay_us + feature_hop_us(f);
-    }
     order_all(p);
     write_text(p);
     *out = p;
@@ -992,9 +987,4 @@ size_t plan_find_name(const struct plan *plan, struct slice name)
             return i;
     }
     return PLAN_NO_COLUMN;
-}
-
-int64_t plan_horizon_us(const struct plan *plan)
-{
-    return plan->horizon_us;
 }

@@ -49,8 +49,4 @@ const struct feature *plan_column(const struct plan *plan, size_t column);
 size_t plan_find(const struct plan *plan, const unsigned char *hash);
 size_t plan_find_name(const struct plan *plan, struct slice name);
 
-/* How much history the state looks back on, at the most: the longest window and delay. What is older than
- * this before an account's newest event cannot change a vector (lifetime features apart). */
-int64_t plan_horizon_us(const struct plan *plan);
-
 #endif

@@ -11,9 +11,9 @@ enum number_field {
 };
 
 static const struct {
-    const char *name, *meaning;
+    const char *name;
 } numbers[] = {
-#define NUMBER_ROW(field, meaning) [NUMBER_##field] = { #field, meaning },
+#define NUMBER_ROW(field, meaning) [NUMBER_##field] = { #field },
     TXN_NUMBER_FIELDS(NUMBER_ROW)
 #undef NUMBER_ROW
 };
@@ -127,12 +127,4 @@ struct txn_value txn_field_get(const struct txn *txn, const struct txn_field *fi
         return (struct txn_value){ .kind = TXN_VALUE_BOOL, .is_true = attribute->is_true };
     }
     return (struct txn_value){ 0 };
-}
-
-const char *txn_number_field(size_t i, const char **meaning)
-{
-    if (i >= ARRAY_LEN(numbers))
-        return NULL;
-    *meaning = numbers[i].meaning;
-    return numbers[i].name;
 }

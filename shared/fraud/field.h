@@ -46,7 +46,5 @@ struct txn_value {
  * field; attributes are there by any well-formed name. */
 bool txn_field_find(struct slice name, struct txn_field *out);
 struct txn_value txn_field_get(const struct txn *txn, const struct txn_field *field);
-/* The i-th name and meaning of the number fields, for help texts; NULL past the end. */
-const char *txn_number_field(size_t i, const char **meaning);
 
 #endif

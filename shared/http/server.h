@@ -109,9 +109,6 @@ void http_reply(struct http_request *req, const struct http_reply *reply);
 /* Answers with problem+json (RFC 9457): {"type":"about:blank","title","status","detail"}. `detail` may be
  * NULL. */
 void http_reply_problem(struct http_request *req, int status, const char *detail);
-/* The same for what a function returned: its code's status and *why as the detail. For 5xx that are our bug
- * the reason is logged and not sent. 503 carries Retry-After: 1. */
-void http_reply_err(struct http_request *req, enum err err, const struct why *why);
 /* The reason phrase of a status, "Not Found"; "Status" for one that is not known. */
 const char *http_status_text(int status);
 

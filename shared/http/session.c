@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "http/session_impl.h"
-#include "log/log.h"
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 enum {
@@ -494,17 +493,6 @@ void http_reply_problem(struct http_request *req, int status, const char *detail
                                           .headers = &retry,
                                           .header_count = may_retry ? 1 : 0 });
     buf_release(&body);
-}
-
-void http_reply_err(struct http_request *req, enum err err, const struct why *why)
-{
-    if (err == ERR_INTERNAL) {
-        log_event(LOG_ERROR, "request_failed", "path=%s why=%s", log_quoted(req->path),
-                  log_quoted(slice_str(why ? why->text : "")));
-        http_reply_problem(req, 500, NULL);
-        return;
-    }
-    http_reply_problem(req, err_http_status(err), why ? why->text : NULL);
 }
 
 const char *http_status_text(int status)

@@ -211,12 +211,6 @@ void json_out_hex(struct json_out *o, const char *key, struct slice bytes)
     buf_add_char(o->to, '"');
 }
 
-void json_out_raw(struct json_out *o, const char *key, struct slice json)
-{
-    before_item(o, key);
-    buf_add_slice(o->to, json);
-}
-
 void json_out_text_key(struct json_out *o, struct slice key)
 {
     before_item(o, NULL);

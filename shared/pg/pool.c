@@ -267,12 +267,6 @@ void pg_unit_is_read(struct pg_unit *unit)
     unit->is_read = true;
 }
 
-void pg_unit_drop(struct pg_unit *unit)
-{
-    if (unit)
-        unit_put(unit);
-}
-
 void pg_unit_send(struct pg_unit *unit, int64_t deadline_mono_us, pg_done_fn *done, void *ctx)
 {
     struct pg_pool *pool = unit->pool;
@@ -760,11 +754,6 @@ bool pg_pool_is_up(const struct pg_pool *pool)
 size_t pg_pool_pending(const struct pg_pool *pool)
 {
     return pool->queue.count + pool->failed.count + pool->busy;
-}
-
-bool pg_pool_is_idle(const struct pg_pool *pool)
-{
-    return pool->up > pool->busy + pool->queue.count;
 }
 
 const char *pg_pool_trouble(const struct pg_pool *pool)

@@ -84,7 +84,6 @@ void pg_pool_close(struct pg_pool *pool);
 
 bool pg_pool_is_up(const struct pg_pool *pool);     /* at least one connection can be used */
 size_t pg_pool_pending(const struct pg_pool *pool); /* units that wait or run */
-bool pg_pool_is_idle(const struct pg_pool *pool); /* some connection has nothing to do: for micro-batching */
 /* Why the last attempt to connect failed; empty when none did since the last success. */
 const char *pg_pool_trouble(const struct pg_pool *pool);
 /* Ends every connection now and connects again: for a session that must not go on. */
@@ -102,8 +101,6 @@ void pg_unit_is_read(struct pg_unit *unit);
  * passes while it waits is never sent; one that runs is answered and its outcome is dropped.
  * `deadline_mono_us` 0: none. */
 void pg_unit_send(struct pg_unit *unit, int64_t deadline_mono_us, pg_done_fn *done, void *ctx);
-/* Gives back a unit that is not sent after all. */
-void pg_unit_drop(struct pg_unit *unit);
 
 /* Class 22 or 23: one of the rows cannot be stored; halve the unit to find it. */
 bool pg_reply_is_data_error(const struct pg_reply *reply);
