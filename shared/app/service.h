@@ -10,19 +10,19 @@
  *
  *       must(pg_pool_open(&s.pg, service_loop(app), s.conf.pg_url, &why), "reach PostgreSQL", &why);
  *       service_check(app, "postgres", is_pg_ready, &s);
- *       must(service_listen(app, routes, ARRAY_LEN(routes), methods, ARRAY_LEN(methods), &s, &why), "listen",
- * &why); service_run(app);                       until SIGTERM and the last reply in flight
+ *       must(service_listen(app, &listener, &why), "listen", &why);
+ *       service_run(app);                  until SIGTERM and the last reply in flight
  *       pg_pool_close(s.pg);
  *       service_close(app);
  *       return EXIT_SUCCESS;
  *   }
  *
  * Settings that every service has, beside its own (NAME is the service's, in upper case):
- *   ASSAY_NAME_PORT, ASSAY_BIND                the public listener; loopback unless it says otherwise; port
- * 0: any ASSAY_NAME_ADMIN_PORT, ASSAY_ADMIN_BIND    /livez, /readyz?verbose and /metrics ASSAY_LOG_LEVEL
- * debug, info, warn or error ASSAY_READY_FILE                           written once, when ready: pid=,
- * port=, admin_port=, a line each ASSAY_DRAIN_LIMIT                          after SIGTERM, how long what is
- * in flight may take
+ *   ASSAY_NAME_PORT, ASSAY_BIND               the public listener; loopback by default; port 0: any
+ *   ASSAY_NAME_ADMIN_PORT, ASSAY_ADMIN_BIND   /livez, /readyz?verbose and /metrics
+ *   ASSAY_LOG_LEVEL                           debug, info, warn or error
+ *   ASSAY_READY_FILE                          written once, when ready: pid=, port=, admin_port=, a line each
+ *   ASSAY_DRAIN_LIMIT                         after SIGTERM, how long what is in flight may take
  *
  * SIGTERM and SIGINT: /readyz says no, the drain hooks run, the listener closes, what is in flight ends, and
  * service_run() returns. SIGHUP: the reload hooks run. */

@@ -2,8 +2,8 @@
  * ast.h - inside cel/: tokens, the tree that the parser makes and the checker completes, and how faults are
  * told.
  *
- *   text -- lex.c --> tokens -- parse.c --> tree -- check.c --> tree with kinds and slots -- emit.c -->
- * program */
+ *   text -- lex.c --> tokens -- parse.c --> tree -- check.c --> tree with kinds and slots -- emit.c --> program
+ */
 #ifndef ASSAY_CEL_AST_H
 #define ASSAY_CEL_AST_H
 

@@ -2,8 +2,9 @@
  * cel.h - expressions over named values: the rules that analysts write, and the catalogue's `expr` and
  * `where`.
  *
- *   struct cel_env env = { .resolve = find_column, .context = plan, .dialect = CEL_ASSAY, .result =
- * CEL_DOUBLE }; cel_compile(&program, slice_str("tx.amount / (customer_mean_amount_30d + 1)"), &env, &why);
+ *   struct cel_env env = { .resolve = find_column, .context = plan,
+ *                          .dialect = CEL_ASSAY, .result = CEL_DOUBLE };
+ *   cel_compile(&program, slice_str("tx.amount / (customer_mean_amount_30d + 1)"), &env, &why);
  *   double x = cel_eval_number(program, row);          row[slot] for the slots that find_column() gave
  *
  * The language is the Common Expression Language (github.com/google/cel-spec, doc/langdef.md). Names become

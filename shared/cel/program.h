@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * program.h - inside cel/: what an expression is compiled to, for a machine with a stack of values.
  *
- *   tx.amount > 50000.0 && score > 0.9        SLOT 0  CONST 0  GT  AND_JUMP end  SLOT 1  CONST 1  GT  AND
- * end: */
+ *   tx.amount > 50000.0 && score > 0.9
+ *   SLOT 0  CONST 0  GT  AND_JUMP end  SLOT 1  CONST 1  GT  AND  end: */
 #ifndef ASSAY_CEL_PROGRAM_H
 #define ASSAY_CEL_PROGRAM_H
 

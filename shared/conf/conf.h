@@ -3,8 +3,7 @@
  * manual.
  *
  *   static const struct conf_field settings[] = {
- *       { "INGESTION_PORT", CONF_INT, offsetof(struct settings, port), "8080", "TCP port of the public API"
- * },
+ *       { "INGESTION_PORT", CONF_INT, offsetof(struct settings, port), "8080", "port of the public API" },
  *   };
  *
  * A setting whose name ends in _FILE in the environment (INGESTION_SECRET_FILE for INGESTION_SECRET) is read

@@ -19,10 +19,11 @@
  *
  *   amount    decimal in major units of the currency, kept to its minor units
  *   times     `format` of YYYY, MM, DD, hh, mm, ss (M, D, h take one digit or two), all UTC, or `unix`
- * (seconds), `unix_ms`, `rfc3339`. Without a column: {start: "2009-01-01T00:00:00Z", step: 80s} counts rows
- *   kind      of an attribute: text (default), number, bool, seconds_before (the event, of a time), and of a
- * text field also ipv4_number and row_number (from 0, without a column) label     fraud: the text that means
- * fraud. delay: how long after the event it becomes known */
+ *             (seconds), `unix_ms`, `rfc3339`. Without a column: {start: "2009-01-01T00:00:00Z", step: 80s}
+ *             counts rows
+ *   kind      of an attribute: text (default), number, bool, seconds_before (the event, of a time); of a
+ *             text field also ipv4_number and row_number (from 0, without a column)
+ *   label     fraud: the text that means fraud. delay: how long after the event it becomes known */
 #ifndef ASSAY_DATASET_MAPPING_H
 #define ASSAY_DATASET_MAPPING_H
 

@@ -3,8 +3,8 @@
  *
  * A row becomes `slots`, so that a split is one comparison without a special case for NaN:
  *
- *   slots: [-inf | value 0, missing goes right | value 0, missing goes left | value 1, ... | categorical
- * splits] ^ leaves look here
+ *   slots: [-inf | value 0, missing goes right | value 0, missing goes left | value 1, ... | categorical splits]
+ *           ^ leaves look here
  *
  * Where a value is missing its two slots hold +inf (right of any threshold) and -inf (left of any). A
  * categorical split has a slot of its own, -inf or +inf, decided once a row. A leaf keeps its value as its

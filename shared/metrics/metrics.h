@@ -24,9 +24,8 @@
 enum metric_kind {
     METRIC_COUNTER,   /* only rises */
     METRIC_GAUGE,     /* goes up and down */
-    METRIC_HISTOGRAM, /* of durations: 50us 100us 250us 500us 1ms 2.5ms 5ms 10ms 25ms 50ms 100ms 250ms 500ms
-                         1s */
-    METRIC_SIZES, /* a histogram of counts: 1 2 4 8 16 32 64 128 256 512 1024 (batch sizes, queue lengths) */
+    METRIC_HISTOGRAM, /* of durations: 50us to 1s, three bounds a decade */
+    METRIC_SIZES,     /* a histogram of counts: 1 2 4 8 ... 1024 (batch sizes, queue lengths) */
 };
 
 enum { METRIC_LABELS = 2, METRIC_SERIES_MAX = 128 };

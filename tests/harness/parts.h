@@ -3,9 +3,9 @@
  * ingestion says exactly what they answer and can take each away.
  *
  *   features  takes ids as the real one does; the vector is {amount, 1}
- *   scoring   0.9 for amounts from 10,000 on, 0.5 when the amount is missing, else 0.1; thresholds 0.6, 0.7,
- * 0.8 rules     the thresholds; a customer "deny-me" is declined by a rule; one public and one private reason
- */
+ *   scoring   0.9 for amounts from 10,000 on, 0.5 when the amount is missing, else 0.1;
+ *             thresholds 0.6, 0.7, 0.8
+ *   rules     the thresholds; a customer "deny-me" is declined by a rule; one public and one private reason */
 #ifndef ASSAY_HARNESS_PARTS_H
 #define ASSAY_HARNESS_PARTS_H
 
