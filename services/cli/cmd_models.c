@@ -2,19 +2,16 @@
  * cmd_models.c - `assay models list`, `show`, `import`, `export`, `promote`, `rollback` and `alias`. */
 #include "command.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <pwd.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "account.h"
 #include "base/array.h"
 #include "base/clock.h"
-#include "base/mem.h"
 #include "bundle/bundle.h"
 #include "database.h"
+#include "file.h"
 #include "modelstore/modelstore.h"
 #include "pg/session.h"
 
@@ -24,14 +21,6 @@ struct models_settings {
 };
 
 static const char version_help[] = "A version is the number that `assay models list` prints.";
-
-/* Who does it, for the audit: the login of this machine. */
-static struct slice actor(void)
-{
-    const struct passwd *user = getpwuid(geteuid());
-
-    return slice_str(user ? user->pw_name : "unknown");
-}
 
 static bool read_version(const char *text, int64_t *version)
 {
@@ -222,19 +211,24 @@ const struct command cmd_models_show = {
     .run = show,
 };
 
-static enum exit_code export(const void *settings, char **operands, size_t operand_count) {
-    struct why why = { 0 }; struct buf bytes; int64_t version; FILE * file; enum err err;
+static enum exit_code export_bundle(const void *settings, char **operands, size_t operand_count)
+{
+    struct why why = { 0 };
+    struct buf bytes;
+    int64_t version;
+    enum err err;
 
-    (void)settings; (void)operand_count; if (!read_version(operands[0], &version)) return EXIT_USAGE;
-    err = read_bundle(version, &bytes, &why); if (!err){
-        struct slice all = buf_slice(&bytes); bool is_written;
-
-        file = fopen(operands[1], "wb"); is_written = file && fwrite(all.ptr, 1, all.len, file) == all.len;
-        if (!file || fclose(file) != 0 || !is_written)
-            err = err_set(&why, ERR_UNAVAILABLE, "cannot write %s: %s", operands[1], strerror(errno));
-        else printf("wrote %s, %zu bytes\n", operands[1], all.len); }
-buf_release(&bytes);
-return done_or(err, &why);
+    (void)settings;
+    (void)operand_count;
+    if (!read_version(operands[0], &version))
+        return EXIT_USAGE;
+    err = read_bundle(version, &bytes, &why);
+    if (!err)
+        err = file_write(operands[1], buf_slice(&bytes), &why);
+    if (!err)
+        printf("wrote %s, %zu bytes\n", operands[1], bytes.len);
+    buf_release(&bytes);
+    return done_or(err, &why);
 }
 
 const struct command cmd_models_export = {
@@ -244,50 +238,31 @@ const struct command cmd_models_export = {
     .text = "The file's `sha256sum` is the model's identity. `assay models import` takes it in elsewhere.",
     .operands_least = 2,
     .operands_most = 2,
-    .run = export,
+    .run = export_bundle,
 };
 
-/* ---- import, promote, rollback, alias ------------------------------------------------------------------ */
+/* ---- import ---- */
 
-static enum err read_file(const char *path, struct buf *out, struct why *why)
-{
-    FILE *file = fopen(path, "rb");
-    enum err err = ERR_OK;
-    char chunk[65536];
-    size_t n;
-
-    if (!file)
-        return err_set(why, ERR_NOT_FOUND, "cannot read %s: %s", path, strerror(errno));
-    while ((n = fread(chunk, 1, sizeof chunk, file)) > 0 && !err)
-        if (!buf_add(out, chunk, n))
-            err = err_set(why, ERR_TOO_LARGE, "%s is too large for a bundle", path);
-    if (!err && ferror(file))
-        err = err_set(why, ERR_UNAVAILABLE, "cannot read %s", path);
-    fclose(file);
-    return err;
-}
-
-static enum exit_code import(const void *settings, char **operands, size_t operand_count)
+static enum exit_code import_bundle(const void *settings, char **operands, size_t operand_count)
 {
     const struct models_settings *m = settings;
     struct pg_session *s = NULL;
     struct why why = { 0 };
-    struct buf bytes;
+    struct arena arena = { 0 };
+    struct slice bytes;
     int64_t version;
     bool is_new;
-    enum err err;
+    enum err err = file_read(&bytes, operands[0], BUNDLE_BYTES_MAX, &arena, &why);
 
     (void)operand_count;
-    buf_init(&bytes, BUNDLE_BYTES_MAX);
-    err = read_file(operands[0], &bytes, &why);
     if (!err)
         err = database_open_migrated(&s, &why);
     if (!err)
-        err = model_register(s, buf_slice(&bytes), actor(), &version, &is_new, &why);
+        err = model_register(s, bytes, login_name(), &version, &is_new, &why);
     if (!err && m->is_promoted)
-        err = model_promote(s, version, MODEL_ANY, actor(), &why);
+        err = model_promote(s, version, MODEL_ANY, login_name(), &why);
     pg_session_close(s);
-    buf_release(&bytes);
+    arena_release(&arena);
     if (err)
         return done_or(err, &why);
     if (m->is_quiet)
@@ -317,32 +292,54 @@ const struct command cmd_models_import = {
     .operands_least = 1,
     .operands_most = 1,
     .settings_size = sizeof(struct models_settings),
-    .run = import,
+    .run = import_bundle,
 };
+
+/* ---- promote, rollback, alias ---- */
+
+/* What is to be moved, and what should be there now. */
+struct change {
+    const char *name, *alias;
+    int64_t version, expected;
+};
+
+typedef enum err move_fn(struct pg_session *s, struct change *c, struct why *why);
+
+static enum exit_code change(move_fn *move, struct change *c)
+{
+    struct pg_session *s;
+    struct why why = { 0 };
+    enum err err = database_open_migrated(&s, &why);
+
+    if (!err)
+        err = move(s, c, &why);
+    pg_session_close(s);
+    return done_or(err, &why);
+}
 
 static const struct option expect_options[] = {
     { "expect", OPTION_TEXT, offsetof(struct models_settings, expect), "VERSION",
       "do it only when this one is there now; \"none\" when none is" },
 };
 
+static enum err promote_version(struct pg_session *s, struct change *c, struct why *why)
+{
+    return model_promote(s, c->version, c->expected, login_name(), why);
+}
+
 static enum exit_code promote(const void *settings, char **operands, size_t operand_count)
 {
     const struct models_settings *m = settings;
-    struct pg_session *s;
-    struct why why = { 0 };
-    int64_t version, expected;
-    enum err err;
+    struct change c = { 0 };
+    enum exit_code code;
 
     (void)operand_count;
-    if (!read_version(operands[0], &version) || !read_expected(m->expect, &expected))
+    if (!read_version(operands[0], &c.version) || !read_expected(m->expect, &c.expected))
         return EXIT_USAGE;
-    err = database_open_migrated(&s, &why);
-    if (!err)
-        err = model_promote(s, version, expected, actor(), &why);
-    pg_session_close(s);
-    if (!err)
-        printf("version %" PRId64 " is the champion\n", version);
-    return done_or(err, &why);
+    code = change(promote_version, &c);
+    if (code == EXIT_DONE)
+        printf("version %" PRId64 " is the champion\n", c.version);
+    return code;
 }
 
 const struct command cmd_models_promote = {
@@ -360,24 +357,24 @@ const struct command cmd_models_promote = {
     .run = promote,
 };
 
+static enum err roll_back(struct pg_session *s, struct change *c, struct why *why)
+{
+    return model_roll_back(s, slice_str(c->name), c->expected, login_name(), &c->version, why);
+}
+
 static enum exit_code rollback(const void *settings, char **operands, size_t operand_count)
 {
     const struct models_settings *m = settings;
-    struct pg_session *s;
-    struct why why = { 0 };
-    int64_t version, expected;
-    enum err err;
+    struct change c = { .name = operands[0] };
+    enum exit_code code;
 
     (void)operand_count;
-    if (!read_expected(m->expect, &expected))
+    if (!read_expected(m->expect, &c.expected))
         return EXIT_USAGE;
-    err = database_open_migrated(&s, &why);
-    if (!err)
-        err = model_roll_back(s, slice_str(operands[0]), expected, actor(), &version, &why);
-    pg_session_close(s);
-    if (!err)
-        printf("version %" PRId64 " is the champion again\n", version);
-    return done_or(err, &why);
+    code = change(roll_back, &c);
+    if (code == EXIT_DONE)
+        printf("version %" PRId64 " is the champion again\n", c.version);
+    return code;
 }
 
 const struct command cmd_models_rollback = {
@@ -392,26 +389,26 @@ const struct command cmd_models_rollback = {
     .run = rollback,
 };
 
+static enum err point(struct pg_session *s, struct change *c, struct why *why)
+{
+    return model_alias(s, slice_str(c->name), slice_str(c->alias), c->version, c->expected, login_name(),
+                       why);
+}
+
 static enum exit_code alias(const void *settings, char **operands, size_t operand_count)
 {
     const struct models_settings *m = settings;
-    struct pg_session *s;
-    struct why why = { 0 };
-    int64_t version = MODEL_NONE, expected;
-    enum err err;
+    struct change c = { .name = operands[0], .alias = operands[1], .version = MODEL_NONE };
+    enum exit_code code;
 
     (void)operand_count;
-    if ((strcmp(operands[2], "none") != 0 && !read_version(operands[2], &version)) ||
-        !read_expected(m->expect, &expected))
+    if ((strcmp(operands[2], "none") != 0 && !read_version(operands[2], &c.version)) ||
+        !read_expected(m->expect, &c.expected))
         return EXIT_USAGE;
-    err = database_open_migrated(&s, &why);
-    if (!err)
-        err =
-            model_alias(s, slice_str(operands[0]), slice_str(operands[1]), version, expected, actor(), &why);
-    pg_session_close(s);
-    if (!err)
+    code = change(point, &c);
+    if (code == EXIT_DONE)
         printf("%s of %s is %s\n", operands[1], operands[0], operands[2]);
-    return done_or(err, &why);
+    return code;
 }
 
 const struct command cmd_models_alias = {

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cmd_train.c - `assay train`: from history to a model's bundle, registered when asked. */
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "account.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "command.h"
 #include "database.h"
+#include "file.h"
 #include "json/json_out.h"
 #include "modelstore/modelstore.h"
 #include "pg/session.h"
@@ -137,38 +138,19 @@ static bool on_entry(void *context, const struct slice *fields, size_t count)
     return true;
 }
 
-/* The number of an account by its name; -1 when there is none. */
-static enum err find_account(struct pg_session *session, const char *name, int64_t *id, struct why *why)
-{
-    struct pg_params params = { 0 };
-    struct pg_result *result = NULL;
-    enum err err;
-
-    pg_add_text(&params, slice_str(name));
-    err = pg_exec(session, "SELECT account::int8 FROM accounts WHERE name = $1::text", &params, &result, why);
-    if (!err && !pg_rows(result))
-        err = err_set(why, ERR_NOT_FOUND, "there is no account %s", name);
-    if (!err)
-        *id = pg_get_int(result, 0, 0);
-    pg_result_free(result);
-    pg_params_release(&params);
-    return err;
-}
-
 static enum err read_log(struct rows *rows, const struct settings *s, int64_t until_us, struct why *why)
 {
     struct log_reader reader = { .rows = rows, .until_us = until_us };
     struct pg_session *session;
-    char query[160] = "SELECT kind, body FROM log WHERE kind IN (1, 2) ORDER BY n";
-    int64_t account;
+    char query[160];
+    int64_t account = 0;
     enum err err = database_open_migrated(&session, why);
 
-    if (!err && s->account) {
-        err = find_account(session, s->account, &account, why);
-        snprintf(query, sizeof query,
-                 "SELECT kind, body FROM log WHERE kind IN (1, 2) AND account = %" PRId64 " ORDER BY n",
-                 err ? 0 : account);
-    }
+    if (!err)
+        err = account_find(session, s->account, &account, why);
+    snprintf(query, sizeof query,
+             "SELECT kind, body FROM log WHERE kind IN (1, 2) AND %" PRId64 " IN (0, account) ORDER BY n",
+             account);
     if (!err)
         err = pg_copy_out(session, query, on_entry, &reader, why);
     pg_session_close(session);
@@ -245,8 +227,7 @@ static void print_json(const struct trainer_result *r, const char *sha, int64_t 
 
 static enum err publish(const struct buf *bundle, const struct settings *s, int64_t *version, struct why *why)
 {
-    const char *user = getenv("USER");
-    struct slice actor = slice_str(user && *user ? user : "assay train");
+    struct slice actor = login_name();
     struct pg_session *session;
     enum err err = database_open_migrated(&session, why);
 
@@ -256,16 +237,6 @@ static enum err publish(const struct buf *bundle, const struct settings *s, int6
         err = model_promote(session, *version, MODEL_ANY, actor, why);
     pg_session_close(session);
     return err;
-}
-
-static enum err write_file(const char *path, const struct buf *bundle, struct why *why)
-{
-    FILE *file = fopen(path, "wb");
-    bool is_good = file && fwrite(buf_slice(bundle).ptr, 1, bundle->len, file) == bundle->len;
-
-    if (file && fclose(file))
-        is_good = false;
-    return is_good ? ERR_OK : err_set(why, ERR_INTERNAL, "%s: %s", path, strerror(errno));
 }
 
 /* "handbook" of "models/handbook.yaml": what the model is called unless told otherwise. */
@@ -358,7 +329,7 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     buf_init(&bundle, BUNDLE_BYTES_MAX);
     err = train(s, operands[0], &bundle, &result, &why);
     if (!err && s->out)
-        err = write_file(s->out, &bundle, &why);
+        err = file_write(s->out, buf_slice(&bundle), &why);
     if (!err && (s->registers || s->promotes))
         err = publish(&bundle, s, &version, &why);
     if (!err) {

@@ -1,44 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shipped.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "file.h"
 
 enum { SHIPPED_BYTES_MAX = 1 << 20 };
-
-enum err file_read(struct slice *text, const char *path, size_t cap, struct arena *arena, struct why *why)
-{
-    FILE *file = fopen(path, "rb");
-    enum err err = ERR_OK;
-    struct buf all;
-    size_t n;
-
-    if (!file)
-        return err_set(why, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
-    buf_init(&all, cap);
-    for (;;) {
-        char piece[1 << 14];
-
-        n = fread(piece, 1, sizeof piece, file);
-        if (!n || !buf_add(&all, piece, n))
-            break;
-    }
-    if (ferror(file))
-        err = err_set(why, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
-    else if (all.is_over)
-        err = err_set(why, ERR_TOO_LARGE, "%s has more than %zu bytes", path, cap);
-    else
-        *text = arena_slice(arena, buf_slice(&all));
-    buf_release(&all);
-    fclose(file);
-    return err;
-}
 
 static bool is_path(const char *name)
 {

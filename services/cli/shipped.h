@@ -9,14 +9,9 @@
 #include "base/slice.h"
 
 /* Reads `name` when it looks like a path (it has a '/' or ends in .yaml), else models/<folder><name>.yaml,
- * looked for in ASSAY_MODELS, ./models and beside the build. The text is in `arena`. ERR_NOT_FOUND  there is
- * no such file; *why says where it was looked for */
+ * looked for in ASSAY_MODELS, ./models and beside the build. The text is in `arena`.
+ *   ERR_NOT_FOUND  there is no such file; *why says where it was looked for */
 MUST_USE enum err shipped_read(struct slice *text, const char *folder, const char *name, struct arena *arena,
                                struct why *why);
-
-/* The whole of a file in `arena`.
- *   ERR_NOT_FOUND  it cannot be read   ERR_TOO_LARGE  it has more than `cap` bytes */
-MUST_USE enum err file_read(struct slice *text, const char *path, size_t cap, struct arena *arena,
-                            struct why *why);
 
 #endif
