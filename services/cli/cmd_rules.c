@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cmd_rules.c - `assay rules check`, `publish` and `show`. */
+ * cmd_rules.c - `assay rules check`, `publish`, `rollback`, `show` and `list`. */
 #include "command.h"
 
 #include <inttypes.h>
 #include <jansson.h>
-#include <stdlib.h>
 
+#include "account.h"
 #include "base/array.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "database.h"
-#include "featurestore/plan.h"
 #include "pg/session.h"
-#include "policystore/document.h"
+#include "policystore/publish.h"
+#include "file.h"
 #include "shipped.h"
 #include "yaml_json.h"
 
@@ -25,46 +25,26 @@ static const struct rules_settings defaults = { .account = "", .author = "" };
 
 /* ---- a rule set from its file ---- */
 
-struct draft {
-    struct arena arena;
-    struct buf json;
-    struct document document;
-    struct policy *policy; /* the set alone, with the lists that it declares, empty */
-};
-
-static void draft_release(struct draft *d)
+static enum err read_rules(struct draft *d, struct buf *json, const char *file, struct why *why)
 {
-    policy_free(d->policy);
-    buf_release(&d->json);
-    arena_release(&d->arena);
-}
-
-static void add_empty_list(struct policy *policy, struct slice name)
-{
-    struct list *list = list_new(0, name, LIST_NAMED, TXN_TEXT_COUNT);
-
-    policy_add_list(policy, list);
-    list_unref(list);
-}
-
-static enum err draft_read(struct draft *d, const char *file, struct why *why)
-{
+    struct arena arena = { 0 };
     struct slice text;
-    enum err err = strchr(file, '.') ? file_read(&text, file, DOCUMENT_TEXT_MAX, &d->arena, why)
-                                     : shipped_read(&text, "", file, &d->arena, why);
+    enum err err = strchr(file, '.') ? file_read(&text, file, DOCUMENT_TEXT_MAX, &arena, why)
+                                     : shipped_read(&text, "", file, &arena, why);
 
-    buf_init(&d->json, DOCUMENT_TEXT_MAX);
+    *d = (struct draft){ 0 };
+    buf_init(json, DOCUMENT_TEXT_MAX);
     if (!err)
-        err = yaml_to_json(&d->json, text, why);
+        err = yaml_to_json(json, text, why);
     if (!err)
-        err = document_read(&d->document, buf_slice(&d->json), &d->arena, why);
-    if (err)
-        return err;
-    d->document.set.version = SLICE("draft");
-    d->policy = policy_new();
-    for (size_t i = 0; i < d->document.list_count; i++)
-        add_empty_list(d->policy, d->document.lists[i].name);
-    return policy_add_ruleset(d->policy, &d->document.set, why);
+        err = draft_open(d, buf_slice(json), why);
+    arena_release(&arena);
+    return err ? err_wrap(why, err, "%s", file) : ERR_OK;
+}
+
+static struct slice actor(const struct rules_settings *r)
+{
+    return *r->author ? slice_str(r->author) : login_name();
 }
 
 static void print_rules(const struct ruleset *set)
@@ -80,18 +60,20 @@ static void print_rules(const struct ruleset *set)
 
 static enum exit_code check(const void *settings, char **operands, size_t operand_count)
 {
-    struct draft d = { 0 };
+    struct draft d;
+    struct buf json;
     struct why why = { 0 };
     const struct slice *features;
     struct slice unknown;
     size_t feature_count;
-    enum err err = draft_read(&d, operands[0], &why);
+    enum err err = read_rules(&d, &json, operands[0], &why);
 
     (void)settings;
     (void)operand_count;
     if (err) {
         draft_release(&d);
-        return command_fail(EXIT_FAILED, "%s: %s", operands[0], why.text);
+        buf_release(&json);
+        return command_fail(EXIT_FAILED, "%s", why.text);
     }
     print_rules(&d.document.set);
     unknown = policy_unknown_list(d.policy);
@@ -104,6 +86,7 @@ static enum exit_code check(const void *settings, char **operands, size_t operan
     for (size_t i = 0; i < feature_count; i++)
         printf("  %.*s\n", SLICE_ARG(features[i]));
     draft_release(&d);
+    buf_release(&json);
     return EXIT_DONE;
 }
 
@@ -122,203 +105,36 @@ const struct command cmd_rules_check = {
 
 /* ---- publishing ---- */
 
-/* 0 for the empty name: every account. */
-static enum err find_account(struct pg_session *s, const char *name, int64_t *account, struct why *why)
-{
-    struct pg_params p = { 0 };
-    struct pg_result *r = NULL;
-    enum err err;
-
-    *account = 0;
-    if (!*name)
-        return ERR_OK;
-    pg_add_text(&p, slice_str(name));
-    err = pg_exec(s, "SELECT account FROM accounts WHERE name = $1::text", &p, &r, why);
-    if (!err && pg_rows(r) == 0)
-        err = err_set(why, ERR_NOT_FOUND, "no account \"%s\"", name);
-    if (!err)
-        *account = pg_get_int(r, 0, 0);
-    pg_result_free(r);
-    pg_params_release(&p);
-    return err;
-}
-
-static enum err check_lists(struct pg_session *s, struct draft *d, int64_t account, struct why *why)
-{
-    struct pg_params p = { 0 };
-    struct pg_result *r = NULL;
-    struct slice unknown;
-    enum err err;
-
-    pg_add_i32(&p, (int32_t)account);
-    err = pg_exec(s, "SELECT name FROM lists WHERE account IN (0, $1::int4)", &p, &r, why);
-    for (size_t i = 0; i < pg_rows(r); i++)
-        add_empty_list(d->policy, pg_get_text(r, i, 0));
-    unknown = policy_unknown_list(d->policy);
-    if (!err && unknown.len)
-        err = err_set(why, ERR_NOT_FOUND,
-                      "a rule asks for the list %.*s, which is not there: declare it under `lists`",
-                      SLICE_ARG(unknown));
-    pg_result_free(r);
-    pg_params_release(&p);
-    return err;
-}
-
-/* A rule on a feature that nobody computes never fires: mostly a slip of the pen. Before there is a plan at
- * all, nothing can be said. */
-static enum err check_features(struct pg_session *s, const struct draft *d, struct why *why)
-{
-    const struct slice *names;
-    size_t count = policy_features(d->policy, &names);
-    struct plan *plan = NULL;
-    struct pg_result *r = NULL;
-    enum err err = pg_exec(s, "SELECT definition FROM plans ORDER BY created_at DESC LIMIT 1", NULL, &r, why);
-
-    if (!err && pg_rows(r) == 1)
-        err = plan_parse(&plan, pg_get_text(r, 0, 0), why);
-    for (size_t i = 0; i < count && plan && !err; i++) {
-        if (plan_find_name(plan, names[i]) == PLAN_NO_COLUMN)
-            err = err_set(
-                why, ERR_NOT_FOUND,
-                "no feature %.*s is computed, so a rule on it never fires; --allow-unknown publishes anyway",
-                SLICE_ARG(names[i]));
-    }
-    plan_free(plan);
-    pg_result_free(r);
-    return err;
-}
-
-static enum err make_lists(struct pg_session *s, const struct draft *d, int64_t account, struct why *why)
-{
-    enum err err = ERR_OK;
-
-    for (size_t i = 0; i < d->document.list_count && !err; i++) {
-        const struct document_list *l = &d->document.lists[i];
-        struct pg_params p = { 0 };
-
-        pg_add_i32(&p, (int32_t)account);
-        pg_add_text(&p, l->name);
-        pg_add_text(&p, slice_str(list_purpose_name(l->purpose)));
-        pg_add_text(&p, l->field < TXN_TEXT_COUNT ? slice_str(txn_text_name(l->field)) : SLICE(""));
-        pg_add_text(&p, l->note);
-        err =
-            pg_exec(s,
-                    "INSERT INTO lists (account, name, purpose, field, note) "
-                    "SELECT $1::int4, $2::text, $3::text, $4::text, $5::text "
-                    "WHERE NOT EXISTS (SELECT FROM lists WHERE account IN (0, $1::int4) AND name = $2::text) "
-                    "ON CONFLICT DO NOTHING",
-                    &p, NULL, why);
-        pg_params_release(&p);
-    }
-    return err;
-}
-
-static const char *actor(const struct rules_settings *r)
-{
-    const char *user = getenv("USER");
-
-    return *r->author ? r->author : user && *user ? user : "operator";
-}
-
-/* Within a transaction: what was in force is retired. */
-static enum err retire(struct pg_session *s, int64_t account, struct why *why)
-{
-    struct pg_params p = { 0 };
-    enum err err;
-
-    pg_add_i32(&p, (int32_t)account);
-    err = pg_exec(s, "UPDATE rulesets SET state = 'retired' WHERE account = $1::int4 AND state = 'published'",
-                  &p, NULL, why);
-    pg_params_release(&p);
-    return err;
-}
-
-static enum err note(struct pg_session *s, const char *author, const char *action, int64_t version,
-                     struct why *why)
-{
-    struct pg_params p = { 0 };
-    enum err err;
-
-    pg_add_text(&p, slice_str(author));
-    pg_add_text(&p, slice_str(action));
-    pg_add_i64(&p, version);
-    err = pg_exec(s, "INSERT INTO audit (actor, action, subject) VALUES ($1::text, $2::text, $3::int8::text)",
-                  &p, NULL, why);
-    pg_params_release(&p);
-    return err;
-}
-
-static enum err insert_ruleset(struct pg_session *s, const struct draft *d, int64_t account,
-                               const char *author, int64_t *version, struct why *why)
-{
-    struct pg_params p = { 0 };
-    struct pg_result *r = NULL;
-    enum err err;
-
-    pg_add_i32(&p, (int32_t)account);
-    pg_add_text(&p, buf_slice(&d->json));
-    pg_add_text(&p, slice_str(author));
-    err = pg_exec(
-        s,
-        "INSERT INTO rulesets (account, state, body, author, approver, published_at) "
-        "VALUES ($1::int4, 'published', $2::text::jsonb, $3::text, $3::text, now()) RETURNING version",
-        &p, &r, why);
-    if (!err)
-        *version = pg_get_int(r, 0, 0);
-    pg_result_free(r);
-    pg_params_release(&p);
-    return err;
-}
-
-static enum err publish_draft(struct pg_session *s, struct draft *d, const struct rules_settings *settings,
-                              int64_t *version, struct why *why)
-{
-    int64_t account;
-    enum err err = find_account(s, settings->account, &account, why);
-
-    if (!err)
-        err = check_lists(s, d, account, why);
-    if (!err && !settings->allows_unknown)
-        err = check_features(s, d, why);
-    if (!err)
-        err = pg_exec_script(s, "BEGIN", why);
-    if (!err)
-        err = make_lists(s, d, account, why);
-    if (!err)
-        err = retire(s, account, why);
-    if (!err)
-        err = insert_ruleset(s, d, account, actor(settings), version, why);
-    if (!err)
-        err = note(s, actor(settings), "rules.publish", *version, why);
-    return err ? err : pg_exec_script(s, "COMMIT", why); /* else the end of the session rolls back */
-}
-
 static enum exit_code publish(const void *settings, char **operands, size_t operand_count)
 {
-    struct draft d = { 0 };
+    const struct rules_settings *r = settings;
+    struct draft d;
+    struct buf json;
     struct pg_session *s = NULL;
     struct why why = { 0 };
-    int64_t version = 0;
-    enum err err = draft_read(&d, operands[0], &why);
+    int64_t account = 0, version = 0;
+    enum err err = read_rules(&d, &json, operands[0], &why);
 
     (void)operand_count;
-    if (err)
-        err_wrap(&why, err, "%s", operands[0]);
-    else
+    if (!err)
         err = database_open_migrated(&s, &why);
     if (!err)
-        err = publish_draft(s, &d, settings, &version, &why);
+        err = account_find(s, r->account, &account, &why);
+    if (!err)
+        err = draft_publish(s, &d, account, r->allows_unknown, actor(r), &version, &why);
     if (!err)
         printf("published version %" PRId64 ": %zu rules\n", version, d.document.set.count);
     pg_session_close(s);
     draft_release(&d);
+    buf_release(&json);
     return err ? command_fail(EXIT_FAILED, "%s", why.text) : EXIT_DONE;
 }
 
 static const struct option publish_options[] = {
     { "account", OPTION_TEXT, offsetof(struct rules_settings, account), "NAME",
       "for this account only (all)" },
-    { "author", OPTION_TEXT, offsetof(struct rules_settings, author), "NAME", "who publishes it ($USER)" },
+    { "author", OPTION_TEXT, offsetof(struct rules_settings, author), "NAME",
+      "who publishes it (your login)" },
     { "allow-unknown", OPTION_FLAG, offsetof(struct rules_settings, allows_unknown), NULL,
       "also with features that nobody computes" },
 };
@@ -330,7 +146,9 @@ const struct command cmd_rules_publish = {
     .text = "Compiles it, makes the lists that it declares where they are not there yet, and puts it in "
             "force in one\n"
             "transaction. Every rules service and ingestion take it over within a second, between two "
-            "decisions.\n\n"
+            "decisions.\n"
+            "A rule on a feature that nobody computes would never fire: it is refused, unless "
+            "--allow-unknown.\n\n"
             "  assay rules publish rules-starter\n"
             "  assay rules publish my-rules.yaml --account shop",
     .options = publish_options,
@@ -344,55 +162,6 @@ const struct command cmd_rules_publish = {
 
 /* ---- going back ---- */
 
-static enum err find_version(struct pg_session *s, int64_t account, const char *wanted, int64_t *version,
-                             struct why *why)
-{
-    struct pg_params p = { 0 };
-    struct pg_result *r = NULL;
-    int64_t number = 0;
-    enum err err;
-
-    if (wanted && !slice_to_i64(slice_str(wanted), &number))
-        return err_set(why, ERR_INVALID, "\"%s\" is no version", wanted);
-    pg_add_i32(&p, (int32_t)account);
-    pg_add_i64(&p, number);
-    /* Without a number: the one before the one in force. */
-    err = pg_exec(s,
-                  "SELECT version FROM rulesets WHERE account = $1::int4 AND state = 'retired' AND CASE WHEN "
-                  "$2::int8 > 0 "
-                  "THEN version = $2::int8 ELSE version < (SELECT max(version) FROM rulesets "
-                  "WHERE account = $1::int4 AND state = 'published') END ORDER BY version DESC LIMIT 1",
-                  &p, &r, why);
-    if (!err && pg_rows(r) == 0)
-        err = wanted ? err_set(why, ERR_NOT_FOUND, "no retired rule set %s; `assay rules list` shows them",
-                               wanted)
-                     : err_set(why, ERR_NOT_FOUND, "there is no earlier rule set");
-    if (!err)
-        *version = pg_get_int(r, 0, 0);
-    pg_result_free(r);
-    pg_params_release(&p);
-    return err;
-}
-
-static enum err put_back(struct pg_session *s, int64_t account, int64_t version, const char *author,
-                         struct why *why)
-{
-    struct pg_params p = { 0 };
-    enum err err = pg_exec_script(s, "BEGIN", why);
-
-    pg_add_i64(&p, version);
-    if (!err)
-        err = retire(s, account, why);
-    if (!err)
-        err = pg_exec(
-            s, "UPDATE rulesets SET state = 'published', published_at = now() WHERE version = $1::int8", &p,
-            NULL, why);
-    if (!err)
-        err = note(s, author, "rules.rollback", version, why);
-    pg_params_release(&p);
-    return err ? err : pg_exec_script(s, "COMMIT", why);
-}
-
 static enum exit_code rollback(const void *settings, char **operands, size_t operand_count)
 {
     const struct rules_settings *r = settings;
@@ -402,11 +171,11 @@ static enum exit_code rollback(const void *settings, char **operands, size_t ope
     enum err err = database_open_migrated(&s, &why);
 
     if (!err)
-        err = find_account(s, r->account, &account, &why);
+        err = account_find(s, r->account, &account, &why);
+    if (!err && operand_count && (!slice_to_i64(slice_str(operands[0]), &version) || version < 1))
+        err = err_set(&why, ERR_INVALID, "\"%s\" is no version; `assay rules list` shows them", operands[0]);
     if (!err)
-        err = find_version(s, account, operand_count ? operands[0] : NULL, &version, &why);
-    if (!err)
-        err = put_back(s, account, version, actor(r), &why);
+        err = ruleset_roll_back(s, account, actor(r), &version, &why);
     if (!err)
         printf("version %" PRId64 " is in force again\n", version);
     pg_session_close(s);
@@ -447,7 +216,7 @@ static enum exit_code show(const void *settings, char **operands, size_t operand
     enum err err = database_open_migrated(&s, &why);
 
     if (!err)
-        err = find_account(s, settings_of->account, &account, &why);
+        err = account_find(s, settings_of->account, &account, &why);
     if (!err && operand_count && !slice_to_i64(slice_str(operands[0]), &version))
         err = err_set(&why, ERR_INVALID, "\"%s\" is no version", operands[0]);
     pg_add_i32(&p, (int32_t)account);
