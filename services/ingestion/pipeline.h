@@ -25,10 +25,10 @@
 struct ingestion;
 struct pipeline;
 struct job;
-struct call;
+struct group;
 
 enum job_state { JOB_NEW, JOB_ON_ITS_WAY, JOB_DONE };
-enum { JOB_CALLS = 3, JOB_DEGRADED_MAX = 3 };
+enum { JOB_GROUPS = 3, JOB_DEGRADED_MAX = 3 };
 
 enum stage_name {
     STAGE_FEATURES,
@@ -69,8 +69,8 @@ struct job {
     struct job *bucket_next;            /* among those on their way, by id */
     struct job *waiting, *waiting_next; /* for the same id */
     Assay__V1__Transaction *message;
-    struct call *calls[JOB_CALLS]; /* whose answers the decision points into */
-    size_t call_count;
+    struct group *groups[JOB_GROUPS]; /* whose answers the decision points into */
+    size_t group_count;
     char *degraded[JOB_DEGRADED_MAX];
     enum stage_name after_lookup; /* where to go when the id has no decision yet */
     bool has_place;               /* its id is in transaction_ids */

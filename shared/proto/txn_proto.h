@@ -25,6 +25,17 @@ MUST_USE enum err txn_unpack(struct txn *txn, struct slice body, struct arena *a
 struct slice label_pack(const struct label *label, struct arena *arena);
 MUST_USE enum err label_unpack(struct label *label, struct slice body, struct arena *arena, struct why *why);
 
+/* Borrowed bytes as a message holds them, and back. */
+static inline ProtobufCBinaryData proto_bytes(struct slice bytes)
+{
+    return (ProtobufCBinaryData){ bytes.len, (uint8_t *)(uintptr_t)bytes.ptr }; /* only read */
+}
+
+static inline struct slice proto_slice(const ProtobufCBinaryData *data)
+{
+    return slice_of(data->data, data->len);
+}
+
 /* A protobuf-c allocator that takes from the arena and frees nothing; lives as long as the arena. */
 ProtobufCAllocator *proto_arena_allocator(struct arena *arena);
 

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "part.h"
+#include "pipeline_impl.h"
+#include "policystore/store.h"
+#include "proto/txn_proto.h"
+
+static void decided(struct job *job)
+{
+    /* No control slice: a decline is certain, and so is all else. */
+    job->decision.p_allow = job->decision.action == ACTION_DECLINE ? 0 : 1;
+    job_enter(job, job->has_place ? STAGE_COMMIT : STAGE_RESERVE);
+}
+
+/* One answer, of the rules service or of the fallback. */
+static void take_verdicts(struct group *group, const Assay__V1__DecideResponse *answer, uint32_t took_us)
+{
+    for (size_t i = 0; i < group->count; i++) {
+        const Assay__V1__DecideResponse__Item *item = answer->items[i];
+        struct job *job = group->jobs[i];
+        struct decision *d = &job->decision;
+
+        job_keep(job, group);
+        d->action = (enum action)item->action;
+        d->ruleset_version = slice_str(answer->ruleset_version);
+        d->record.n_reasons = item->n_reasons;
+        d->record.reasons = item->reasons;
+        d->record.n_rules = item->n_rules;
+        d->record.rules = item->rules;
+        d->record.rules_us = took_us;
+        decided(job);
+    }
+    group_unref(group);
+}
+
+static Assay__V1__DecideRequest *decide_request(struct group *group)
+{
+    Assay__V1__DecideRequest *request = arena_new(&group->arena, Assay__V1__DecideRequest, 1);
+
+    assay__v1__decide_request__init(request);
+    request->n_items = group->count;
+    request->items = arena_new(&group->arena, Assay__V1__DecideRequest__Item *, group->count);
+    for (size_t i = 0; i < group->count; i++) {
+        Assay__V1__DecideRequest__Item *item = arena_new(&group->arena, Assay__V1__DecideRequest__Item, 1);
+        struct job *job = group->jobs[i];
+        const struct decision *d = &job->decision;
+
+        assay__v1__decide_request__item__init(item);
+        if (d->plan.len)
+            request->plan = proto_bytes(d->plan);
+        item->transaction = job->message;
+        item->vector = proto_bytes(d->vector);
+        item->has_score = d->has_score;
+        item->score = d->score;
+        item->thresholds = d->record.thresholds;
+        item->n_contributions = d->record.n_contributions;
+        item->contributions = d->record.contributions;
+        item->n_degraded = d->record.n_degraded;
+        item->degraded = d->record.degraded;
+        request->items[i] = item;
+    }
+    return request;
+}
+
+static void without_rules(struct group *group)
+{
+    const Assay__V1__DecideResponse *answer;
+
+    for (size_t i = 0; i < group->count; i++)
+        job_degrade(group->jobs[i], "rules");
+    answer = policy_store_decide(group->pipeline->in->policy, decide_request(group), &group->arena);
+    take_verdicts(group, answer, 0);
+}
+
+static bool is_whole(const Assay__V1__DecideResponse *answer, size_t count)
+{
+    if (answer->n_items != count)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if ((unsigned)answer->items[i]->action >= ACTION_COUNT)
+            return false;
+    }
+    return true;
+}
+
+static void on_decided(void *arg, enum err err, const ProtobufCMessage *reply, const struct why *why)
+{
+    const Assay__V1__DecideResponse *answer = (const void *)reply;
+    struct group *group = arg;
+    uint32_t took_us = group_end(group);
+
+    (void)why;
+    if (err || !is_whole(answer, group->count))
+        without_rules(group);
+    else
+        take_verdicts(group, answer, took_us);
+}
+
+void decide_start(struct group *group)
+{
+    struct pipeline *p = group->pipeline;
+
+    if (!part_is_usable(p->in->rules)) {
+        group_end(group);
+        without_rules(group);
+        return;
+    }
+    part_call(p->in->rules, "Decide", &decide_request(group)->base, group_deadline(group), group_trace(group),
+              &group->arena, on_decided, group);
+}
