@@ -187,6 +187,7 @@ enum err ingestion_open(struct ingestion *in, struct why *why)
     struct pg_pool_options pg = {
         .conninfo = in->conf.pg_url,
         .service = "ingestion",
+        .role = "assay_ingestion",
         .statements = statements,
         .statement_count = SQL_COUNT,
         .connections = (size_t)in->conf.pg_connections,
