@@ -13,9 +13,11 @@
     X(cmd_down) \
     X(cmd_status) \
     X(cmd_logs) \
+    X(cmd_health) \
     X(cmd_replay) \
     X(cmd_get) \
     X(cmd_migrate) \
+    X(cmd_logins) \
     X(cmd_accounts_create) \
     X(cmd_accounts_list) \
     X(cmd_keys_create) \

@@ -4,18 +4,22 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "conf/conf.h"
 #include "pg/cluster.h"
 #include "pg/migrate.h"
 #include "pg/session.h"
 
 enum err database_find(char **conninfo, struct why *why)
 {
-    const char *url = getenv("ASSAY_PG_URL"), *home = getenv("ASSAY_HOME");
+    static const struct conf_field field = { "PG_URL", CONF_TEXT, 0, "", "the database", 0, 0 };
+    const char *url = NULL, *home = getenv("ASSAY_HOME");
     struct cluster *cluster;
-    enum err err;
+    enum err err = conf_load(&url, &field, 1, why);
 
     *conninfo = NULL;
-    if (url && *url) {
+    if (err)
+        return err;
+    if (*url) {
         *conninfo = mem_strdup(url);
         return ERR_OK;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * database.h - the database that a command works on: ASSAY_PG_URL, else the private cluster below ASSAY_HOME
- * (./var when that is not set), which is started when it does not run. */
+ * database.h - the database that a command works on: ASSAY_PG_URL (or what stands in the file
+ * ASSAY_PG_URL_FILE), else the private cluster below ASSAY_HOME (./var when that is not set), which is
+ * started when it does not run. */
 #ifndef ASSAY_CLI_DATABASE_H
 #define ASSAY_CLI_DATABASE_H
 
@@ -8,7 +9,8 @@
 
 struct pg_session;
 
-/* *conninfo is the caller's, for mem_free().   Errors are those of cluster_open() and cluster_start(). */
+/* *conninfo is the caller's, for mem_free().   Errors are those of conf_load(), cluster_open() and
+ * cluster_start(). */
 MUST_USE enum err database_find(char **conninfo, struct why *why);
 /* Connects, for pg_session_close(). */
 MUST_USE enum err database_open(struct pg_session **out, struct why *why);

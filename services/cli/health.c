@@ -58,12 +58,28 @@ static void gather_failures(struct buf *text, struct why *detail)
     }
 }
 
-enum health health_of(const struct process_state *p, struct why *detail)
+enum health health_at(const char *url, struct why *detail)
 {
-    char url[64];
+    char path[512];
     struct buf body;
     int status = 0;
     enum err err;
+
+    *detail = (struct why){ 0 };
+    buf_init(&body, 0);
+    snprintf(path, sizeof path, "%s/readyz?verbose", url);
+    err = fetch(path, NULL, PATIENCE_MS, &status, &body, detail);
+    if (!err && status != 200)
+        gather_failures(&body, detail);
+    buf_release(&body);
+    if (err)
+        return HEALTH_SILENT;
+    return status == 200 ? HEALTH_READY : judge(detail);
+}
+
+enum health health_of(const struct process_state *p, struct why *detail)
+{
+    char url[64];
 
     *detail = (struct why){ 0 };
     if (p->phase == PROCESS_DONE)
@@ -74,15 +90,8 @@ enum health health_of(const struct process_state *p, struct why *detail)
                          */
         return p->phase == PROCESS_RUNNING && strcmp(p->name, "postgres") == 0 ? HEALTH_READY
                                                                                : HEALTH_NOT_READY;
-    buf_init(&body, 0);
-    snprintf(url, sizeof url, "http://127.0.0.1:%d/readyz?verbose", p->admin_port);
-    err = fetch(url, NULL, PATIENCE_MS, &status, &body, detail);
-    if (!err && status != 200)
-        gather_failures(&body, detail);
-    buf_release(&body);
-    if (err)
-        return HEALTH_SILENT;
-    return status == 200 ? HEALTH_READY : judge(detail);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d", p->admin_port);
+    return health_at(url, detail);
 }
 
 bool health_is_up(const struct state *s, const enum health *health)

@@ -16,7 +16,9 @@ enum health {
 };
 const char *health_name(enum health h);
 
-/* `detail` gets what stands in the way, where the process says so. Blocks for a second at the worst. */
+/* Of the service whose admin port is at `url` ("http://127.0.0.1:9101"). `detail` gets what stands in the
+ * way, where it says so. Blocks for a second at the worst, as does the next. */
+enum health health_at(const char *url, struct why *detail);
 enum health health_of(const struct process_state *p, struct why *detail);
 
 /* Whether an installation is as far as it can be by itself: each is ready or has its excuse, and one features

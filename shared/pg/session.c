@@ -59,6 +59,16 @@ void pg_session_close(struct pg_session *s)
     mem_free(s);
 }
 
+enum err pg_session_verifier(struct pg_session *s, const char *user, const char *password, char **out,
+                             struct why *why)
+{
+    char *verifier = PQencryptPasswordConn(s->conn, password, user, "scram-sha-256");
+
+    *out = verifier ? mem_strdup(verifier) : NULL;
+    PQfreemem(verifier);
+    return *out ? ERR_OK : pg_err_set(why, ERR_INTERNAL, "SCRAM", PQerrorMessage(s->conn));
+}
+
 const char *pg_sqlstate(const struct pg_session *s)
 {
     return s->sqlstate;

@@ -29,6 +29,11 @@ MUST_USE enum err pg_session_open(struct pg_session **out, const char *conninfo,
                                   struct why *why);
 void pg_session_close(struct pg_session *s);
 
+/* What CREATE ROLE takes in the place of the password, which so never reaches the server or its log. *out is
+ * the caller's, for mem_free(). */
+MUST_USE enum err pg_session_verifier(struct pg_session *s, const char *user, const char *password,
+                                      char **out, struct why *why);
+
 /* One statement with parameters (NULL: none); results in binary. *out is the caller's, for pg_result_free();
  * `out` may be NULL. */
 MUST_USE enum err pg_exec(struct pg_session *s, const char *sql, const struct pg_params *params,
