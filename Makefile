@@ -41,10 +41,11 @@ tests   := $(if $(wildcard tests/unit/*/*.c),$(B)/unit) $(if $(wildcard tests/se
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 benches := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 
-.PHONY: all test unit bench fuzz fuzzers setup demo lint layers format clean
+.PHONY: all bins test unit bench fuzz fuzzers setup demo lint layers format clean
 .SECONDEXPANSION:
 .SECONDARY:
 all: $(bins) $(tests) $(fuzzers)
+bins: $(bins)
 
 setup:
 	@scripts/setup $(SETUP_STAMP)
