@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "http/client.h"
+#include "http/tls.h"
 #include "loop/loop.h"
 #include "source.h"
 #include "line.h"
@@ -50,6 +51,7 @@ struct replay {
     struct loop *loop;
     struct source *source;
     struct http_client *targets[REPLAY_TARGETS_MAX];
+    struct tls *tls; /* NULL until one of them is https */
     char *addresses[REPLAY_TARGETS_MAX];
     size_t target_count, target_next;
     struct http_header fields[3];
@@ -477,19 +479,23 @@ static void on_progress(void *arg)
 /* "https://host:8443" as the client wants it. */
 static enum err open_target(struct replay *r, struct slice url, struct why *why)
 {
-    const struct http_client_tls tls = { .ca_path = r->conf->ca };
     bool is_tls = slice_starts_with(url, SLICE("https://"));
     size_t skip = is_tls ? strlen("https://") : strlen("http://");
     struct http_client_conf conf = {
         .connections = (size_t)r->conf->connections,
         .waiting_most = 1 << 20, /* we bound them ourselves */
         .body_most = BODY_MOST,
-        .tls = is_tls ? &tls : NULL,
     };
     size_t n = r->target_count;
+    enum err err = ERR_OK;
 
     if (n == REPLAY_TARGETS_MAX || (!is_tls && !slice_starts_with(url, SLICE("http://"))))
         return err_set(why, ERR_INVALID, "\"%.*s\" is no http:// or https:// URL", SLICE_ARG(url));
+    if (is_tls && !r->tls)
+        err = tls_open(&r->tls, &(struct tls_conf){ .ca = r->conf->ca }, why);
+    if (err)
+        return err;
+    conf.tls = is_tls ? r->tls : NULL;
     url = slice_of(url.ptr + skip, url.len - skip);
     while (url.len && url.ptr[url.len - 1] == '/')
         url.len--;
@@ -535,6 +541,7 @@ static void release(struct replay *r)
         http_client_close(r->targets[i]);
         mem_free(r->addresses[i]);
     }
+    tls_close(r->tls);
     if (r->filling)
         shot_free(r->filling);
     buf_release(&r->line);

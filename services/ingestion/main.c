@@ -38,6 +38,7 @@ int main(int argc, char **argv)
         .purpose = "takes transactions and labels over the public API and answers with decisions",
         .port = "8080",
         .admin_port = "9100",
+        .is_edge = true,
         .settings = settings,
         .setting_count = ARRAY_LEN(settings),
     };

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "app/service.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "ingestion.h"
@@ -99,7 +100,11 @@ static void probe_all(void *arg)
 
 static enum err add_address(struct part *p, struct slice address, struct why *why)
 {
-    struct http_client_conf conf = { .body_most = 32 << 20 };
+    struct http_client_conf conf = {
+        .body_most = 32 << 20,
+        .tls = service_client_tls(p->in->app),
+        .tls_name = p->name, /* the part's own, wherever it stands */
+    };
     char *text;
     enum err err;
 

@@ -9,18 +9,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/identity.h"
 #include "app/must.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "log/log.h"
 
-enum { CHECKS_MAX = 16, HOOKS_MAX = 16, NAME_BYTES = 64, READY_POLL_US = 20 * 1000 };
+enum { CHECKS_MAX = 16, HOOKS_MAX = 16, NAME_BYTES = 64, OWN_FIELDS = 4, READY_POLL_US = 20 * 1000 };
 
 struct common_settings {
     int64_t port, admin_port, drain_limit_ms;
     const char *bind, *admin_bind, *log_level, *ready_file;
-    const char *tls_cert, *tls_key, *tls_client_ca;
+    struct identity_settings identity;
 };
 
 struct check {
@@ -36,11 +37,12 @@ struct hook {
 
 struct service {
     const struct service_about *about;
-    char port_name[NAME_BYTES], admin_port_name[NAME_BYTES];
+    char own_names[OWN_FIELDS][NAME_BYTES]; /* of settings with the service's name in them */
     struct common_settings conf;
 
     struct loop *loop;
     struct metrics *metrics;
+    struct identity *identity;
     struct http_server *admin, *http;
     struct grpc_server *grpc;
 
@@ -56,8 +58,6 @@ struct service {
 
 /* ---- settings ---- */
 
-enum { PORT_FIELDS = 2 };
-
 static void setting_name(char name[NAME_BYTES], const char *service, const char *what)
 {
     snprintf(name, NAME_BYTES, "%s_%s", service, what);
@@ -72,45 +72,56 @@ static const struct conf_field common_fields[] = {
     { "LOG_LEVEL", CONF_TEXT, AT(log_level), "info", "debug, info, warn or error", 0, 0 },
     { "READY_FILE", CONF_TEXT, AT(ready_file), "", "written once, when ready", 0, 0 },
     { "DRAIN_LIMIT", CONF_DURATION_MS, AT(drain_limit_ms), "10s", "longest graceful end", 0, 0 },
-    { "TLS_CERT_PATH", CONF_TEXT, AT(tls_cert), "", "PEM chain; turns TLS on", 0, 0 },
-    { "TLS_KEY_PATH", CONF_TEXT, AT(tls_key), "", "PEM key", 0, 0 },
-    { "TLS_CLIENT_CA_PATH", CONF_TEXT, AT(tls_client_ca), "", "PEM; callers must show a certificate of it", 0,
-      0 },
+    { "TLS_CERT", CONF_TEXT, AT(identity.cert), "",
+      "PEM file, who this is to other services: certificate, chain, key; turns mutual TLS on", 0, 0 },
+    { "TLS_KEY", CONF_TEXT, AT(identity.key), "", "PEM file of its key, if that is another file", 0, 0 },
+    { "TLS_CA", CONF_TEXT, AT(identity.ca), "", "PEM file, authorities of the other services", 0, 0 },
+    { "TLS_ALLOW", CONF_TEXT, AT(identity.allow), "ingestion,assay",
+      "names of certificates that may call here", 0, 0 },
+    { "ALLOW_CLEARTEXT", CONF_BOOL, AT(identity.allows_cleartext), "false",
+      "listen beyond loopback without TLS", 0, 0 },
 };
 
-/* The two whose names have the service's in them; the first is left out when there is no public listener. */
-static size_t port_fields(struct service *app, struct conf_field fields[PORT_FIELDS])
+/* Those whose names have the service's in them. */
+static size_t own_fields(struct service *app, struct conf_field fields[OWN_FIELDS])
 {
+    const struct service_about *about = app->about;
+    const struct {
+        bool is_there;
+        struct conf_field field;
+    } rows[OWN_FIELDS] = {
+        { about->port,
+          { "PORT", CONF_INT, AT(port), about->port, "TCP port of the public listener; 0: any", 0, 65535 } },
+        { true,
+          { "ADMIN_PORT", CONF_INT, AT(admin_port), about->admin_port,
+            "TCP port of /livez, /readyz and /metrics; 0: any", 0, 65535 } },
+        { about->is_edge,
+          { "HTTPS_CERT", CONF_TEXT, AT(identity.https_cert), "",
+            "PEM file, what callers see: certificate, chain, key; turns HTTPS on", 0, 0 } },
+        { about->is_edge,
+          { "HTTPS_KEY", CONF_TEXT, AT(identity.https_key), "",
+            "PEM file of its key, if that is another file", 0, 0 } },
+    };
     size_t n = 0;
 
-    setting_name(app->port_name, app->about->name, "PORT");
-    setting_name(app->admin_port_name, app->about->name, "ADMIN_PORT");
-    if (app->about->port)
-        fields[n++] = (struct conf_field){ app->port_name,
-                                           CONF_INT,
-                                           AT(port),
-                                           app->about->port,
-                                           "TCP port of the public listener; 0: any",
-                                           0,
-                                           65535 };
-    fields[n++] = (struct conf_field){ app->admin_port_name,
-                                       CONF_INT,
-                                       AT(admin_port),
-                                       app->about->admin_port,
-                                       "TCP port of /livez, /readyz and /metrics; 0: any",
-                                       0,
-                                       65535 };
+    for (size_t i = 0; i < OWN_FIELDS; i++)
+        if (rows[i].is_there) {
+            setting_name(app->own_names[n], about->name, rows[i].field.name);
+            fields[n] = rows[i].field;
+            fields[n].name = app->own_names[n];
+            n++;
+        }
     return n;
 }
 #undef AT
 
-static void print_help(const struct service_about *about, const struct conf_field *ports, size_t port_count)
+static void print_help(const struct service_about *about, const struct conf_field *own, size_t own_count)
 {
     printf("%s - %s\n\nIt takes no arguments; its settings come from the environment. Any of them may be "
            "given as\n"
            "a file instead: ASSAY_NAME_FILE=/path.\n\n",
            about->name, about->purpose);
-    conf_print(stdout, ports, port_count);
+    conf_print(stdout, own, own_count);
     conf_print(stdout, about->settings, about->setting_count);
     conf_print(stdout, common_fields, ARRAY_LEN(common_fields));
 }
@@ -118,20 +129,20 @@ static void print_help(const struct service_about *about, const struct conf_fiel
 static void load_settings(struct service *app, int argc, char **argv, void *settings)
 {
     const struct service_about *about = app->about;
-    struct conf_field ports[PORT_FIELDS];
-    size_t port_count = port_fields(app, ports);
+    struct conf_field own[OWN_FIELDS];
+    size_t own_count = own_fields(app, own);
     enum log_level level = LOG_INFO;
     struct why why = { 0 };
 
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        print_help(about, ports, port_count);
+        print_help(about, own, own_count);
         exit(EXIT_SUCCESS);
     }
     if (argc > 1) {
         fprintf(stderr, "%s takes no arguments; see %s --help\n", about->name, argv[0]);
         exit(2);
     }
-    must(conf_load(&app->conf, ports, port_count, &why), "read settings", &why);
+    must(conf_load(&app->conf, own, own_count, &why), "read settings", &why);
     must(conf_load(&app->conf, common_fields, ARRAY_LEN(common_fields), &why), "read settings", &why);
     if (!log_level_find(slice_str(app->conf.log_level), &level))
         must(err_set(&why, ERR_INVALID, "ASSAY_LOG_LEVEL=%s is none", app->conf.log_level), "read settings",
@@ -327,11 +338,9 @@ static void on_stop(void *arg)
 static void on_reload(void *arg)
 {
     struct service *app = arg;
-    struct why why = { 0 };
 
     log_event(LOG_INFO, "reload", NULL);
-    if (app->http && *app->conf.tls_cert && http_server_reload_tls(app->http, &why))
-        log_event(LOG_ERROR, "tls_reload_failed", "why=%s", log_quoted(slice_str(why.text)));
+    identity_look(app->identity);
     for (size_t i = 0; i < app->reload_hook_count; i++)
         app->reload_hooks[i].run(app->reload_hooks[i].arg);
 }
@@ -355,6 +364,29 @@ bool service_is_draining(const struct service *app)
 
 /* ---- the service ---- */
 
+struct http_server_conf service_http_conf(const struct service *app)
+{
+    return (struct http_server_conf){ .name = app->about->name,
+                                      .host = app->conf.bind,
+                                      .tls = app->about->is_edge ? identity_edge(app->identity)
+                                                                 : identity_services(app->identity) };
+}
+
+struct tls *service_client_tls(const struct service *app)
+{
+    return identity_services(app->identity);
+}
+
+static enum err open_identity(struct service *app, struct why *why)
+{
+    const struct identity_settings *settings = &app->conf.identity;
+    enum err err = identity_open(&app->identity, settings, app->loop, app->metrics, why);
+
+    if (err || !app->about->port)
+        return err;
+    return identity_check_bind(settings, service_http_conf(app).tls, app->conf.bind, why);
+}
+
 struct service *service_open(int argc, char **argv, const struct service_about *about, void *settings)
 {
     struct service *app = mem_new(struct service);
@@ -365,6 +397,7 @@ struct service *service_open(int argc, char **argv, const struct service_about *
     load_settings(app, argc, argv, settings);
     must(loop_open(&app->loop, &why), "open the event loop", &why);
     app->metrics = metrics_new();
+    must(open_identity(app, &why), "use TLS", &why);
     must(open_admin(app, &why), "open the admin listener", &why);
     loop_timer_init(&app->ready_poll, app->loop, on_ready_poll, app);
     loop_timer_init(&app->drain_limit, app->loop, on_drain_limit, app);
@@ -381,22 +414,6 @@ struct loop *service_loop(struct service *app)
 struct metrics *service_metrics(struct service *app)
 {
     return app->metrics;
-}
-
-static const char *or_null(const char *text)
-{
-    return *text ? text : NULL;
-}
-
-struct http_server_conf service_http_conf(const struct service *app)
-{
-    return (struct http_server_conf){
-        .name = app->about->name,
-        .host = app->conf.bind,
-        .tls_cert_file = or_null(app->conf.tls_cert),
-        .tls_key_file = or_null(app->conf.tls_key),
-        .tls_client_ca_file = or_null(app->conf.tls_client_ca),
-    };
 }
 
 enum err service_listen(struct service *app, const struct service_listener *listener, struct why *why)
@@ -455,6 +472,7 @@ void service_close(struct service *app)
     grpc_server_free(app->grpc);
     loop_timer_release(&app->ready_poll);
     loop_timer_release(&app->drain_limit);
+    identity_close(app->identity);
     metrics_free(app->metrics);
     loop_close(app->loop);
     mem_free(app);

@@ -23,9 +23,13 @@
  *   ASSAY_LOG_LEVEL                           debug, info, warn or error
  *   ASSAY_READY_FILE                          written once, when ready: pid=, port=, admin_port=, a line each
  *   ASSAY_DRAIN_LIMIT                         after SIGTERM, how long what is in flight may take
+ *   ASSAY_TLS_CERT, ASSAY_TLS_KEY             who this is to the other services (key: in CERT, if not given);
+ *   ASSAY_TLS_CA, ASSAY_TLS_ALLOW             whom it trusts, and by which names they may call: mutual TLS
+ *   ASSAY_NAME_HTTPS_CERT, _HTTPS_KEY         at the edge, what callers from outside see
+ *   ASSAY_ALLOW_CLEARTEXT                     without it a public listener in the clear stays on loopback
  *
  * SIGTERM and SIGINT: /readyz says no, the drain hooks run, the listener closes, what is in flight ends, and
- * service_run() returns. SIGHUP: the reload hooks run. */
+ * service_run() returns. SIGHUP: certificates are looked at and the reload hooks run. */
 #ifndef ASSAY_APP_SERVICE_H
 #define ASSAY_APP_SERVICE_H
 
@@ -46,6 +50,7 @@ struct service_about {
     const char *name;              /* "scoring" */
     const char *purpose;           /* one line for --help */
     const char *port, *admin_port; /* the fallbacks: "9002", "9102"; port NULL: it has no public listener */
+    bool is_edge; /* callers come from outside: HTTPS with a certificate of its own, and none of theirs */
     const struct conf_field *settings;
     size_t setting_count;
 };
@@ -87,6 +92,8 @@ MUST_USE enum err service_listen(struct service *app, const struct service_liste
                                  struct why *why);
 /* Bind address and TLS of the public listener, for one more listener beside it. */
 struct http_server_conf service_http_conf(const struct service *app);
+/* How to call other services: http_client_conf.tls. */
+struct tls *service_client_tls(const struct service *app);
 /* The server beneath, and the port it really has; NULL and 0 before service_listen(). */
 struct http_server *service_http(struct service *app);
 int service_port(const struct service *app);

@@ -36,6 +36,7 @@ struct connection {
     struct wire *wire;
     struct client_session *session; /* once the wire is open */
     bool waits_to_write, has_answered;
+    bool is_retired; /* by us: it takes no more requests */
     struct buf out;
 };
 
@@ -276,17 +277,22 @@ static void on_failed(void *arg, const char *reason)
         fail_waiting(c);
 }
 
+static bool is_leaving(const struct connection *k)
+{
+    return k->is_retired || client_session_is_draining(k->session);
+}
+
 static void connection_lost(struct connection *k, const char *reason)
 {
     struct http_client *c = k->client;
 
-    if (client_session_calls(k->session) || !client_session_is_draining(k->session)) {
+    if (client_session_calls(k->session) || !is_leaving(k)) {
         c->connections_lost++;
         log_event(LOG_DEBUG, "connection_lost", "peer=%s in_flight=%zu why=%s", address_of(k),
                   client_session_calls(k->session), log_quoted(slice_str(reason)));
     }
     /* A peer that takes connections only to drop them is away all the same. */
-    if (!k->has_answered) {
+    if (!k->has_answered && !k->is_retired) {
         err_set(&c->last_failure, ERR_UNAVAILABLE, "%s: %s", address_of(k), reason);
         turn_to_next(c, k->at);
     }
@@ -295,17 +301,34 @@ static void connection_lost(struct connection *k, const char *reason)
     take_safe(c);
 }
 
+static void leave(struct connection *k)
+{
+    slot_clear(k);
+    k->next = k->client->leaving;
+    k->client->leaving = k;
+}
+
 /* A slot is given up as soon as the peer wants no more requests here. */
 static void leave_if_told(struct connection *k)
 {
     struct http_client *c = k->client;
 
     for (size_t i = 0; i < c->slot_count; i++)
-        if (c->slots[i] == k && client_session_is_draining(k->session)) {
-            c->slots[i] = NULL;
-            k->next = c->leaving;
-            c->leaving = k;
+        if (c->slots[i] == k && is_leaving(k))
+            leave(k);
+}
+
+/* And when the certificates that it was made with have been replaced. */
+static void retire_stale(struct http_client *c)
+{
+    for (size_t i = 0; i < c->slot_count; i++) {
+        struct connection *k = c->slots[i];
+
+        if (k && k->session && wire_is_stale(k->wire)) {
+            k->is_retired = true;
+            leave(k);
         }
+    }
 }
 
 /* Writes what the session has until the socket is full. False when the connection is gone. */
@@ -338,9 +361,8 @@ static bool connection_write(struct connection *k)
         buf_take(&k->out, (size_t)n);
     }
     leave_if_told(k);
-    if (client_session_is_over(k->session) ||
-        (client_session_is_draining(k->session) && !client_session_calls(k->session))) {
-        connection_lost(k, "the peer wants no more");
+    if (client_session_is_over(k->session) || (is_leaving(k) && !client_session_calls(k->session))) {
+        connection_lost(k, "no more is wanted here");
         return false;
     }
     return true;
@@ -449,8 +471,10 @@ static void on_flush(void *arg)
     struct http_client *c = arg;
     struct client_session *s;
 
-    if (c->waiting.first)
+    if (c->waiting.first) {
+        retire_stale(c);
         connect_slots(c);
+    }
     while (c->waiting.first && (s = session_with_room(c))) {
         struct http_call *call = c->waiting.first;
 
@@ -486,7 +510,7 @@ enum err http_client_open(struct http_client **out, struct loop *loop, const str
     c->slots = mem_new_n(struct connection *, c->slot_count);
     c->read_buf = mem_new_n(char, READ_BYTES);
     c->waiting_most = conf->waiting_most ? conf->waiting_most : WAITING_MOST;
-    err = dialer_open(&c->dialer, loop, conf->address, conf->tls,
+    err = dialer_open(&c->dialer, loop, conf->address, conf->tls, conf->tls_name,
                       conf->connect_ms ? conf->connect_ms : CONNECT_MS, why);
     if (err) {
         http_client_close(c);

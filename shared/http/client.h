@@ -3,7 +3,8 @@
  *
  * It connects when the first request comes, and again when a connection was lost, with growing pauses while
  * the peer stays away (then requests fail at once: waiting is for the caller to decide). What is asked for
- * within one turn of the loop leaves in one write. Cleartext with prior knowledge, or TLS with ALPN "h2".
+ * within one turn of the loop leaves in one write. Cleartext with prior knowledge, or TLS with ALPN "h2". When
+ * the TLS files have been replaced, what is under way ends on the old connection and the rest takes a new one.
  *
  * Every request ends by exactly one call of its `done`, from the loop and never from within
  * http_client_send():
@@ -27,15 +28,9 @@
 #include "http/header.h"
 
 struct loop;
+struct tls;
 struct http_client;
 struct http_call;
-
-/* PEM files; NULL where not used. */
-struct http_client_tls {
-    const char *ca_path;              /* whom to trust; NULL: the system's store */
-    const char *cert_path, *key_path; /* who we are, for mutual TLS */
-    const char *server_name; /* what the peer's certificate must name; NULL: the host of the address */
-};
 
 struct http_client_conf {
     /* "127.0.0.1:9001", "[::1]:9001", "features:9001", or several with commas between: the first that takes a
@@ -47,7 +42,8 @@ struct http_client_conf {
     size_t waiting_most;   /* requests not yet sent; 0 means 10,000 */
     size_t body_most;      /* bytes of one answer's body; 0 means 16 MiB */
     int64_t connect_ms;    /* time to connect, handshakes included; 0 means 2,000 */
-    const struct http_client_tls *tls; /* NULL: cleartext; read once */
+    struct tls *tls;       /* http/tls.h; NULL: cleartext; borrowed as long as the client lives */
+    const char *tls_name;  /* what the peer's certificate must name; NULL: the host of the address; copied */
 };
 
 struct http_client_request {
@@ -73,7 +69,7 @@ typedef void http_client_done_fn(void *arg, enum err err, const struct http_clie
                                  const struct why *why);
 
 /* Does not connect yet.
- *   ERR_INVALID  the address cannot be read, or a TLS file cannot be used */
+ *   ERR_INVALID  the address cannot be read, or is none */
 MUST_USE enum err http_client_open(struct http_client **out, struct loop *loop,
                                    const struct http_client_conf *conf, struct why *why);
 /* Ends what is open: each `done` is called with ERR_UNAVAILABLE or ERR_UNKNOWN before this returns; it must

@@ -7,9 +7,6 @@
 #include <event2/util.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "http/tls.h"
 
 enum { UNACKNOWLEDGED_MS = 10000 }; /* a peer that takes nothing for so long is gone */
 
@@ -32,7 +30,7 @@ struct dialer {
     struct address *addresses;
     size_t count;
     struct evdns_base *dns; /* made when a name is first looked up */
-    SSL_CTX *tls;
+    struct tls *tls;        /* NULL: in the clear */
     char *tls_name;
     int64_t patience_ms;
     unsigned lookups;
@@ -50,20 +48,11 @@ struct wire {
     struct event *readable, *writable;
     struct loop_timer patience; /* until it is open; then what tells of a failure */
     struct evdns_getaddrinfo_request *lookup;
-    SSL *tls;
+    struct tls_conn *tls;
     struct why reason;
 };
 
 /* ---- the dialer ---- */
-
-static const char *tls_reason(void)
-{
-    unsigned long code = ERR_peek_last_error();
-    const char *text = code ? ERR_reason_error_string(code) : NULL;
-
-    ERR_clear_error();
-    return text ? text : "the peer ended the TLS connection";
-}
 
 static enum err read_address(struct address *a, struct slice text, struct why *why)
 {
@@ -104,33 +93,8 @@ static enum err read_addresses(struct dialer *d, const char *list, struct why *w
     return err;
 }
 
-static enum err open_tls(struct dialer *d, const struct http_client_tls *tls, struct why *why)
-{
-    static const unsigned char protocols[] = { 2, 'h', '2' };
-
-    d->tls = SSL_CTX_new(TLS_client_method());
-    if (!d->tls)
-        return err_set(why, ERR_INTERNAL, "TLS: %s", tls_reason());
-    SSL_CTX_set_min_proto_version(d->tls, TLS1_2_VERSION);
-    SSL_CTX_set_verify(d->tls, SSL_VERIFY_PEER, NULL);
-    SSL_CTX_set_mode(d->tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_alpn_protos(d->tls, protocols, sizeof protocols);
-    if (tls->ca_path ? SSL_CTX_load_verify_locations(d->tls, tls->ca_path, NULL) != 1
-                     : SSL_CTX_set_default_verify_paths(d->tls) != 1)
-        return err_set(why, ERR_INVALID, "certificates %s: %s", tls->ca_path ? tls->ca_path : "of the system",
-                       tls_reason());
-    if (tls->cert_path && (SSL_CTX_use_certificate_chain_file(d->tls, tls->cert_path) != 1 ||
-                           SSL_CTX_use_PrivateKey_file(d->tls, tls->key_path ? tls->key_path : tls->cert_path,
-                                                       SSL_FILETYPE_PEM) != 1 ||
-                           SSL_CTX_check_private_key(d->tls) != 1))
-        return err_set(why, ERR_INVALID, "client certificate %s: %s", tls->cert_path, tls_reason());
-    if (tls->server_name)
-        d->tls_name = mem_strdup(tls->server_name);
-    return ERR_OK;
-}
-
-enum err dialer_open(struct dialer **out, struct loop *loop, const char *addresses,
-                     const struct http_client_tls *tls, int64_t patience_ms, struct why *why)
+enum err dialer_open(struct dialer **out, struct loop *loop, const char *addresses, struct tls *tls,
+                     const char *tls_name, int64_t patience_ms, struct why *why)
 {
     struct dialer *d = mem_new(struct dialer);
     enum err err;
@@ -138,9 +102,10 @@ enum err dialer_open(struct dialer **out, struct loop *loop, const char *address
     *out = NULL;
     d->loop = loop;
     d->patience_ms = patience_ms;
+    d->tls = tls;
+    if (tls_name)
+        d->tls_name = mem_strdup(tls_name);
     err = read_addresses(d, addresses, why);
-    if (!err && tls)
-        err = open_tls(d, tls, why);
     if (err) {
         dialer_close(d);
         return err;
@@ -155,7 +120,6 @@ void dialer_close(struct dialer *d)
         return;
     if (d->dns)
         evdns_base_free(d->dns, 0);
-    SSL_CTX_free(d->tls);
     for (size_t i = 0; i < d->count; i++) {
         mem_free(d->addresses[i].text);
         mem_free(d->addresses[i].host);
@@ -207,40 +171,17 @@ static void opened(struct wire *w)
 
 static void shake_hands(struct wire *w)
 {
-    const unsigned char *protocol;
-    unsigned len;
-    int done = SSL_connect(w->tls);
+    int done = tls_conn_handshake(w->tls);
 
     event_del(w->readable);
-    if (done == 1) {
-        SSL_get0_alpn_selected(w->tls, &protocol, &len);
-        if (len != 2 || memcmp(protocol, "h2", 2) != 0)
-            fail(w, "the peer does not speak HTTP/2 (ALPN)");
-        else
-            opened(w);
-        return;
-    }
-    switch (SSL_get_error(w->tls, done)) {
-    case SSL_ERROR_WANT_READ:
-        event_add(w->readable, NULL);
-        break;
-    case SSL_ERROR_WANT_WRITE:
-        event_add(w->writable, NULL);
-        break;
-    default: {
-        long verdict = SSL_get_verify_result(w->tls);
-
-        fail(w, verdict == X509_V_OK ? tls_reason() : X509_verify_cert_error_string(verdict));
-        ERR_clear_error();
-    }
-    }
-}
-
-/* Whom the certificate must name; an address is compared as one and not sent as a server name. */
-static bool expect_name(SSL *tls, const char *name)
-{
-    return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls), name) == 1 ||
-           (SSL_set1_host(tls, name) == 1 && SSL_set_tlsext_host_name(tls, name) == 1);
+    if (done < 0 && errno == EAGAIN)
+        event_add(tls_conn_wants_write(w->tls) ? w->writable : w->readable, NULL);
+    else if (done < 0)
+        fail(w, tls_conn_reason(w->tls));
+    else if (!tls_conn_is_h2(w->tls))
+        fail(w, "the peer does not speak HTTP/2 (ALPN)");
+    else
+        opened(w);
 }
 
 static void connected(struct wire *w)
@@ -252,12 +193,8 @@ static void connected(struct wire *w)
         return;
     }
     w->state = SHAKING_HANDS;
-    w->tls = SSL_new(d->tls);
-    if (!w->tls || SSL_set_fd(w->tls, w->fd) != 1 ||
-        !expect_name(w->tls, d->tls_name ? d->tls_name : w->address->host))
-        fail(w, tls_reason());
-    else
-        shake_hands(w);
+    w->tls = tls_connect(d->tls, w->fd, d->tls_name ? d->tls_name : w->address->host);
+    shake_hands(w);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -388,8 +325,8 @@ void wire_close(struct wire *w)
     if (w->writable)
         event_free(w->writable);
     if (w->tls && w->state == OPEN)
-        SSL_shutdown(w->tls);
-    SSL_free(w->tls);
+        tls_conn_shutdown(w->tls);
+    tls_conn_free(w->tls);
     if (w->fd >= 0)
         close(w->fd);
     mem_free(w);
@@ -397,31 +334,28 @@ void wire_close(struct wire *w)
 
 /* ---- an open one ---- */
 
-/* What a call of OpenSSL that moved nothing means. */
-static ssize_t tls_outcome(struct wire *w, int returned, const char **reason)
+/* A record at a time, until there is no more or no room. */
+static ssize_t read_records(struct wire *w, char *to, size_t room, const char **reason)
 {
-    switch (SSL_get_error(w->tls, returned)) {
-    case SSL_ERROR_WANT_READ:
-    case SSL_ERROR_WANT_WRITE: /* no renegotiation: the other direction goes on by itself */
-        return 0;
-    case SSL_ERROR_ZERO_RETURN:
-        *reason = "the peer closed the connection";
-        return -1;
-    default:
-        *reason = tls_reason();
-        return -1;
-    }
+    size_t got = 0;
+    ssize_t n;
+
+    do {
+        n = tls_conn_read(w->tls, to + got, room - got);
+        got += n > 0 ? (size_t)n : 0;
+    } while (n > 0 && got < room);
+    if (got || (n < 0 && errno == EAGAIN))
+        return (ssize_t)got; /* an end behind it is told of in the next turn */
+    *reason = tls_conn_reason(w->tls);
+    return -1;
 }
 
 ssize_t wire_read(struct wire *w, char *to, size_t room, const char **reason)
 {
     ssize_t n;
 
-    if (w->tls) {
-        int got = SSL_read(w->tls, to, (int)room);
-
-        return got > 0 ? got : tls_outcome(w, got, reason);
-    }
+    if (w->tls)
+        return read_records(w, to, room, reason);
     n = recv(w->fd, to, room, 0);
     if (n > 0)
         return n;
@@ -436,9 +370,11 @@ ssize_t wire_write(struct wire *w, struct slice bytes, const char **reason)
     ssize_t n;
 
     if (w->tls) {
-        int put = SSL_write(w->tls, bytes.ptr, (int)bytes.len);
-
-        return put > 0 ? put : tls_outcome(w, put, reason);
+        n = tls_conn_write(w->tls, bytes.ptr, bytes.len);
+        if (n > 0 || (n < 0 && errno == EAGAIN)) /* no renegotiation: reading goes on by itself */
+            return n > 0 ? n : 0;
+        *reason = tls_conn_reason(w->tls);
+        return -1;
     }
     n = send(w->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
     if (n >= 0)
@@ -447,6 +383,11 @@ ssize_t wire_write(struct wire *w, struct slice bytes, const char **reason)
         return 0;
     *reason = strerror(errno);
     return -1;
+}
+
+bool wire_is_stale(const struct wire *w)
+{
+    return w->tls && tls_conn_generation(w->tls) != tls_generation(w->dialer->tls);
 }
 
 void wire_await_room(struct wire *w)

@@ -17,10 +17,10 @@
 struct dialer; /* where the peer may be, and how it is spoken to */
 struct wire;   /* one stream, from the attempt to its end */
 
-/* `addresses` as in http_client_conf; `patience_ms` is for everything up to on_open.
- *   ERR_INVALID  an address or a TLS file is of no use */
-MUST_USE enum err dialer_open(struct dialer **out, struct loop *loop, const char *addresses,
-                              const struct http_client_tls *tls, int64_t patience_ms, struct why *why);
+/* `addresses`, `tls` and `tls_name` as in http_client_conf; `patience_ms` is for everything up to on_open.
+ *   ERR_INVALID  an address is of no use */
+MUST_USE enum err dialer_open(struct dialer **out, struct loop *loop, const char *addresses, struct tls *tls,
+                              const char *tls_name, int64_t patience_ms, struct why *why);
 void dialer_close(struct dialer *d);
 size_t dialer_count(const struct dialer *d);
 const char *dialer_address(const struct dialer *d, size_t at);
@@ -39,6 +39,8 @@ void wire_close(struct wire *w);
 /* Above zero: that many bytes. 0: nothing more now. Below: it is over, *reason says why. */
 ssize_t wire_read(struct wire *w, char *to, size_t room, const char **reason);
 ssize_t wire_write(struct wire *w, struct slice bytes, const char **reason);
+/* Its TLS was agreed on with files that have been replaced since. */
+bool wire_is_stale(const struct wire *w);
 void wire_await_room(struct wire *w);
 
 #endif

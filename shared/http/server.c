@@ -26,13 +26,15 @@ enum {
     ACCEPTS_PER_TURN = 64,
     LINGER_BYTES_MAX = 4 << 20,
     STATUS_MAX = 600,
+    STALE_SWEEPS = 60, /* in which all connections with replaced certificates are told to end */
 };
 #define SWEEP_US        (500 * MS_US)
 #define DRAIN_SWEEP_US  (20 * MS_US)
 #define ACCEPT_PAUSE_US (100 * MS_US)
 #define LINGER_US       (2 * SECOND_US)
+#define COMPLAINT_US    (1 * SECOND_US) /* between log lines that any peer can cause */
 
-enum { M_REQUESTS, M_SECONDS, M_CONNECTIONS, M_OPENED, M_REFUSED, M_FLOODS, M_COUNT };
+enum { M_REQUESTS, M_SECONDS, M_CONNECTIONS, M_OPENED, M_REFUSED, M_HANDSHAKES, M_FLOODS, M_COUNT };
 static const struct metric metric_table[M_COUNT] = {
     [M_REQUESTS] = { "assay_http_requests_total",
                      METRIC_COUNTER,
@@ -48,6 +50,10 @@ static const struct metric metric_table[M_COUNT] = {
                     METRIC_COUNTER,
                     "Connections closed at once, too many being open",
                     { "server" } },
+    [M_HANDSHAKES] = { "assay_http_handshakes_failed_total",
+                       METRIC_COUNTER,
+                       "Connections ended in the TLS handshake",
+                       { "server" } },
     [M_FLOODS] = { "assay_http_floods_total",
                    METRIC_COUNTER,
                    "HTTP/2 connections ended because of what the peer did, by what it was",
@@ -68,6 +74,7 @@ struct conn {
     bool is_reading, is_writing; /* the events are added */
     bool has_ended;              /* the peer sends no more */
     bool is_lingering;
+    bool is_retired; /* told to end, its certificates having been replaced */
     bool is_dirty;
     struct conn *next_dirty;
     struct buf out; /* what the socket did not take */
@@ -93,7 +100,10 @@ struct http_server {
     struct loop_task flush;
     struct conn *conns, *dirty;
     size_t conn_count;
-    struct tls *tls;
+    struct tls *tls;         /* the owner's; NULL in the clear */
+    unsigned tls_generation; /* that the connections have been looked through for */
+    size_t stale_a_sweep;
+    int64_t complained_us;
     char *in;       /* READ_BYTES */
     struct buf out; /* of one connection in one flush */
     bool is_draining;
@@ -314,6 +324,20 @@ static void start_session(struct conn *c, enum http_protocol protocol)
     mark_dirty(c);
 }
 
+static void complain_of_handshake(const struct conn *c)
+{
+    struct http_server *s = c->server;
+    int64_t now_us = loop_mono_us(s->loop);
+
+    if (s->metrics)
+        metric_inc(s->metrics, M_HANDSHAKES, s->series);
+    if (now_us - s->complained_us < COMPLAINT_US)
+        return;
+    s->complained_us = now_us;
+    log_event(LOG_WARN, "tls_handshake_failed", "server=%s peer=%s why=%s", s->name, c->peer.address,
+              log_quoted(slice_str(tls_conn_reason(c->tls))));
+}
+
 /* True when the handshake is done and the session can begin. */
 static bool shake_hands(struct conn *c)
 {
@@ -324,12 +348,12 @@ static bool shake_hands(struct conn *c)
         return false;
     }
     if (result < 0) {
-        log_event(LOG_DEBUG, "tls_handshake_failed", "peer=%s", c->peer.address);
+        complain_of_handshake(c);
         conn_close(c);
         return false;
     }
     set_writing(c, false);
-    tls_conn_name(c->tls, c->peer.common_name, sizeof c->peer.common_name);
+    tls_conn_name(c->tls, c->peer.certificate_name, sizeof c->peer.certificate_name);
     start_session(c, tls_conn_is_h2(c->tls) ? HTTP_2 : HTTP_1);
     return true;
 }
@@ -453,7 +477,7 @@ static void conn_open(struct http_server *s, int fd, const struct sockaddr_stora
     set_reading(c, true);
     if (s->tls) {
         c->peer.is_tls = true;
-        c->tls = tls_conn_new(s->tls, fd);
+        c->tls = tls_accept(s->tls, fd);
     } else {
         start_session(c, HTTP_SNIFF);
     }
@@ -539,6 +563,25 @@ static void close_all(struct http_server *s)
         conn_close(s->conns);
 }
 
+/* Tells peers that came with certificates which have been replaced to come again: a few each time, so that
+ * they do not all shake hands at once. */
+static void retire_stale(struct http_server *s)
+{
+    unsigned now = tls_generation(s->tls);
+    size_t told = 0;
+
+    if (s->tls_generation != now) {
+        s->tls_generation = now;
+        s->stale_a_sweep = 1 + s->conn_count / STALE_SWEEPS;
+    }
+    for (struct conn *c = s->conns; c && told < s->stale_a_sweep; c = c->next)
+        if (c->session && !c->is_retired && tls_conn_generation(c->tls) != now) {
+            http_session_retire(c->session);
+            c->is_retired = true;
+            told++;
+        }
+}
+
 static void sweep(void *ctx)
 {
     struct http_server *s = ctx;
@@ -549,6 +592,8 @@ static void sweep(void *ctx)
         next = c->next;
         conn_tick(c, now_us);
     }
+    if (s->tls)
+        retire_stale(s);
     if (s->is_draining && now_us >= s->drain_deadline_us)
         close_all(s);
     if (s->is_draining && !s->conns) {
@@ -617,9 +662,9 @@ enum err http_server_open(struct http_server **out, struct loop *loop, const str
     s->flush = (struct loop_task){ .run = flush_all, .ctx = s };
     loop_timer_init(&s->accept_again, loop, accept_again, s);
     loop_timer_init(&s->sweep, loop, sweep, s);
-    err = tls_open(&s->tls, conf->tls_cert_file, conf->tls_key_file, conf->tls_client_ca_file, why);
-    if (!err)
-        err = listen_on(s, conf, why);
+    s->tls = conf->tls;
+    s->tls_generation = s->tls ? tls_generation(s->tls) : 0;
+    err = listen_on(s, conf, why);
     if (err)
         goto out;
     s->metrics = metrics ? metrics_add(metrics, metric_table, M_COUNT) : NULL;
@@ -627,6 +672,7 @@ enum err http_server_open(struct http_server **out, struct loop *loop, const str
         s->series = metric_series(s->metrics, M_CONNECTIONS, s->name, NULL);
         metric_series(s->metrics, M_OPENED, s->name, NULL);
         metric_series(s->metrics, M_REFUSED, s->name, NULL);
+        metric_series(s->metrics, M_HANDSHAKES, s->name, NULL);
         s->no_route_series = metric_series(s->metrics, M_SECONDS, s->name, "none");
     }
     event_assign(&s->can_accept, loop_base(loop), s->listen_fd, EV_READ | EV_PERSIST, on_can_accept, s);
@@ -687,11 +733,6 @@ void http_server_drain(struct http_server *s, int64_t deadline_us, void (*done)(
     loop_timer_set(&s->sweep, 0);
 }
 
-enum err http_server_reload_tls(struct http_server *s, struct why *why)
-{
-    return s->tls ? tls_reload(s->tls, why) : ERR_OK;
-}
-
 void http_server_close(struct http_server *s)
 {
     if (!s)
@@ -702,7 +743,6 @@ void http_server_close(struct http_server *s)
     loop_timer_release(&s->accept_again);
     loop_timer_release(&s->sweep);
     http_host_release(&s->host);
-    tls_close(s->tls);
     buf_release(&s->out);
     mem_free(s->in);
     mem_free(s->name);

@@ -17,6 +17,9 @@
  *       { "POST", "/v1/transactions:batch",  on_batch, .max_body_bytes = 4 << 20 },
  *   };
  *
+ * When the files of its TLS have been replaced, connections that were made with the old ones are ended
+ * gracefully, all within half a minute.
+ *
  * The protocol itself is in session.h, which knows no sockets. One loop, one thread. */
 #ifndef ASSAY_HTTP_SERVER_H
 #define ASSAY_HTTP_SERVER_H
@@ -34,6 +37,7 @@
 
 struct http_server;
 struct http_session;
+struct tls;
 struct http_request;
 
 typedef void (*http_handler)(void *service, struct http_request *req);
@@ -52,8 +56,8 @@ enum { HTTP_PARAMS_MAX = 4 };
 
 /* Who is at the other end; valid as long as the request. */
 struct http_peer {
-    char address[64];      /* "127.0.0.1:1234", "[::1]:1234" */
-    char common_name[128]; /* of the client's verified certificate; empty without one */
+    char address[64];           /* "127.0.0.1:1234", "[::1]:1234" */
+    char certificate_name[128]; /* tls_conn_name(); empty without a certificate */
     bool is_tls;
     int version; /* 11 or 2 */
 };
@@ -119,9 +123,7 @@ struct http_server_conf {
     int port;         /* 0: the kernel chooses, see http_server_port() */
     bool reuse_port;  /* several processes on one port */
 
-    const char *tls_cert_file; /* PEM chain; with tls_key_file this turns TLS on */
-    const char *tls_key_file;
-    const char *tls_client_ca_file; /* PEM; with it every client must show a certificate of this authority */
+    struct tls *tls; /* http/tls.h; NULL: in the clear; borrowed as long as the server lives */
 
     size_t max_connections;    /* 10000; beyond, new ones are closed at once */
     size_t max_streams;        /* 256 concurrent requests per HTTP/2 connection */
@@ -139,8 +141,7 @@ struct http_server_conf {
 
 /* Binds and listens; requests come as soon as the loop turns. `metrics` may be NULL. `conf` is copied, its
  * strings are borrowed for the call, but for `name`.
- *   ERR_CONFLICT  the address is taken      ERR_INVALID  no such address, or certificate and key do not serve
- */
+ *   ERR_CONFLICT  the address is taken      ERR_INVALID  no such address */
 MUST_USE enum err http_server_open(struct http_server **out, struct loop *loop,
                                    const struct http_server_conf *conf, struct metrics *metrics,
                                    struct why *why);
@@ -158,8 +159,6 @@ int http_server_port(const struct http_server *s);
 /* Stops listening, tells peers to go elsewhere (GOAWAY, Connection: close), and calls `done` when the last
  * connection has gone, or after `deadline_us` with whatever is left closed. */
 void http_server_drain(struct http_server *s, int64_t deadline_us, void (*done)(void *ctx), void *ctx);
-/* Reads certificate and key again; connections that are open keep theirs. On failure the old ones stay. */
-MUST_USE enum err http_server_reload_tls(struct http_server *s, struct why *why);
 /* Closes everything. Requests that are not replied to yet become gone and stay valid until they are. */
 void http_server_close(struct http_server *s);
 

@@ -649,6 +649,14 @@ void http_session_drain(struct http_session *s)
     s->on_output(s->ctx);
 }
 
+void http_session_retire(struct http_session *s)
+{
+    if (s->peer.version == 2)
+        http_session_drain(s);
+    else
+        s->is_retired = true;
+}
+
 size_t http_session_open_requests(const struct http_session *s)
 {
     return s->open_count;

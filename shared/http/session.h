@@ -65,6 +65,9 @@ bool http_session_is_over(const struct http_session *s);
 void http_session_tick(struct http_session *s);
 /* No new requests; those under way are finished. */
 void http_session_drain(struct http_session *s);
+/* The same, but an idle HTTP/1.1 connection stays for one more request, which may be on its way: nobody is to
+ * see a failure. */
+void http_session_retire(struct http_session *s);
 /* Requests that are being received or handled. */
 size_t http_session_open_requests(const struct http_session *s);
 

@@ -228,7 +228,7 @@ static int on_headers_complete(http_parser *p)
         return -1;
     h->is_trailer = true;
     p->upgrade = 0; /* no other protocol is offered, so the peer must go on with this one */
-    h->keeps_alive = http_should_keep_alive(p) && !s->is_draining;
+    h->keeps_alive = http_should_keep_alive(p) && !s->is_draining && !s->is_retired;
     h->takes_trailers = p->http_major == 1 && p->http_minor == 1 && header_is(m, "te", "trailers");
     hosts = count_headers(m, "host");
     m->req.authority = http_headers_find(m->headers, m->header_count, "host");
@@ -435,7 +435,7 @@ static void h1_reply(struct http_session *s, struct http_message *m, const struc
         buf_add_str(out, "Transfer-Encoding: chunked\r\n");
     else if (!has_no_body)
         buf_printf(out, "Content-Length: %zu\r\n", m->reply_body.len);
-    h->keeps_alive = h->keeps_alive && !s->is_draining;
+    h->keeps_alive = h->keeps_alive && !s->is_draining && !s->is_retired;
     if (!h->keeps_alive)
         buf_add_str(out, "Connection: close\r\n");
     else if (h->parser.http_minor == 0)

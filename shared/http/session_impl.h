@@ -70,6 +70,7 @@ struct http_session {
     size_t sniffed;        /* bytes of the HTTP/2 preface seen */
     bool is_over;          /* before a protocol is known */
     bool is_draining;
+    bool is_retired; /* HTTP/1: the next answer is the last */
 };
 
 void http1_start(struct http_session *s);

@@ -8,7 +8,9 @@
 #include "base/clock.h"
 #include "http/client.h"
 #include "http/server.h"
+#include "http/tls.h"
 #include "loop/loop.h"
+#include "../../../services/cli/issue.h"
 
 enum { HELD_MOST = 64, LARGE = 3 << 20 };
 
@@ -37,7 +39,7 @@ static void on_hello(void *service, struct http_request *req)
 
     (void)service;
     served++;
-    snprintf(peer_name, sizeof peer_name, "%s", req->peer->common_name);
+    snprintf(peer_name, sizeof peer_name, "%s", req->peer->certificate_name);
     http_reply(req, &(struct http_reply){ .status = 200,
                                           .type = "text/plain",
                                           .body = SLICE("hello"),
@@ -408,77 +410,172 @@ Test(http_client, tells_everyone_when_it_is_closed)
 /* ---- TLS ---- */
 
 static char dir[] = "/tmp/assay-tls-XXXXXX";
+static struct tls *client_tls;
 
-static void run(const char *format, const char *a, const char *b)
+/* Good for the next few calls. */
+static const char *file(const char *name)
 {
-    char command[1024];
+    static char paths[4][128];
+    static unsigned next;
 
-    snprintf(command, sizeof command, format, dir, a, b);
-    cr_assert_eq(system(command), 0, "%s", command);
+    snprintf(paths[++next % 4], sizeof *paths, "%s/%s", dir, name);
+    return paths[next % 4];
 }
 
-/* `name`.pem and `name`.key, signed by nobody but themselves. */
-static void make_certificate(const char *name, const char *alternative_names)
+static void remove_dir(void)
 {
-    run("cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=%s "
-        "-addext subjectAltName=%s -out out.pem -keyout privkey.pem 2>/dev/null",
-        name, alternative_names);
-    run("cd %s && mv out.pem %s.pem; mv privkey.pem %s.key", name, name);
+    char command[160];
+
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    cr_assert_eq(system(command), 0);
 }
 
-static const char *file(char path[128], const char *name)
+/* `name`.pem with certificate and key, by an authority (or by itself: then it is one). */
+static void make(const char *name, const char *hosts, const char *authority)
 {
-    snprintf(path, 128, "%s/%s", dir, name);
-    return path;
+    struct issued *by = NULL, *made;
+
+    if (authority) {
+        cr_assert_eq(issued_read(&by, file(authority), &why), ERR_OK, "%s", why.text);
+        cr_assert_eq(
+            issue_leaf(&made, by,
+                       &(struct leaf_wish){
+                           .name = name, .hosts = hosts, .days = 2, .is_server = true, .is_client = true },
+                       &why),
+            ERR_OK, "%s", why.text);
+    } else {
+        cr_assert_eq(issue_authority(&made, name, 2, &why), ERR_OK, "%s", why.text);
+    }
+    cr_assert_eq(issued_write(made, true, file(name), &why), ERR_OK, "%s", why.text);
+    issued_free(made);
+    issued_free(by);
 }
 
-static enum err hello_over_tls(const struct http_client_tls *tls)
+/* A server that knows its callers, in place of the usual one. */
+static struct tls *serve_over_tls(const char *allow)
 {
-    http_client_close(client);
-    client = open_client((struct http_client_conf){ .tls = tls });
+    struct tls *tls;
+
+    cr_assert_not_null(mkdtemp(dir));
+    make("ours", NULL, NULL);
+    make("server", "features,127.0.0.1", "ours");
+    make("caller", "caller", "ours");
+    cr_assert_eq(tls_open(&tls,
+                          &(struct tls_conf){ .cert = file("server"), .ca = file("ours"), .allow = allow },
+                          &why),
+                 ERR_OK, "%s", why.text);
+    http_server_close(server);
+    cr_assert_eq(http_server_open(&server, loop, &(struct http_server_conf){ .tls = tls }, NULL, &why),
+                 ERR_OK, "%s", why.text);
+    http_server_add_routes(server, routes, ARRAY_LEN(routes), NULL);
+    return tls;
+}
+
+static enum err hello(void)
+{
     last = (struct outcome){ 0 };
     get("/hello", 5000);
     turn_until_ended(1);
     return last.err;
 }
 
+static enum err hello_over_tls(const struct tls_conf *conf, const char *name)
+{
+    http_client_close(client);
+    tls_close(client_tls);
+    cr_assert_eq(tls_open(&client_tls, conf, &why), ERR_OK, "%s", why.text);
+    client = open_client((struct http_client_conf){ .tls = client_tls, .tls_name = name });
+    return hello();
+}
+
+static void end_tls(struct tls *tls)
+{
+    http_client_close(client);
+    http_server_close(server);
+    client = NULL;
+    server = NULL;
+    tls_close(client_tls);
+    tls_close(tls);
+    remove_dir();
+}
+
 Test(http_client, trusts_over_tls_whom_it_was_told_to_and_shows_its_own_certificate)
 {
-    char server_cert[128], server_key[128], client_cert[128], client_key[128];
-    struct http_client_tls tls = { 0 };
+    struct tls *tls = serve_over_tls(NULL);
+    struct tls_conf conf = { .cert = file("caller"), .ca = file("ours") };
 
-    cr_assert_not_null(mkdtemp(dir));
-    make_certificate("server", "IP:127.0.0.1,DNS:features");
-    make_certificate("caller", "DNS:caller");
-    http_server_close(server);
-    cr_assert_eq(http_server_open(&server, loop,
-                                  &(struct http_server_conf){
-                                      .host = "127.0.0.1",
-                                      .tls_cert_file = file(server_cert, "server.pem"),
-                                      .tls_key_file = file(server_key, "server.key"),
-                                      .tls_client_ca_file = file(client_cert, "caller.pem"),
-                                  },
-                                  NULL, &why),
-                 ERR_OK, "%s", why.text);
-    http_server_add_routes(server, routes, ARRAY_LEN(routes), NULL);
-
-    tls = (struct http_client_tls){ .ca_path = server_cert,
-                                    .cert_path = client_cert,
-                                    .key_path = file(client_key, "caller.key") };
-    cr_assert_eq(hello_over_tls(&tls), ERR_OK, "%s", last.why.text);
+    cr_assert_eq(hello_over_tls(&conf, NULL), ERR_OK, "%s", last.why.text);
     cr_assert_str_eq(peer_name, "caller");
-    tls.server_name = "features";
-    cr_assert_eq(hello_over_tls(&tls), ERR_OK, "%s", last.why.text);
-    tls.server_name = "scoring";
-    cr_assert_eq(hello_over_tls(&tls), ERR_UNAVAILABLE, "another's name");
-    tls.server_name = NULL;
-    tls.ca_path = client_cert;
-    cr_assert_eq(hello_over_tls(&tls), ERR_UNAVAILABLE, "an authority that did not sign");
-    tls = (struct http_client_tls){ .ca_path = server_cert };
-    cr_assert_neq(hello_over_tls(&tls), ERR_OK, "without a certificate");
-    tls.ca_path = "/no/such/file";
-    cr_assert_eq(http_client_open(&(struct http_client *){ 0 }, loop,
-                                  &(struct http_client_conf){ .address = "a:1", .tls = &tls }, &why),
-                 ERR_INVALID);
-    run("rm -rf %s", "", "");
+    cr_assert_eq(hello_over_tls(&conf, "features"), ERR_OK, "%s", last.why.text);
+    cr_assert_eq(hello_over_tls(&conf, "scoring"), ERR_UNAVAILABLE, "another's name");
+    make("theirs", NULL, NULL);
+    make("stranger", "stranger", "theirs");
+    conf = (struct tls_conf){ .ca = file("theirs") };
+    cr_assert_eq(hello_over_tls(&conf, NULL), ERR_UNAVAILABLE, "an authority that did not sign");
+    conf = (struct tls_conf){ .ca = file("ours") };
+    cr_assert_neq(hello_over_tls(&conf, NULL), ERR_OK, "without a certificate");
+    end_tls(tls);
+}
+
+Test(http_client, is_let_in_by_the_name_in_its_certificate)
+{
+    struct tls *tls = serve_over_tls("ingestion, caller");
+    struct tls_conf conf = { .cert = file("caller"), .ca = file("ours") };
+
+    cr_assert_eq(hello_over_tls(&conf, NULL), ERR_OK, "%s", last.why.text);
+    make("call", "caller", "ours"); /* neither a part of a name nor a host is one */
+    conf = (struct tls_conf){ .cert = file("call"), .ca = file("ours") };
+    cr_assert_neq(hello_over_tls(&conf, NULL), ERR_OK);
+    end_tls(tls);
+}
+
+Test(http_client, goes_over_to_new_certificates_without_a_failure)
+{
+    struct tls *tls = serve_over_tls("caller");
+    struct tls_conf conf = { .cert = file("caller"), .ca = file("ours") };
+
+    cr_assert_eq(hello_over_tls(&conf, NULL), ERR_OK, "%s", last.why.text);
+    last = (struct outcome){ 0 };
+    get("/hold", 5000);
+    turn_until_held(1);
+    make("caller", "caller", "ours");
+    cr_assert_eq(tls_look(client_tls, &why), ERR_OK, "%s", why.text);
+    cr_assert_eq(tls_generation(client_tls), 1);
+    get("/hello", 5000); /* on a new connection, while the old one still waits */
+    turn_until_ended(1);
+    cr_assert_eq(http_client_stats(client).connects, 2);
+    release_held();
+    turn_until_ended(2);
+    cr_assert_eq(last.ok, 2, "%s", last.why.text);
+    cr_assert_eq(http_client_stats(client).connections_lost, 0);
+    make("server", "features,127.0.0.1", "ours");
+    cr_assert_eq(tls_look(tls, &why), ERR_OK, "%s", why.text);
+    while (http_client_stats(client).connections) /* the server's wish */
+        loop_turn(loop, true);
+    cr_assert_eq(hello(), ERR_OK, "%s", last.why.text);
+    cr_assert_eq(http_client_stats(client).connects, 3);
+    cr_assert_eq(http_client_stats(client).connections_lost, 0);
+    end_tls(tls);
+}
+
+Test(http_client, keeps_the_certificates_that_it_has_when_the_new_files_are_bad)
+{
+    struct tls *tls = serve_over_tls(NULL), *none;
+    struct tls_conf conf = { .cert = file("caller"), .key = file("caller.key"), .ca = file("ours") };
+
+    cr_assert_eq(tls_open(&none, &conf, &why), ERR_INVALID, "there is no such file");
+    conf.key = NULL;
+    cr_assert_eq(hello_over_tls(&conf, NULL), ERR_OK, "%s", last.why.text);
+    make("theirs", NULL, NULL);
+    make("caller", "caller", "theirs");
+    cr_assert_eq(tls_look(client_tls, &why), ERR_INVALID, "of another authority");
+    cr_assert_eq(tls_look(client_tls, &why), ERR_INVALID, "and it says so again");
+    cr_assert_eq(tls_generation(client_tls), 0);
+    cr_assert_eq(hello(), ERR_OK, "%s", last.why.text);
+    make("caller", "caller", "ours");
+    cr_assert_eq(tls_look(client_tls, &why), ERR_OK, "%s", why.text);
+    cr_assert_eq(tls_generation(client_tls), 1);
+    conf = (struct tls_conf){ .cert = file("caller"), .key = file("server"), .ca = file("ours") };
+    cr_assert_eq(tls_open(&none, &conf, &why), ERR_INVALID, "a key of another pair");
+    end_tls(tls);
 }

@@ -15,10 +15,12 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "http/server.h"
+#include "http/tls.h"
 
 static struct loop *loop;
 static struct metrics *metrics;
 static struct http_server *server;
+static struct tls *tls;
 static pthread_t thread;
 static struct http_request *held[64]; /* the loop's thread only */
 static size_t held_count, gone_count;
@@ -27,7 +29,7 @@ static struct buf output;
 
 static void on_hello(void *service, struct http_request *req)
 {
-    struct slice text = arena_printf(&req->arena, "hello %s over %d tls=%d", req->peer->common_name,
+    struct slice text = arena_printf(&req->arena, "hello %s over %d tls=%d", req->peer->certificate_name,
                                      req->peer->version, req->peer->is_tls);
 
     (void)service;
@@ -131,6 +133,7 @@ static void reply_held(void *ctx)
 static void teardown(void)
 {
     http_server_close(server);
+    tls_close(tls);
     reply_held(NULL);
     metrics_free(metrics);
     loop_close(loop);
@@ -481,14 +484,16 @@ static void make_certificates(const char *name)
 
 static struct http_server_conf tls_conf(bool wants_client)
 {
-    static char cert[128], key[128], ca[128];
+    char cert[128], key[128], ca[128];
+    struct why why = { 0 };
 
     snprintf(cert, sizeof cert, "%s/server.pem", dir);
     snprintf(key, sizeof key, "%s/server.key", dir);
     snprintf(ca, sizeof ca, "%s/ca.pem", dir);
-    return (struct http_server_conf){ .tls_cert_file = cert,
-                                      .tls_key_file = key,
-                                      .tls_client_ca_file = wants_client ? ca : NULL };
+    cr_assert_eq(
+        tls_open(&tls, &(struct tls_conf){ .cert = cert, .key = key, .ca = wants_client ? ca : NULL }, &why),
+        ERR_OK, "%s", why.text);
+    return (struct http_server_conf){ .tls = tls };
 }
 
 static const char *curl_tls(const char *options, const char *path)
@@ -557,7 +562,7 @@ static void reload(void *ctx)
 {
     struct why why = { 0 };
 
-    *(int *)ctx = http_server_reload_tls(server, &why);
+    *(int *)ctx = tls_look(tls, &why);
     loop_stop(loop);
 }
 
