@@ -23,6 +23,10 @@
     X(cmd_keys_create) \
     X(cmd_keys_list) \
     X(cmd_keys_revoke) \
+    X(cmd_certs_init) \
+    X(cmd_certs_issue) \
+    X(cmd_certs_rotate) \
+    X(cmd_certs_show) \
     X(cmd_rules_check) \
     X(cmd_rules_publish) \
     X(cmd_rules_rollback) \
