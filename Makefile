@@ -39,7 +39,7 @@ gen_o   := $(gen_h:.h=.o) $(B)/gen/migrations.o
 tests   := $(if $(wildcard tests/unit/*/*.c),$(B)/unit) $(if $(wildcard tests/service/*.c),$(B)/service) \
            $(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c))
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
-benches := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+benches := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*_bench.c))
 
 .PHONY: all bins test unit bench fuzz fuzzers setup demo lint layers format clean
 .SECONDEXPANSION:
@@ -55,9 +55,9 @@ test: all
 	@scripts/test $(B)
 unit: $(B)/unit
 	@./$<
-# Each program of tests/bench prints its own table; nothing here asserts a time.
-bench: all $(benches)
-	@for b in $(benches); do echo "== $$b"; $$b || exit 1; done
+# BENCH_ONLY=forest,rules runs parts, BENCH_FULL=1 all of it; see tests/bench/README.md. Nothing here asserts a time.
+bench: $(bins) $(benches)
+	@scripts/bench $(B)
 # SECONDS_EACH=60; without a fuzzer (`make test`) each target is given its corpus only.
 fuzz:
 	@scripts/fuzz $(SECONDS_EACH)
@@ -82,7 +82,11 @@ $(B)/unit: $(call objs,tests/unit/*/*.c) $(filter-out %/main.o,$(call objs,servi
 $(B)/service: $(call objs,tests/service/*.c) $(call objs,tests/harness/*.c) $(B)/tests/unit/bundle/samples.o $(lib)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcriterion
 # One file, one program: what drives a whole cluster, and what measures.
-$(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c)) $(benches): $(B)/%: $(B)/tests/%.o $(lib)
+bench_parts := $(filter-out %_bench.o,$(call objs,tests/bench/*.c))
+$(benches): $(B)/%: $(B)/tests/%.o $(bench_parts) $(lib)
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c)): $(B)/%: $(B)/tests/%.o $(lib)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 fuzz_main := $(if $(findstring fuzzer,$(SAN)),-fsanitize=fuzzer,$(B)/tests/fuzz/replay.o)

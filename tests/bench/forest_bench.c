@@ -1,16 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0
- * forest_bench.c - one row through 300 trees of depth 6: our forest beside XGBoost, in one run.
- * Goals: margins 8 times, Shapley values 30 times as fast as XGBoost on one thread. */
+ * forest_bench.c - rows through 300 trees of depth 6: our forest beside XGBoost on one thread, in one run,
+ * and whether they agree: margins to the bit, Shapley values to 1e-5. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "bench/report.h"
 #include "booster/booster.h"
 #include "forest/forest.h"
 
-enum { ROWS = 20000, COLUMNS = 40, ROUNDS = 5 };
+enum {
+    ROWS = 20000,
+    COLUMNS = 40,
+    ROUNDS = 5,
+    MARGIN_ROWS = 2000, /* of XGBoost, which takes longer */
+    PATH_ROWS = 200,
+    SHAP_ROWS = 50,
+    AGREE_ROWS = 500, /* whose Shapley values are compared */
+};
+
+struct world {
+    float *x, *labels, *margins, *theirs; /* [ROWS][COLUMNS], [ROWS], [ROWS], [ROWS][COLUMNS + 1] */
+    double contributions[COLUMNS + 1];
+    struct booster *trained, *booster; /* as trained, and as XGBoost reads what was saved */
+    struct forest *forest;
+    struct forest_scratch *scratch;
+    struct forest_shap *shap;
+    struct buf model;
+    double sum; /* keeps what is computed */
+};
 
 static uint32_t state = 12345;
 
@@ -22,121 +42,221 @@ static float uniform(void)
     return (float)(state >> 8) / 16777216.0F;
 }
 
-static void fail(const char *what, const struct why *why)
+static void must_work(enum err err, const char *what, const struct why *why)
 {
-    fprintf(stderr, "forest_bench: %s: %s\n", what, why->text);
-    exit(EXIT_FAILURE);
+    if (err)
+        bench_fail("forest: %s: %s", what, why->text);
 }
 
-static struct booster *train(const float *rows, const float *labels, struct why *why)
+static void train(struct world *a)
 {
     struct booster_params p = BOOSTER_PARAMS_DEFAULT;
     struct booster_matrix *m;
-    struct booster *b;
-
-    p.trees = 300;
-    p.depth = 6;
-    p.threads = 1;
-    if (booster_matrix_new(&m, rows, ROWS, COLUMNS, labels, NULL, 1, why) ||
-        booster_train(&b, &p, m, NULL, NULL, NULL, why))
-        fail("train", why);
-    booster_matrix_free(m);
-    return b;
-}
-
-/* Nanoseconds a row, the best of a few rounds: what the code takes when the machine lets it. */
-#define BEST_NS(rows, body)                                                                                  \
-    __extension__({                                                                                          \
-        double best = INFINITY;                                                                              \
-        for (int round = 0; round < ROUNDS; round++) {                                                       \
-            int64_t start = clock_mono_us();                                                                 \
-            body;                                                                                            \
-            double ns = (double)(clock_mono_us() - start) * 1e3 / (double)(rows);                            \
-            best = ns < best ? ns : best;                                                                    \
-        }                                                                                                    \
-        best;                                                                                                \
-    })
-
-int main(void)
-{
-    float *rows = mem_new_n(float, (size_t)ROWS *COLUMNS), *labels = mem_new_n(float, ROWS);
-    float *margins = mem_new_n(float, ROWS), *theirs = mem_new_n(float, (size_t)ROWS *(COLUMNS + 1));
-    double contributions[COLUMNS + 1], sum = 0;
-    struct forest_scratch *scratch;
-    struct forest_shap *shap;
-    struct booster *b, *again;
-    struct forest *f;
     struct why why = { 0 };
-    struct buf bytes;
 
     for (size_t i = 0; i < ROWS; i++) {
-        float *row = rows + i * COLUMNS;
+        float *row = a->x + i * COLUMNS;
 
         for (size_t c = 0; c < COLUMNS; c++)
             row[c] = uniform() < 0.05F ? NAN : (c % 2 ? floorf(uniform() * 30) : uniform() * 100);
-        labels[i] = (float)((row[0] > 60) + (row[1] > 20) * (row[2] < 30)) + uniform() * 2 > 2.0F;
+        a->labels[i] = (float)((row[0] > 60) + (row[1] > 20) * (row[2] < 30)) + uniform() * 2 > 2.0F;
     }
-    b = train(rows, labels, &why);
-    buf_init(&bytes, 0);
-    if (booster_save(b, BOOSTER_UBJ, &bytes, &why) || booster_open(&again, buf_slice(&bytes), &why))
-        fail("save", &why);
+    p.trees = 300;
+    p.depth = 6;
+    p.threads = 1;
+    must_work(booster_matrix_new(&m, a->x, ROWS, COLUMNS, a->labels, NULL, 1, &why), "rows", &why);
+    must_work(booster_train(&a->trained, &p, m, NULL, NULL, NULL, &why), "train", &why);
+    booster_matrix_free(m);
+    buf_init(&a->model, 0);
+    must_work(booster_save(a->trained, BOOSTER_UBJ, &a->model, &why), "save", &why);
+    must_work(booster_open(&a->booster, buf_slice(&a->model), &why), "open by XGBoost", &why);
+    must_work(forest_open(&a->forest, buf_slice(&a->model), &why), "open", &why);
+    must_work(forest_shap_new(&a->shap, a->forest, &why), "prepare Shapley values", &why);
+    a->scratch = forest_scratch_new(a->forest);
+}
 
-    double load = BEST_NS(1, {
-        if (forest_open(&f, buf_slice(&bytes), &why))
-            fail("open", &why);
-        forest_close(f);
-    });
-    if (forest_open(&f, buf_slice(&bytes), &why) || forest_shap_new(&shap, f, &why))
-        fail("open", &why);
-    scratch = forest_scratch_new(f);
-    printf("%zu trees, %zu nodes, %d columns, %zu bytes of UBJSON, opened in %.1f ms\n", forest_trees(f),
-           forest_nodes(f), COLUMNS, bytes.len, load / 1e6);
+/* ---- what is measured: a number of rows, one by one unless it says otherwise ---- */
 
-    double theirs_ns = BEST_NS(2000, {
-        for (size_t i = 0; i < 2000; i++)
-            if (booster_margin_inplace(again, rows + i * COLUMNS, COLUMNS, &margins[i], &why))
-                fail("predict", &why);
-    });
-    double ours_ns = BEST_NS(ROWS, {
-        for (size_t i = 0; i < ROWS; i++)
-            sum += (double)forest_margin(f, rows + i * COLUMNS, scratch);
-    });
-    double block_ns = BEST_NS(ROWS, forest_margins(f, rows, ROWS, margins, scratch));
-    double explain_ns = BEST_NS(ROWS, {
-        for (size_t i = 0; i < ROWS; i++)
-            sum += (double)forest_explain(f, rows + i * COLUMNS, contributions, scratch);
-    });
-    double shap_ns = BEST_NS(2000, {
-        for (size_t i = 0; i < 2000; i++)
-            forest_shap(shap, rows + i * COLUMNS, contributions);
-    });
-    double their_shap_ns = BEST_NS(50, {
-        for (size_t i = 0; i < 50; i++)
-            if (booster_contributions(again, rows + i * COLUMNS, 1, COLUMNS, theirs, &why))
-                fail("contributions", &why);
-    });
-    double their_path_ns = BEST_NS(200, {
-        for (size_t i = 0; i < 200; i++)
-            if (booster_path_contributions(again, rows + i * COLUMNS, 1, COLUMNS, theirs, &why))
-                fail("path contributions", &why);
-    });
-    printf("margin, one row       %9.0f ns   XGBoost in place %10.0f ns   %6.1f times as fast\n", ours_ns,
-           theirs_ns, theirs_ns / ours_ns);
-    printf("margin, in blocks     %9.0f ns   %.0f rows/s\n", block_ns, 1e9 / block_ns);
-    printf("path contributions    %9.0f ns   XGBoost approx   %10.0f ns   %6.1f times as fast\n", explain_ns,
-           their_path_ns, their_path_ns / explain_ns);
-    printf("exact Shapley values  %9.0f ns   XGBoost exact    %10.0f ns   %6.1f times as fast\n", shap_ns,
-           their_shap_ns, their_shap_ns / shap_ns);
+static void our_margins(struct world *a, size_t rows)
+{
+    for (size_t i = 0; i < rows; i++)
+        a->sum += (double)forest_margin(a->forest, a->x + i * COLUMNS, a->scratch);
+}
 
-    forest_shap_free(shap);
-    forest_scratch_free(scratch);
-    forest_close(f);
-    booster_close(again);
-    booster_close(b);
-    buf_release(&bytes);
-    mem_free(rows);
-    mem_free(labels);
-    mem_free(margins);
-    mem_free(theirs);
-    return sum != sum; /* keeps the sums */
+static void our_block(struct world *a, size_t rows)
+{
+    forest_margins(a->forest, a->x, rows, a->margins, a->scratch);
+}
+
+static void our_paths(struct world *a, size_t rows)
+{
+    for (size_t i = 0; i < rows; i++)
+        a->sum += (double)forest_explain(a->forest, a->x + i * COLUMNS, a->contributions, a->scratch);
+}
+
+static void our_shap(struct world *a, size_t rows)
+{
+    for (size_t i = 0; i < rows; i++)
+        forest_shap(a->shap, a->x + i * COLUMNS, a->contributions);
+}
+
+static void their_margins(struct world *a, size_t rows)
+{
+    struct why why = { 0 };
+
+    for (size_t i = 0; i < rows; i++)
+        must_work(booster_margin_inplace(a->booster, a->x + i * COLUMNS, COLUMNS, &a->margins[i], &why),
+                  "predict", &why);
+}
+
+static void their_block(struct world *a, size_t rows)
+{
+    struct why why = { 0 };
+
+    must_work(booster_margins(a->booster, a->x, rows, COLUMNS, a->margins, &why), "predict", &why);
+}
+
+static void their_paths(struct world *a, size_t rows)
+{
+    struct why why = { 0 };
+
+    for (size_t i = 0; i < rows; i++)
+        must_work(booster_path_contributions(a->booster, a->x + i * COLUMNS, 1, COLUMNS, a->theirs, &why),
+                  "path contributions", &why);
+}
+
+static void their_shap(struct world *a, size_t rows)
+{
+    struct why why = { 0 };
+
+    for (size_t i = 0; i < rows; i++)
+        must_work(booster_contributions(a->booster, a->x + i * COLUMNS, 1, COLUMNS, a->theirs, &why),
+                  "contributions", &why);
+}
+
+typedef void work_fn(struct world *a, size_t rows);
+
+static double seconds_of(work_fn *work, struct world *a, size_t rows)
+{
+    int64_t began = clock_mono_us();
+
+    work(a, rows);
+    return (double)(clock_mono_us() - began) / 1e6;
+}
+
+static const struct {
+    const char *name, *against;
+    work_fn *ours, *theirs;
+    size_t our_rows, their_rows;
+    struct goal goals[RESULT_GOALS];
+} cases[] = {
+    { "forest/margin, one row",
+      "XGBoost's C API in place",
+      our_margins,
+      their_margins,
+      ROWS,
+      MARGIN_ROWS,
+      { { RATIO_AT_LEAST, 5 }, { RATIO_AT_LEAST, 8 } } },
+    { "forest/margins, many rows",
+      "XGBoost, one matrix of them",
+      our_block,
+      their_block,
+      ROWS,
+      ROWS,
+      { { 0 } } },
+    { "forest/path contributions, one row",
+      "XGBoost's approx_contribs",
+      our_paths,
+      their_paths,
+      ROWS,
+      PATH_ROWS,
+      { { 0 } } },
+    { "forest/exact contributions, one row",
+      "XGBoost's pred_contribs",
+      our_shap,
+      their_shap,
+      MARGIN_ROWS,
+      SHAP_ROWS,
+      { { RATIO_AT_LEAST, 30 } } },
+};
+
+/* Turn by turn, the best round of each: what the code takes when the machine lets it. */
+static void measure(struct world *a)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double ours = INFINITY, theirs = INFINITY;
+        char note[64];
+
+        for (int round = 0; round < ROUNDS; round++) {
+            ours = fmin(ours, seconds_of(cases[i].ours, a, cases[i].our_rows) / (double)cases[i].our_rows);
+            theirs = fmin(theirs,
+                          seconds_of(cases[i].theirs, a, cases[i].their_rows) / (double)cases[i].their_rows);
+        }
+        snprintf(note, sizeof note, "%.2f us a row, theirs %.2f us", ours * 1e6, theirs * 1e6);
+        report(&(struct result){ .name = cases[i].name,
+                                 .value = 1 / ours,
+                                 .unit = "rows/s",
+                                 .baseline = 1 / theirs,
+                                 .against = cases[i].against,
+                                 .goals = { cases[i].goals[0], cases[i].goals[1] },
+                                 .note = note });
+    }
+}
+
+static void compare(struct world *a)
+{
+    struct why why = { 0 };
+    double apart = 0;
+    size_t differ = 0;
+    char note[96];
+
+    must_work(booster_margins(a->booster, a->x, ROWS, COLUMNS, a->margins, &why), "predict", &why);
+    for (size_t i = 0; i < ROWS; i++) {
+        float ours = forest_margin(a->forest, a->x + i * COLUMNS, a->scratch);
+
+        differ += memcmp(&ours, &a->margins[i], sizeof ours) != 0;
+    }
+    must_work(booster_contributions(a->booster, a->x, AGREE_ROWS, COLUMNS, a->theirs, &why), "contributions",
+              &why);
+    for (size_t i = 0; i < AGREE_ROWS; i++) {
+        forest_shap(a->shap, a->x + i * COLUMNS, a->contributions);
+        for (size_t c = 0; c <= COLUMNS; c++)
+            apart = fmax(apart, fabs(a->contributions[c] - (double)a->theirs[i * (COLUMNS + 1) + c]));
+    }
+    snprintf(note, sizeof note, "of %d; %zu trees, %zu nodes, %d columns", ROWS, forest_trees(a->forest),
+             forest_nodes(a->forest), COLUMNS);
+    report(&(struct result){ .name = "forest/margins with another bit",
+                             .value = (double)differ,
+                             .unit = "rows",
+                             .goals = { { VALUE_AT_MOST, 0 } },
+                             .note = note });
+    report(&(struct result){ .name = "forest/exact contributions, farthest apart",
+                             .value = apart,
+                             .unit = "log-odds",
+                             .goals = { { VALUE_AT_MOST, 1e-5 } } });
+}
+
+int main(void)
+{
+    struct world a = {
+        .x = mem_new_n(float, (size_t)ROWS *COLUMNS),
+        .labels = mem_new_n(float, ROWS),
+        .margins = mem_new_n(float, ROWS),
+        .theirs = mem_new_n(float, (size_t)ROWS *(COLUMNS + 1)),
+    };
+
+    train(&a);
+    measure(&a);
+    compare(&a);
+    forest_shap_free(a.shap);
+    forest_scratch_free(a.scratch);
+    forest_close(a.forest);
+    booster_close(a.booster);
+    booster_close(a.trained);
+    buf_release(&a.model);
+    mem_free(a.x);
+    mem_free(a.labels);
+    mem_free(a.margins);
+    mem_free(a.theirs);
+    return a.sum != a.sum;
 }

@@ -1,32 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
  * http_bench.c - requests a second and CPU a request of the HTTP server with a trivial handler, and of
- * nghttpd with a file of the same size, in the same minute. h2load is the client. On a busy machine only the
- * CPU column means something. */
+ * nghttpd with a file of the same size, turn by turn. h2load is the client of both. On a busy machine only
+ * the CPU means something. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/array.h"
-#include "base/buf.h"
-#include "base/clock.h"
+#include "bench/child.h"
+#include "bench/probe.h"
+#include "bench/report.h"
 #include "http/server.h"
 
-enum { PAYLOAD_BYTES = 512 };
+enum { PAYLOAD_BYTES = 512, ROUNDS = 3, OPTIONS = 4 };
 
 static const struct {
-    const char *label, *options;
-    int requests;
-    bool is_h2;
+    const char *name, *options[OPTIONS];
+    size_t requests;
+    bool is_post, is_h1;
 } cases[] = {
-    { "HTTP/2, 16 connections x 32 streams", "-c16 -m32", 200000, true },
-    { "HTTP/2, 1 connection x 1 stream", "-c1 -m1", 20000, true },
-    { "HTTP/2, 16 x 32, POST of 512 bytes", "-c16 -m32 -d", 200000, true },
-    { "HTTP/1.1, 16 connections", "-c16 --h1", 100000, false },
+    { "HTTP/2, 16 connections x 32 streams", { "-c16", "-m32" }, 50000, false, false },
+    { "HTTP/2, 1 connection x 1 stream", { "-c1", "-m1" }, 5000, false, false },
+    { "HTTP/2, 16 x 32, POST of 512 bytes", { "-c16", "-m32" }, 50000, true, false },
+    { "HTTP/1.1, 16 connections", { "-c16", "--h1" }, 30000, false, true },
 };
 
 static struct loop *loop;
@@ -81,118 +81,83 @@ static pid_t start_ours(int *port)
     int pipes[2];
     pid_t child;
 
-    if (pipe(pipes))
-        return -1;
-    child = fork();
+    if (pipe(pipes) || (child = fork()) < 0)
+        bench_fail("http: cannot start a server");
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         serve(pipes[1]);
     }
     if (read(pipes[0], port, sizeof *port) != sizeof *port)
-        child = -1;
+        bench_fail("http: the server does not say its port");
     close(pipes[0]);
     close(pipes[1]);
     return child;
 }
 
-static pid_t start_nghttpd(const char *dir, int port)
-{
-    char number[16];
-    pid_t child;
+struct server_figures {
+    double requests_per_s, cpu_us; /* the best round's; of all */
+};
 
-    snprintf(number, sizeof number, "%d", port);
-    child = fork();
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        execlp("nghttpd", "nghttpd", "--no-tls", "-d", dir, number, (char *)NULL);
-        _exit(127);
-    }
-    usleep(300000);
-    return child;
+/* The best round of a server, and its CPU over all. */
+static void measure(struct server_figures *f, size_t i, pid_t pid, int port, const char *body)
+{
+    double before = child_cpu_us(pid, false);
+    struct h2load h = h2load_run(port, "/payload", cases[i].requests, cases[i].options,
+                                 cases[i].is_post ? body : NULL, false);
+
+    if (!h.is_good)
+        bench_fail("http: not all requests were answered: %s", cases[i].name);
+    if (h.requests_per_s > f->requests_per_s)
+        f->requests_per_s = h.requests_per_s;
+    f->cpu_us += (child_cpu_us(pid, false) - before) / (double)cases[i].requests / ROUNDS;
 }
 
-/* Runs h2load; the line that has its rate. False when it failed. */
-static bool load(const char *options, int requests, const char *dir, int port, char *rate, size_t size)
+static void report_case(size_t i, const struct server_figures *ours, const struct server_figures *theirs)
 {
-    char command[512], line[512];
-    bool is_post = strstr(options, "-d") != NULL, is_done = false;
-    FILE *pipe;
+    const char *against = theirs->requests_per_s > 0 ? "nghttpd, the same payload" : NULL;
+    char name[96];
 
-    snprintf(command, sizeof command, "h2load %s%s%s%s -n %d http://127.0.0.1:%d/payload 2>/dev/null",
-             options, is_post ? " " : "", is_post ? dir : "", is_post ? "/payload" : "", requests, port);
-    pipe = popen(command, "r");
-    rate[0] = '\0';
-    while (pipe && fgets(line, sizeof line, pipe)) {
-        const char *comma = strchr(line, ',');
-
-        if (strncmp(line, "finished in", 11) == 0 && comma)
-            snprintf(rate, size, "%.*s", (int)strcspn(comma + 2, ","), comma + 2);
-        is_done = is_done || strstr(line, ", 0 failed, 0 errored") != NULL;
-    }
-    if (pipe)
-        pclose(pipe);
-    return is_done;
-}
-
-static double cpu_us(pid_t pid)
-{
-    char path[64];
-    long user = 0, system = 0;
-    FILE *f;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    f = fopen(path, "r");
-    if (!f)
-        return 0;
-    if (fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld", &user, &system) != 2)
-        user = system = 0;
-    fclose(f);
-    return (double)(user + system) * 1e6 / (double)sysconf(_SC_CLK_TCK);
-}
-
-static void end(pid_t child)
-{
-    if (child <= 0)
-        return;
-    kill(child, SIGTERM);
-    waitpid(child, NULL, 0);
+    snprintf(name, sizeof name, "http/%s", cases[i].name);
+    report(&(struct result){ .name = name,
+                             .value = ours->requests_per_s,
+                             .unit = "requests/s",
+                             .baseline = theirs->requests_per_s,
+                             .against = against });
+    snprintf(name, sizeof name, "http/%s, CPU", cases[i].name);
+    report(&(struct result){
+        .name = name, .value = ours->cpu_us, .unit = "us", .baseline = theirs->cpu_us, .against = against });
 }
 
 int main(void)
 {
-    char dir[] = "/tmp/assay-bench-XXXXXX", path[64], rate[64];
+    char dir[] = "/tmp/assay-bench-http.XXXXXX", path[64];
+    struct nghttpd theirs;
+    pid_t ours;
     int port;
-    pid_t ours, theirs;
-    FILE *f;
 
+    if (!nghttpd_is_there()) {
+        report_skipped("http", "nghttpd or h2load is not installed");
+        return EXIT_SUCCESS;
+    }
     if (!mkdtemp(dir))
-        return EXIT_FAILURE;
+        bench_fail("http: no room in /tmp");
     memset(payload, 'x', sizeof payload);
     snprintf(path, sizeof path, "%s/payload", dir);
-    f = fopen(path, "w");
-    if (!f)
-        return EXIT_FAILURE;
-    fwrite(payload, 1, sizeof payload, f);
-    fclose(f);
+    write_file(path, slice_of(payload, sizeof payload));
     ours = start_ours(&port);
-    theirs = start_nghttpd(dir, port + 1);
-    printf("%-38s %-10s %16s %16s\n", "", "", "requests/s", "CPU us/request");
+    nghttpd_start(&theirs, dir);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        for (int k = 0; k < 2; k++) {
-            pid_t pid = k ? theirs : ours;
-            double before = cpu_us(pid);
+        struct server_figures a = { 0 }, b = { 0 };
 
-            if (k && !cases[i].is_h2)
-                continue;
-            if (!load(cases[i].options, cases[i].requests, dir, port + k, rate, sizeof rate))
-                snprintf(rate, sizeof rate, "failed");
-            printf("%-38s %-10s %16s %16.2f\n", k ? "" : cases[i].label, k ? "nghttpd" : "assay", rate,
-                   (cpu_us(pid) - before) / cases[i].requests);
-            fflush(stdout);
+        for (int round = 0; round < ROUNDS; round++) {
+            measure(&a, i, ours, port, path);
+            if (!cases[i].is_h1)
+                measure(&b, i, theirs.pid, theirs.port, path);
         }
+        report_case(i, &a, &b);
     }
-    end(ours);
-    end(theirs);
+    child_end(ours, false);
+    nghttpd_end(&theirs);
     unlink(path);
     rmdir(dir);
     return EXIT_SUCCESS;
