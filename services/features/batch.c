@@ -434,7 +434,7 @@ static void on_append(void *ctx, const struct pg_reply *reply)
         log_event(LOG_ERROR, "epoch_passed", "epoch=%" PRIu64, f->epoch);
         batch_end(f, ERR_UNAVAILABLE, &(struct why){ "another features has begun an epoch" });
         pg_pool_reset(f->session);
-    } else if (strncmp(reply->sqlstate, "40", 2) == 0 && b->tries++ < TRIES_MAX) {
+    } else if (pg_reply_is_conflict(reply) && b->tries++ < TRIES_MAX) {
         /* Rolled back in favour of another: ingestion reserves ids too, in an order of its own. */
         b->has_looked = false;
     } else if (strcmp(reply->sqlstate, "23505") == 0 && b->tries++ < TRIES_MAX) {

@@ -115,7 +115,7 @@ static void on_stored(void *ctx, const struct pg_reply *reply)
     enum stage_name again = is_reserve(group) ? STAGE_RESERVE : STAGE_COMMIT;
     const bool *is_stored = NULL;
 
-    group_end(group);
+    group_end_sql(group, reply->err);
     if (pg_reply_is_data_error(reply) && group->count > 1) {
         halve(group);
         group_unref(group);
@@ -130,7 +130,7 @@ static void on_stored(void *ctx, const struct pg_reply *reply)
     for (size_t i = 0; i < group->count; i++) {
         struct job *job = group->jobs[i];
 
-        if (reply->err && reply->err != ERR_UNKNOWN)
+        if (reply->err && reply->err != ERR_UNKNOWN && !pg_reply_is_conflict(reply))
             fail(job, reply);
         else if (is_stored && is_stored[i])
             job_finish(job, ERR_OK);

@@ -299,6 +299,11 @@ bool pg_reply_is_data_error(const struct pg_reply *reply)
     return reply->err == ERR_INVALID;
 }
 
+bool pg_reply_is_conflict(const struct pg_reply *reply)
+{
+    return strncmp(reply->sqlstate, "40", 2) == 0;
+}
+
 /* ---- links ---- */
 
 static void unwatch(struct link *l)
@@ -324,6 +329,12 @@ static bool link_flush(struct link *l)
     return true;
 }
 
+/* A check constraint has a name; what a partition takes by its bounds has none. */
+static bool is_misrouted(const char *sqlstate, const PGresult *r)
+{
+    return strcmp(sqlstate, "23514") == 0 && !PQresultErrorField(r, PG_DIAG_CONSTRAINT_NAME);
+}
+
 static void result_failed(struct pg_unit *unit, size_t step, const PGresult *r)
 {
     const char *sqlstate = PQresultErrorField(r, PG_DIAG_SQLSTATE);
@@ -331,6 +342,8 @@ static void result_failed(struct pg_unit *unit, size_t step, const PGresult *r)
 
     if (unit->err || !sqlstate)
         return; /* the first counts; libpq's own errors come with the loss of the link */
+    if (is_misrouted(sqlstate, r))
+        sqlstate = "40001";
     unit->failed = step;
     memcpy(unit->sqlstate, sqlstate, PG_SQLSTATE_SIZE - 1);
     unit->sqlstate[PG_SQLSTATE_SIZE - 1] = '\0';

@@ -104,5 +104,9 @@ void pg_unit_send(struct pg_unit *unit, int64_t deadline_mono_us, pg_done_fn *do
 
 /* Class 22 or 23: one of the rows cannot be stored; halve the unit to find it. */
 bool pg_reply_is_data_error(const struct pg_reply *reply);
+/* Class 40: rolled back in favour of another transaction; the same unit again may succeed. So is a row that was
+ * on its way to a DEFAULT partition while the one that it belongs to was made (PostgreSQL says 23514 then, which
+ * is given here as 40001). */
+bool pg_reply_is_conflict(const struct pg_reply *reply);
 
 #endif

@@ -285,6 +285,47 @@ Test(pg_pool, commits_a_unit_whole_or_not_at_all)
     close_pool(&f);
 }
 
+/* A transaction makes the partition of a row while that row waits for the default one. */
+Test(pg_pool, takes_a_row_that_met_a_new_partition_for_a_conflict)
+{
+    const char *conninfo = test_database();
+    struct pg_session *s = open_session(conninfo);
+    struct fixture f = { 0 };
+    struct why why = { 0 };
+
+    MUST(pg_exec_script(s, "CREATE TABLE spans (at int NOT NULL) PARTITION BY RANGE (at)", &why));
+    MUST(pg_exec_script(s, "CREATE TABLE spans_default PARTITION OF spans DEFAULT", &why));
+    open_pool(&f, conninfo, false, 1);
+    MUST(pg_exec_script(s,
+                        "BEGIN; CREATE TABLE spans_1 (LIKE spans); "
+                        "ALTER TABLE spans ATTACH PARTITION spans_1 FOR VALUES FROM (0) TO (10)",
+                        &why));
+    for (int i = 0; i < 2; i++) {
+        struct pg_unit *unit = pg_unit_new(f.pool);
+
+        pg_unit_add_sql(unit, "INSERT INTO spans VALUES (5)");
+        pg_unit_send(unit, 0, on_done, &f);
+        if (i == 0) {
+            struct pg_result *r = NULL;
+
+            do {
+                loop_turn(f.loop, false);
+                pg_result_free(r);
+                MUST(pg_exec(
+                    s, "SELECT FROM pg_locks WHERE NOT granted AND relation = 'spans_default'::regclass",
+                    NULL, &r, &why));
+            } while (pg_rows(r) == 0 && f.answers == 0);
+            pg_result_free(r);
+            MUST(pg_exec_script(s, "COMMIT", &why));
+        }
+        wait_until(&f, &f.answers, i + 1);
+        cr_assert_str_eq(f.sqlstate, i == 0 ? "40001" : "", "%s", f.sqlstate);
+    }
+    cr_assert_eq(f.err, ERR_OK);
+    close_pool(&f);
+    pg_session_close(s);
+}
+
 Test(pg_pool, runs_more_units_than_it_has_connections)
 {
     struct fixture f = { 0 };
