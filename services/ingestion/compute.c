@@ -7,8 +7,6 @@
 #include "policystore/store.h"
 #include "proto/txn_proto.h"
 
-enum { PG_STUCK_US = 1000000 /* no answer for so long: as good as missing */ };
-
 /* Does without: what is known of the id is asked of PostgreSQL, and the windows are missing. */
 static void without_features(struct job *job)
 {
@@ -78,8 +76,10 @@ static void on_computed(void *arg, enum err err, const ProtobufCMessage *reply, 
 
 static bool pg_is_missing(const struct pipeline *p)
 {
-    return !pg_pool_is_up(p->in->pg) ||
-           (p->sql_in_flight > 0 && clock_mono_us() - p->sql_answered_mono_us > PG_STUCK_US);
+    int64_t now = clock_mono_us();
+
+    return !pg_pool_is_up(p->in->pg) || now < p->sql_silent_until_mono_us ||
+           (p->sql_in_flight > 0 && now - p->sql_answered_mono_us > SQL_SILENT_US);
 }
 
 /* Sends off those that nothing should be done for, and keeps the order of the others. */

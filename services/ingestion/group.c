@@ -76,14 +76,21 @@ uint32_t group_end(struct group *group)
     int64_t now = clock_mono_us(), took_us = now - group->started_mono_us;
 
     s->in_flight--;
-    if (s->is_sql) {
-        p->sql_in_flight--;
-        p->sql_answered_mono_us = now;
-    }
+    p->sql_in_flight -= s->is_sql;
     metric_observe_us(p->in->metrics, M_STAGE, s->series, took_us);
     if (s->head)
         loop_work(p->in->loop, &s->task);
     return took_us < UINT32_MAX ? (uint32_t)took_us : UINT32_MAX;
+}
+
+void group_end_sql(struct group *group, enum err err)
+{
+    struct pipeline *p = group->pipeline;
+    uint32_t took_us = group_end(group);
+    bool is_silence = (err == ERR_TIMEOUT || err == ERR_UNKNOWN) && took_us > SQL_SILENT_US;
+
+    p->sql_answered_mono_us = clock_mono_us();
+    p->sql_silent_until_mono_us = is_silence ? p->sql_answered_mono_us + SQL_SILENT_US : 0;
 }
 
 static void stage_run(void *ctx)

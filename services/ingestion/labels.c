@@ -110,9 +110,12 @@ static void on_queued(void *ctx, const struct pg_reply *reply)
     struct labelling *l = ctx;
 
     if (reply->err) {
-        l->err = err_set(&l->why, reply->err == ERR_INTERNAL ? ERR_INTERNAL : ERR_UNAVAILABLE,
-                         "the labels could not be stored; send them again");
-        if (reply->err == ERR_INTERNAL)
+        bool is_refused = reply->err == ERR_INTERNAL || pg_reply_is_data_error(reply);
+
+        l->err = is_refused
+                     ? err_set(&l->why, ERR_INTERNAL, "the database cannot store this")
+                     : err_set(&l->why, ERR_UNAVAILABLE, "the labels could not be stored; send them again");
+        if (is_refused)
             log_event(LOG_ERROR, "labels_refused", "reason=%s", log_quoted(slice_str(reply->why.text)));
     }
     for (size_t i = 0; !reply->err && i < l->count; i++) {

@@ -83,7 +83,7 @@ static void on_looked_up(void *ctx, const struct pg_reply *reply)
     struct group *group = ctx;
     size_t *row_of = arena_new(&group->arena, size_t, group->count); /* 1 + row; 0: none */
 
-    group_end(group);
+    group_end_sql(group, reply->err);
     for (size_t r = 0; !reply->err && r < pg_rows(reply->results[0]); r++) {
         int64_t ord = pg_get_int(reply->results[0], r, COL_ORD);
 

@@ -15,7 +15,7 @@
 #include "ingestion.h"
 #include "pipeline.h"
 
-enum { ID_BUCKETS = 8192 /* a power of two */, PLAN_BYTES = 32 };
+enum { ID_BUCKETS = 8192 /* a power of two */, PLAN_BYTES = 32, SQL_SILENT_US = 1000000 };
 
 /* Jobs that go through one stage together. It lives as long as anyone points into its arena. */
 struct group {
@@ -60,8 +60,10 @@ struct pipeline {
     unsigned char plan[PLAN_BYTES];
     struct buf missing_row;
 
+    /* A PostgreSQL that has not answered for SQL_SILENT_US is as good as missing. When what it was asked timed
+     * out it stays so for as long again; then one group finds out. */
     size_t sql_in_flight;
-    int64_t sql_answered_mono_us;
+    int64_t sql_answered_mono_us, sql_silent_until_mono_us;
 };
 
 /* Calls whoever waits for the pipeline to be idle, if it is. */
@@ -85,6 +87,8 @@ struct group *group_new(struct stage *s);
 void group_begin(struct group *group);
 /* The answer is here and has been read; returns how long it took. */
 uint32_t group_end(struct group *group);
+/* The same for a group that PostgreSQL was asked about; `err` is how that ended. */
+void group_end_sql(struct group *group, enum err err);
 void group_unref(struct group *group);
 void group_free_all(struct pipeline *p);
 /* When it should be answered: half of what is left to the one with the most patience, so that there is time
