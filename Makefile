@@ -41,7 +41,7 @@ tests   := $(if $(wildcard tests/unit/*/*.c),$(B)/unit) $(if $(wildcard tests/se
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 benches := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*_bench.c))
 
-.PHONY: all bins test unit bench fuzz fuzzers setup demo lint layers format clean
+.PHONY: all interop bins test unit bench fuzz fuzzers setup demo lint layers format clean
 .SECONDEXPANSION:
 .SECONDARY:
 all: $(bins) $(tests) $(fuzzers)
@@ -62,6 +62,9 @@ bench: $(bins) $(benches)
 fuzz:
 	@scripts/fuzz $(SECONDS_EACH)
 fuzzers: $(fuzzers)
+# Clients and tools that others wrote, against a running cluster.
+interop: all
+	@scripts/interop
 lint: $(gen_h)
 	@scripts/lint $(B)
 layers:
