@@ -27,6 +27,8 @@ static const struct role {
     { "ingestion", false, true }, { "edge", true, false },    { "assay", false, true },
 };
 
+const struct certs_wish certs_usual = { .days = 365, .authority_days = 3650 };
+
 struct certs {
     char dir[PATH_MAX];
     int lock_fd;

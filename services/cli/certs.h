@@ -25,6 +25,8 @@ struct certs_wish {
     const char *hosts; /* beside the service's name, localhost, 127.0.0.1 and ::1; "" or NULL: none more */
 };
 
+extern const struct certs_wish certs_usual; /* a year, ten for the authority, no more hosts */
+
 /* Is told of each file that was written. */
 typedef void certs_told_fn(const char *path, const struct issued *what);
 

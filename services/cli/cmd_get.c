@@ -9,11 +9,11 @@
 
 #include "base/buf.h"
 #include "fetch.h"
-#include "home.h"
 #include "json/json.h"
+#include "reach.h"
 
 struct get {
-    const char *url, *key, *home;
+    const char *url, *key, *ca, *home;
     bool as_json;
 };
 
@@ -21,25 +21,13 @@ static const struct option options[] = {
     { "url", OPTION_TEXT, offsetof(struct get, url), "URL", "the API (what `assay up` started in --home)" },
     { "key", OPTION_TEXT, offsetof(struct get, key), "KEY",
       "API key with the scope read or explain (ASSAY_KEY)" },
+    { "ca", OPTION_TEXT, offsetof(struct get, ca), "FILE",
+      "whom to trust for https (without --url: HOME/certs/ca.pem; else the system's store)" },
     { "home", OPTION_TEXT, offsetof(struct get, home), "DIR", "whose services to ask without --url" },
     { "json", OPTION_FLAG, offsetof(struct get, as_json), NULL, "as the API has it" },
 };
 
 enum { PATIENCE_MS = 10000 };
-
-static bool find_url(const char *home, char url[128])
-{
-    struct state *s = calloc(1, sizeof *s);
-    char path[PATH_MAX];
-    const struct process_state *p = NULL;
-
-    if (s && home_find(path, home) && !state_read(path, s, NULL))
-        p = state_find(s, "ingestion");
-    if (p)
-        snprintf(url, 128, "http://127.0.0.1:%d", p->port);
-    free(s);
-    return p != NULL;
-}
 
 static const char *text_of(const json_t *object, const char *name)
 {
@@ -158,20 +146,27 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
 {
     const struct get *g = settings;
     const char *key = g->key ? g->key : getenv("ASSAY_KEY");
-    char found[128], url[2048], *id;
+    const char *ca = g->ca;
+    struct reach found;
+    char url[2048], *id;
     struct why why = { 0 };
     struct buf body;
     enum exit_code code;
     int status;
 
     (void)operand_count;
-    if (!g->url && !find_url(g->home, found))
+    if (!g->url && !reach_api(&found, g->home))
         return command_fail(EXIT_NOT_RUNNING, "nothing runs here; give --url, or start it: assay up");
+    if (!g->url && !ca && *found.ca)
+        ca = found.ca;
     id = curl_easy_escape(NULL, operands[0], 0);
-    snprintf(url, sizeof url, "%s/v1/transactions/%s", g->url ? g->url : found, id);
+    if (g->url)
+        snprintf(url, sizeof url, "%s/v1/transactions/%s", g->url, id);
+    else /* any of them will do */
+        snprintf(url, sizeof url, "%.*s/v1/transactions/%s", (int)strcspn(found.urls, ","), found.urls, id);
     curl_free(id);
     buf_init(&body, 0);
-    if (fetch(url, key, PATIENCE_MS, &status, &body, &why))
+    if (fetch(url, key, ca, PATIENCE_MS, &status, &body, &why))
         code = command_fail(EXIT_NOT_RUNNING, "%s", why.text);
     else
         code = show(g, status, &body);

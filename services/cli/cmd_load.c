@@ -13,9 +13,11 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "conf/conf.h"
+#include "database.h"
 #include "fraud/canonical.h"
 #include "grpc/client.h"
 #include "home.h"
+#include "http/tls.h"
 #include "loop/loop.h"
 #include "pg/session.h"
 #include "proto/txn_proto.h"
@@ -37,6 +39,19 @@ static const struct conf_field money_fields[] = {
       "what one unit of each currency is worth, in any one of them", 0, 0 },
 };
 
+/* Where features is when not in the home, and who we are to it. */
+struct features_settings {
+    const char *address, *cert, *key, *ca;
+};
+#define AT(field) offsetof(struct features_settings, field)
+static const struct conf_field features_fields[] = {
+    { "FEATURES_ADDR", CONF_TEXT, AT(address), "", "features, several by commas", 0, 0 },
+    { "TLS_CERT", CONF_TEXT, AT(cert), "", "PEM file, who this is", 0, 0 },
+    { "TLS_KEY", CONF_TEXT, AT(key), "", "PEM file of its key, if that is another file", 0, 0 },
+    { "TLS_CA", CONF_TEXT, AT(ca), "", "PEM file, whom to trust", 0, 0 },
+};
+#undef AT
+
 static const struct option options[] = {
     { "home", OPTION_TEXT, offsetof(struct load_settings, home), "DIR",
       "where `assay up` runs (default: ./var)" },
@@ -48,6 +63,10 @@ static const struct option options[] = {
 /* Lines of one kind wait here until there are BATCH of them or the other kind comes. */
 struct load {
     struct loop *loop;
+    struct features_settings where;
+    struct arena settled; /* what stays for the whole run */
+    char *pg_url;
+    struct tls *tls; /* NULL: in the clear */
     struct grpc_channel *features;
     struct txn_rules rules;
     struct fx fx;
@@ -240,21 +259,49 @@ static enum err find_account(struct load *l, const char *pg_url, const char *nam
     return err;
 }
 
-static enum err connect_to(struct load *l, const struct load_settings *s, struct why *why)
+/* Where features is: what `assay up` started, unless ASSAY_FEATURES_ADDR says otherwise. */
+static enum err find_features(struct load *l, const struct load_settings *s, struct why *why)
 {
-    char home[PATH_MAX], address[32];
-    struct http_client_conf conf = { .address = address };
-    const struct process_state *features;
+    struct features_settings *f = &l->where;
+    struct slice addresses = SLICE("");
     struct state state;
-    enum err err;
+    char home[PATH_MAX];
+    enum err err = conf_load(f, features_fields, ARRAY_LEN(features_fields), why);
 
-    if (!home_find(home, s->home) || state_read(home, &state, why) ||
-        !(features = state_find(&state, "features")) || !features->port)
-        return err_set(why, ERR_NOT_FOUND, "no features service runs here; start with `assay up`");
-    err = find_account(l, state.pg_url, s->account, why);
     if (err)
         return err;
-    snprintf(address, sizeof address, "127.0.0.1:%d", features->port);
+    if (*f->address)
+        return database_find(&l->pg_url, why);
+    if (!home_find(home, s->home) || state_read(home, &state, why))
+        return err_set(why, ERR_NOT_FOUND, "no features service runs here; start with `assay up`");
+    for (size_t i = 0; i < state.process_count; i++) /* a standby does not listen and is passed over */
+        if (strncmp(state.processes[i].name, "features", strlen("features")) == 0)
+            addresses = arena_printf(&l->settled, "%.*s%s127.0.0.1:%d", SLICE_ARG(addresses),
+                                     addresses.len ? "," : "", state.processes[i].port);
+    l->pg_url = mem_strdup(state.pg_url);
+    f->address = addresses.ptr;
+    if (state.is_tls) {
+        f->cert = arena_printf(&l->settled, "%s/certs/assay/tls.pem", home).ptr;
+        f->key = "";
+        f->ca = arena_printf(&l->settled, "%s/certs/assay/ca.pem", home).ptr;
+    }
+    return ERR_OK;
+}
+
+static enum err connect_to(struct load *l, const struct load_settings *s, struct why *why)
+{
+    const struct features_settings *f = &l->where;
+    struct http_client_conf conf = { .tls_name = "features" };
+    enum err err = find_features(l, s, why);
+
+    if (!err)
+        err = find_account(l, l->pg_url, s->account, why);
+    if (!err && *f->cert)
+        err = tls_open(&l->tls, &(struct tls_conf){ .cert = f->cert, .key = f->key, .ca = f->ca }, why);
+    if (err)
+        return err;
+    conf.address = f->address;
+    conf.tls = l->tls;
     return grpc_channel_open(&l->features, l->loop, &conf, why);
 }
 
@@ -306,12 +353,15 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
 out:
     if (l->features)
         grpc_channel_close(l->features);
+    tls_close(l->tls);
     if (l->loop)
         loop_close(l->loop);
     if (in && in != stdin)
         fclose(in);
     buf_release(&l->scratch);
     arena_release(&l->arena);
+    arena_release(&l->settled);
+    mem_free(l->pg_url);
     mem_free(l);
     return code;
 }
@@ -325,7 +375,9 @@ const struct command cmd_load = {
         "and appends its transactions and labels to the log, so that windows know the past when the first\n"
         "decision is asked for. Safe to run again: known ids are left as they are.\n\n"
         "  assay import --mapping handbook transactions.csv.zst | assay load --account shop "
-        "--until 2018-06-01T00:00:00Z",
+        "--until 2018-06-01T00:00:00Z\n\n"
+        "Elsewhere than in --home, ASSAY_FEATURES_ADDR and ASSAY_PG_URL say where, and ASSAY_TLS_CERT and\n"
+        "ASSAY_TLS_CA by which certificates: those of `assay` (docs/operations.md).",
     .options = options,
     .option_count = ARRAY_LEN(options),
     .operands_most = 1,

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "home.h"
 #include "json/json.h"
 #include "json/json_out.h"
+#include "reach.h"
 #include "replay.h"
 
 struct replay_settings {
@@ -39,7 +39,8 @@ static const struct option options[] = {
     { "truth", OPTION_TEXT, AT(truth), "FILE",
       "a stream whose labels come too late to be sent; judge by them too" },
     { "record", OPTION_TEXT, AT(record), "FILE", "write each decision there, a line each" },
-    { "ca", OPTION_TEXT, AT(conf.ca), "FILE", "whom to trust for https (the system's store)" },
+    { "ca", OPTION_TEXT, AT(conf.ca), "FILE",
+      "whom to trust for https (without --url: HOME/certs/ca.pem; else the system's store)" },
     { "home", OPTION_TEXT, AT(home), "DIR", "whose services to use without --url (ASSAY_HOME, else ./var)" },
     { "json", OPTION_FLAG, AT(as_json), NULL, "the figures as JSON" },
     { "quiet", OPTION_FLAG, AT(is_quiet), NULL, "no progress" },
@@ -185,25 +186,8 @@ static void print_json(const struct replay_result *r, const struct tally_figures
 
 /* ---- the command ---- */
 
-/* The ingestion processes of `home`, as --url takes them. */
-static bool find_urls(const char *home, char urls[1024])
-{
-    struct state *s = calloc(1, sizeof *s);
-    char path[PATH_MAX];
-    size_t len = 0;
-
-    urls[0] = '\0';
-    if (s && home_find(path, home) && !state_read(path, s, NULL))
-        for (size_t i = 0; i < s->process_count && len < 900; i++)
-            if (strncmp(s->processes[i].name, "ingestion", strlen("ingestion")) == 0)
-                len += (size_t)snprintf(urls + len, 1024 - len, "%shttp://127.0.0.1:%d", len ? "," : "",
-                                        s->processes[i].port);
-    free(s);
-    return len > 0;
-}
-
 static enum exit_code read_settings(const struct replay_settings *s, struct replay_conf *conf,
-                                    char urls[1024])
+                                    struct reach *found)
 {
     *conf = s->conf;
     if (strcmp(s->rate, "max") != 0 && (!slice_to_double(slice_str(s->rate), &conf->rate) || conf->rate <= 0))
@@ -216,9 +200,11 @@ static enum exit_code read_settings(const struct replay_settings *s, struct repl
     if (!conf->key)
         conf->key = getenv("ASSAY_KEY");
     if (!conf->urls) {
-        if (!find_urls(s->home, urls))
+        if (!reach_api(found, s->home))
             return command_fail(EXIT_NOT_RUNNING, "nothing runs here; give --url, or start it: assay up");
-        conf->urls = urls;
+        conf->urls = found->urls;
+        if (!conf->ca && *found->ca)
+            conf->ca = found->ca;
     }
     if (!s->is_quiet && isatty(STDERR_FILENO))
         conf->progress = stderr;
@@ -263,8 +249,8 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     struct tally_figures figures;
     struct replay_conf conf;
     struct why why = { 0 };
-    char urls[1024];
-    enum exit_code code = read_settings(s, &conf, urls);
+    struct reach found;
+    enum exit_code code = read_settings(s, &conf, &found);
     enum err err = ERR_OK;
 
     if (!result)

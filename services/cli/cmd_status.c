@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "health.h"
 #include "home.h"
+#include "reach.h"
 
 struct status {
     const char *home;
@@ -56,17 +57,18 @@ static void print_table(const struct look *l, const char *home)
     }
 }
 
-static json_t *process_json(const struct process_state *p, enum health h, const char *detail)
+static json_t *process_json(const struct state *s, const struct process_state *p, enum health h,
+                            const char *detail)
 {
     json_t *row =
         json_pack("{s:s s:s s:s s:b s:i s:i s:i s:I s:I}", "name", p->name, "phase",
                   process_phase_name(p->phase), "health", health_name(h), "is_ready", h == HEALTH_READY,
                   "pid", (int)p->pid, "port", p->port, "admin_port", p->admin_port, "restarts",
                   (json_int_t)p->restarts, "since_us", (json_int_t)p->since_us);
-    char url[64];
+    char url[REACH_URL_BYTES];
 
     if (p->port) {
-        snprintf(url, sizeof url, "http://127.0.0.1:%d", p->port);
+        reach_url(s, p->port, url);
         json_object_set_new(row, "url", json_string(url));
     }
     if (p->admin_port) {
@@ -83,11 +85,11 @@ static void print_json(const struct look *l, const char *home)
     json_t *processes = json_array(), *root;
 
     for (size_t i = 0; i < l->state.process_count; i++)
-        json_array_append_new(processes,
-                              process_json(&l->state.processes[i], l->health[i], l->detail[i].text));
-    root = json_pack("{s:s s:b s:b s:i s:s s:o}", "home", home, "is_up", l->is_up, "is_ready", l->is_well,
-                     "supervisor_pid", (int)l->state.supervisor_pid, "pg_url", l->state.pg_url, "services",
-                     processes);
+        json_array_append_new(
+            processes, process_json(&l->state, &l->state.processes[i], l->health[i], l->detail[i].text));
+    root = json_pack("{s:s s:b s:b s:i s:s s:b s:o}", "home", home, "is_up", l->is_up, "is_ready", l->is_well,
+                     "supervisor_pid", (int)l->state.supervisor_pid, "pg_url", l->state.pg_url, "is_tls",
+                     l->state.is_tls, "services", processes);
     json_dumpf(root, stdout, JSON_INDENT(2));
     printf("\n");
     json_decref(root);

@@ -9,16 +9,18 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "certs.h"
 #include "health.h"
 #include "home.h"
 #include "layout.h"
 #include "leftovers.h"
+#include "reach.h"
 #include "supervisor.h"
 
 struct up {
     const char *home;
     int64_t ingestion, timeout_s;
-    bool has_free_ports, has_standby, waits, is_in_background;
+    bool has_free_ports, has_standby, has_tls, waits, is_in_background;
 };
 
 static const struct option options[] = {
@@ -27,6 +29,8 @@ static const struct option options[] = {
     { "ingestion", OPTION_INT, offsetof(struct up, ingestion), "N", "ingestion processes side by side (1)" },
     { "standby", OPTION_FLAG, offsetof(struct up, has_standby), NULL,
       "a second `features` that takes over when the first is gone" },
+    { "tls", OPTION_FLAG, offsetof(struct up, has_tls), NULL,
+      "HTTPS, and mutual TLS inside; certificates are made when there are none" },
     { "free-ports", OPTION_FLAG, offsetof(struct up, has_free_ports), NULL,
       "any free ports, as `assay status --json` tells them" },
     { "wait", OPTION_FLAG, offsetof(struct up, waits), NULL,
@@ -68,15 +72,19 @@ static bool look(struct look *l)
 static void print_urls(const struct look *l, const char *home)
 {
     const struct state *s = &l->state;
+    char url[REACH_URL_BYTES];
 
     printf("\nAssay is up in %s\n", home);
     for (size_t i = 0; i < s->process_count; i++) {
         const struct process_state *p = &s->processes[i];
 
-        if (strncmp(p->name, "ingestion", strlen("ingestion")) == 0)
-            printf("  API      http://127.0.0.1:%d/v1/transactions\n  metrics  http://127.0.0.1:%d/metrics\n",
-                   p->port, p->admin_port);
+        if (strncmp(p->name, "ingestion", strlen("ingestion")) != 0)
+            continue;
+        reach_url(s, p->port, url);
+        printf("  API      %s/v1/transactions\n  metrics  http://127.0.0.1:%d/metrics\n", url, p->admin_port);
     }
+    if (s->is_tls)
+        printf("  trust    curl --cacert %s/certs/ca.pem\n", home);
     printf("  health   assay status    what they write: assay logs -f    end: assay down\n"
            "  a key    assay accounts create shop && assay keys create shop\n");
     if (!health_is_well(s, l->health))
@@ -124,6 +132,15 @@ static enum exit_code wait_until_up(const char *home, int64_t timeout_s)
     return code;
 }
 
+static enum err make_certificates(const char *home, struct why *why)
+{
+    char dir[PATH_MAX];
+
+    if (!home_path(dir, home, "certs"))
+        return err_set(why, ERR_INVALID, "%s is too long", home);
+    return certs_init(dir, &certs_usual, NULL, why);
+}
+
 static enum exit_code start(const struct up *up, const char *home)
 {
     struct layout_wish wish = {
@@ -131,6 +148,7 @@ static enum exit_code start(const struct up *up, const char *home)
         .pg_url = getenv("ASSAY_PG_URL"),
         .ingestion = up->ingestion,
         .has_standby = up->has_standby,
+        .has_tls = up->has_tls,
         .has_free_ports = up->has_free_ports,
     };
     struct arena arena = { 0 };
@@ -141,6 +159,8 @@ static enum exit_code start(const struct up *up, const char *home)
 
     if (!err)
         err = leftovers_end(home, &why);
+    if (!err && up->has_tls)
+        err = make_certificates(home, &why);
     if (!err)
         err = layout_make(&plan, &wish, &arena, &why);
     if (!err)
@@ -180,6 +200,7 @@ const struct command cmd_up = {
             "the environment (ASSAY_...) reach the services; `ingestion --help` lists those of one.\n\n"
             "  assay up                            in ./var, API on port 8080\n"
             "  assay up --ingestion 2 --standby    two ingestion processes, a features standby\n"
+            "  assay up --tls                      HTTPS, and mutual TLS between the services\n"
             "  assay up --home /tmp/x --free-ports beside another installation; see `assay status --json`",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -11,8 +11,8 @@ static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
     return buf_add(arg, bytes, one * len) ? one * len : 0;
 }
 
-enum err fetch(const char *url, const char *bearer, long timeout_ms, int *status, struct buf *body,
-               struct why *why)
+enum err fetch(const char *url, const char *bearer, const char *ca, long timeout_ms, int *status,
+               struct buf *body, struct why *why)
 {
     CURL *curl = curl_easy_init();
     struct curl_slist *headers = NULL;
@@ -31,6 +31,8 @@ enum err fetch(const char *url, const char *bearer, long timeout_ms, int *status
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    if (ca)
+        curl_easy_setopt(curl, CURLOPT_CAINFO, ca);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");

@@ -68,7 +68,7 @@ enum health health_at(const char *url, struct why *detail)
     *detail = (struct why){ 0 };
     buf_init(&body, 0);
     snprintf(path, sizeof path, "%s/readyz?verbose", url);
-    err = fetch(path, NULL, PATIENCE_MS, &status, &body, detail);
+    err = fetch(path, NULL, NULL, PATIENCE_MS, &status, &body, detail);
     if (!err && status != 200)
         gather_failures(&body, detail);
     buf_release(&body);

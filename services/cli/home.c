@@ -123,8 +123,9 @@ enum err state_write(const char *home, const struct state *s, struct why *why)
                                  (json_int_t)p->start_ticks, "port", p->port, "admin_port", p->admin_port,
                                  "restarts", (json_int_t)p->restarts, "since_us", (json_int_t)p->since_us));
     }
-    root = json_pack("{s:i s:I s:s s:o}", "supervisor", (int)s->supervisor_pid, "supervisor_ticks",
-                     (json_int_t)s->supervisor_ticks, "pg_url", s->pg_url, "processes", processes);
+    root = json_pack("{s:i s:I s:s s:b s:o}", "supervisor", (int)s->supervisor_pid, "supervisor_ticks",
+                     (json_int_t)s->supervisor_ticks, "pg_url", s->pg_url, "tls", s->is_tls, "processes",
+                     processes);
     if (!root || !home_path(path, home, "run/state.json") || !home_path(fresh, home, "run/state.json.new"))
         err = err_set(why, ERR_INTERNAL, "the state of %s cannot be told", home);
     else if (json_dump_file(root, fresh, JSON_INDENT(1)) || rename(fresh, path))
@@ -168,20 +169,21 @@ enum err state_read(const char *home, struct state *s, struct why *why)
     json_int_t ticks;
     const char *pg_url;
     size_t i;
-    int pid;
+    int pid, is_tls = false;
     enum err err = ERR_OK;
 
     *s = (struct state){ 0 };
     if (!home_path(path, home, "run/state.json") || access(path, R_OK))
         return err_set(why, ERR_NOT_FOUND, "nothing runs in %s", home);
     root = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
-    if (!root || json_unpack(root, "{s:i s:I s:s s:o}", "supervisor", &pid, "supervisor_ticks", &ticks,
-                             "pg_url", &pg_url, "processes", &processes)) {
+    if (!root || json_unpack(root, "{s:i s:I s:s s?b s:o}", "supervisor", &pid, "supervisor_ticks", &ticks,
+                             "pg_url", &pg_url, "tls", &is_tls, "processes", &processes)) {
         json_decref(root);
         return err_set(why, ERR_SYNTAX, "%s is damaged", path);
     }
     s->supervisor_pid = pid;
     s->supervisor_ticks = (uint64_t)ticks;
+    s->is_tls = is_tls;
     snprintf(s->pg_url, sizeof s->pg_url, "%s", pg_url);
     json_array_foreach(processes, i, row)
     {

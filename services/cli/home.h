@@ -4,7 +4,8 @@
  *   HOME/run/lock        held (flock) as long as the supervisor lives
  *   HOME/run/state.json  what runs, as `assay status` shows it; written by the supervisor only
  *   HOME/log/NAME.log    what each process writes
- *   HOME/pg              the private PostgreSQL cluster, when there is one */
+ *   HOME/pg              the private PostgreSQL cluster, when there is one
+ *   HOME/certs           the certificates, when there are some (certs.h) */
 #ifndef ASSAY_CLI_HOME_H
 #define ASSAY_CLI_HOME_H
 
@@ -40,6 +41,7 @@ struct state {
     pid_t supervisor_pid;
     uint64_t supervisor_ticks;
     char pg_url[PG_URL_BYTES];
+    bool is_tls; /* with the certificates in HOME/certs */
     struct process_state processes[PROCESSES_MAX];
     size_t process_count;
 };

@@ -162,12 +162,28 @@ static void tell_address(struct maker *m, const char *program)
     m->common[m->common_count++] = assignment(m, setting_name(m, program, "ADDR"), addresses.ptr);
 }
 
+/* Who it is to the others; and, for what is called from outside, HTTPS, unless it has a certificate for that
+ * already. At most three settings. */
+static size_t tell_certificates(struct maker *m, const char *program, char **env)
+{
+    const char *https = setting_name(m, program, "HTTPS_CERT"), *certs = m->wish->home;
+    size_t n = 0;
+
+    env[n++] =
+        assignment(m, "ASSAY_TLS_CERT", arena_printf(m->arena, "%s/certs/%s/tls.pem", certs, program).ptr);
+    env[n++] =
+        assignment(m, "ASSAY_TLS_CA", arena_printf(m->arena, "%s/certs/%s/ca.pem", certs, program).ptr);
+    if (strcmp(program, "ingestion") == 0 && !getenv(https))
+        env[n++] = assignment(m, https, arena_printf(m->arena, "%s/certs/edge/tls.pem", certs).ptr);
+    return n;
+}
+
 static void set_env(struct maker *m)
 {
     for (size_t i = 0; i < m->count; i++) {
         struct planned *p = &m->processes[i];
         const char *program = p->argv[0] ? strrchr(p->argv[0], '/') + 1 : "";
-        char **env = arena_new(m->arena, char *, ENV_MOST + 3), port[16];
+        char **env = arena_new(m->arena, char *, ENV_MOST + 6), port[16];
         size_t n = 0;
 
         for (size_t k = 0; k < m->common_count; k++)
@@ -177,6 +193,8 @@ static void set_env(struct maker *m)
             env[n++] = assignment(m, setting_name(m, program, "PORT"), port);
             snprintf(port, sizeof port, "%d", p->admin_port);
             env[n++] = assignment(m, setting_name(m, program, "ADMIN_PORT"), port);
+            if (m->wish->has_tls)
+                n += tell_certificates(m, program, &env[n]);
         }
         p->env = env;
     }
@@ -206,6 +224,7 @@ enum err layout_make(struct plan *plan, const struct layout_wish *wish, struct a
     if (err)
         return err;
     plan->home = wish->home;
+    plan->is_tls = wish->has_tls;
     plan->pg_url = wish->pg_url;
     if (!wish->pg_url || !*wish->pg_url) {
         err = cluster_open(&cluster, wish->home, false, why);

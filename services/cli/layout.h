@@ -14,6 +14,7 @@ struct layout_wish {
     const char *pg_url;  /* NULL or empty: a private cluster in home */
     int64_t ingestion;   /* how many of them */
     bool has_standby;    /* a second `features`, which takes over when the first is gone */
+    bool has_tls;        /* with the certificates in home */
     bool has_free_ports; /* whatever is free instead of the settings or 8080, 9001, ... */
 };
 

@@ -251,6 +251,7 @@ static void init(struct supervisor *s, const struct plan *plan)
     s->state.supervisor_pid = getpid();
     s->state.supervisor_ticks = process_ticks(getpid());
     s->state.process_count = plan->count;
+    s->state.is_tls = plan->is_tls;
     snprintf(s->state.pg_url, sizeof s->state.pg_url, "%s", plan->pg_url);
     for (size_t i = 0; i < plan->count; i++) {
         struct process_state *p = &s->state.processes[i];

@@ -7,6 +7,7 @@
 #ifndef ASSAY_CLI_SUPERVISOR_H
 #define ASSAY_CLI_SUPERVISOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "home.h"
@@ -26,9 +27,10 @@ struct planned {
 /* Started in this order, ended in the reverse. */
 struct plan {
     const char *home;
-    const char *pg_url; /* for the state file; the services get theirs by env */
+    const char *pg_url; /* for the state file, as is_tls; the services get theirs by env */
     const struct planned *processes;
     size_t count;
+    bool is_tls;
 };
 
 /* Runs until SIGTERM or SIGINT, then ends everything and returns. SIGHUP is passed on to the services. What

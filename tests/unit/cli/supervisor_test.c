@@ -111,7 +111,7 @@ Test(home, knows_a_process_by_its_start_and_not_by_its_number_alone)
 
 static void start(const struct planned *planned, size_t count)
 {
-    struct plan plan = { home, "host=x", planned, count };
+    struct plan plan = { .home = home, .pg_url = "host=x", .processes = planned, .count = count };
     int lock;
 
     cr_assert_eq(home_lock(home, &lock, &why), ERR_OK);
