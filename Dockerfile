@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Two images: `assay` has every program, `postgres` the database that they need. docker-compose.yml runs them.
 FROM debian:bookworm-slim AS postgres
+# The same number as in the other image, as it reads the key that was made there.
 # The package would make a cluster of its own; the entry point makes ours in the volume.
 RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/postgresql --shell /usr/sbin/nologin postgres \
  && mkdir -p /etc/postgresql-common \
@@ -38,7 +39,10 @@ RUN apt-get update -qq \
         libcurl4 libcyaml1 libevent-2.1-7 libevent-openssl-2.1-7 libhttp-parser2.9 libjansson4 libnghttp2-14 \
         libpcre2-8-0 libpq5 libprotobuf-c1 libsodium23 libssl3 libxgboost0 libyaml-0-2 libzstd1 >/dev/null \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin assay
+ && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin assay \
+ && for name in . postgres features scoring rules ingestion edge assay; do \
+        install -d -o assay -g assay -m 700 "/certs/$name" || exit 1; \
+    done
 # A catalogue or a mapping is found beside bin/.
 COPY models /opt/assay/models
 COPY --from=build /src/build/plain/bin /opt/assay/bin

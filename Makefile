@@ -41,7 +41,7 @@ tests   := $(if $(wildcard tests/unit/*/*.c),$(B)/unit) $(if $(wildcard tests/se
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 benches := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*_bench.c))
 
-.PHONY: all interop bins test unit bench fuzz fuzzers setup demo lint layers format clean
+.PHONY: all bins interop test compose-test unit bench fuzz fuzzers setup demo lint layers format clean
 .SECONDEXPANSION:
 .SECONDARY:
 all: $(bins) $(tests) $(fuzzers)
@@ -53,6 +53,9 @@ demo: all
 	@scripts/demo
 test: all
 	@scripts/test $(B)
+# The containers, for real: needs Docker, or root and Debian's packages of it.
+compose-test: $(B)/bin/assay
+	@scripts/compose-test $<
 unit: $(B)/unit
 	@./$<
 # BENCH_ONLY=forest,rules runs parts, BENCH_FULL=1 all of it; see tests/bench/README.md. Nothing here asserts a time.
