@@ -429,6 +429,9 @@ enum err service_listen(struct service *app, const struct service_listener *list
     conf.port = (int)app->conf.port;
     conf.reuse_port = listener->reuse_port;
     conf.max_body_bytes = listener->max_body_bytes;
+    conf.max_connections = listener->max_connections;
+    conf.max_per_address = listener->max_per_address;
+    conf.max_streams = listener->max_streams;
     err = http_server_open(&app->http, app->loop, &conf, app->metrics, why);
     if (err)
         return err;

@@ -83,8 +83,9 @@ struct service_listener {
     size_t route_count;
     const struct grpc_method *methods;
     size_t method_count;
-    void *service;         /* what the handlers get */
-    size_t max_body_bytes; /* 0: the defaults of http/server.h and grpc/server.h */
+    void *service; /* what the handlers get */
+    /* 0: the defaults of http/server.h and grpc/server.h */
+    size_t max_body_bytes, max_connections, max_per_address, max_streams;
     bool reuse_port;
 };
 /* Once, before service_run(). Errors are those of http_server_open(). */

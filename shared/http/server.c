@@ -34,7 +34,7 @@ enum {
 #define LINGER_US       (2 * SECOND_US)
 #define COMPLAINT_US    (1 * SECOND_US) /* between log lines that any peer can cause */
 
-enum { M_REQUESTS, M_SECONDS, M_CONNECTIONS, M_OPENED, M_REFUSED, M_HANDSHAKES, M_FLOODS, M_COUNT };
+enum { M_REQUESTS, M_SECONDS, M_CONNECTIONS, M_OPENED, M_REFUSED, M_HANDSHAKES, M_FLOODS, M_UNREAD, M_COUNT };
 static const struct metric metric_table[M_COUNT] = {
     [M_REQUESTS] = { "assay_http_requests_total",
                      METRIC_COUNTER,
@@ -54,6 +54,10 @@ static const struct metric metric_table[M_COUNT] = {
                        METRIC_COUNTER,
                        "Connections ended in the TLS handshake",
                        { "server" } },
+    [M_UNREAD] = { "assay_http_unread_seconds",
+                   METRIC_HISTOGRAM,
+                   "How long what was read may have waited in the socket: the loop's lag",
+                   { "server" } },
     [M_FLOODS] = { "assay_http_floods_total",
                    METRIC_COUNTER,
                    "HTTP/2 connections ended because of what the peer did, by what it was",
@@ -79,6 +83,7 @@ struct conn {
     struct conn *next_dirty;
     struct buf out; /* what the socket did not take */
     int64_t opened_us;
+    int64_t behind_us;   /* since when more has come than was read; 0: all was read */
     int64_t progress_us; /* when the socket last took something, or nothing had to be taken */
     int64_t linger_us;
     size_t lingered_bytes;
@@ -358,6 +363,17 @@ static bool shake_hands(struct conn *c)
     return true;
 }
 
+/* What is read now came after the last turn looked; or before, when that did not read all. */
+static void note_waiting(struct conn *c)
+{
+    struct http_server *s = c->server;
+    int64_t now_us = loop_mono_us(s->loop), lag_us = loop_lag_us(s->loop);
+
+    s->host.unread_us = c->behind_us ? now_us - c->behind_us : lag_us;
+    if (s->metrics)
+        metric_observe_us(s->metrics, M_UNREAD, s->series, s->host.unread_us);
+}
+
 static void on_can_read(evutil_socket_t fd, short what, void *ctx)
 {
     struct conn *c = ctx;
@@ -387,6 +403,8 @@ static void on_can_read(evutil_socket_t fd, short what, void *ctx)
             mark_dirty(c);
             return;
         }
+        note_waiting(c);
+        c->behind_us = n < READ_BYTES ? 0 : c->behind_us ? c->behind_us : loop_mono_us(s->loop);
         if (!http_session_recv(c->session, s->in, (size_t)n)) {
             set_reading(c, false);
             return;
@@ -483,6 +501,21 @@ static void conn_open(struct http_server *s, int fd, const struct sockaddr_stora
     }
 }
 
+/* Of all ports of the peer's address. */
+static bool has_too_many(const struct http_server *s, const struct sockaddr_storage *from)
+{
+    size_t most = s->host.limits.max_per_address, len, count = 0;
+    struct http_peer peer = { 0 };
+
+    if (!most)
+        return false;
+    name_peer(&peer, from);
+    len = (size_t)(strrchr(peer.address, ':') - peer.address) + 1;
+    for (const struct conn *c = s->conns; c; c = c->next)
+        count += strncmp(c->peer.address, peer.address, len) == 0;
+    return count >= most;
+}
+
 static void set_accepting(struct http_server *s, bool on)
 {
     if (s->is_accepting == on)
@@ -512,7 +545,7 @@ static void on_can_accept(evutil_socket_t listen_fd, short what, void *ctx)
         socklen_t len = sizeof from;
         int fd = accept4(listen_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (fd >= 0 && s->conn_count < s->host.limits.max_connections) {
+        if (fd >= 0 && s->conn_count < s->host.limits.max_connections && !has_too_many(s, &from)) {
             conn_open(s, fd, &from);
         } else if (fd >= 0) {
             close(fd);
@@ -673,6 +706,7 @@ enum err http_server_open(struct http_server **out, struct loop *loop, const str
         metric_series(s->metrics, M_OPENED, s->name, NULL);
         metric_series(s->metrics, M_REFUSED, s->name, NULL);
         metric_series(s->metrics, M_HANDSHAKES, s->name, NULL);
+        metric_series(s->metrics, M_UNREAD, s->name, NULL);
         s->no_route_series = metric_series(s->metrics, M_SECONDS, s->name, "none");
     }
     event_assign(&s->can_accept, loop_base(loop), s->listen_fd, EV_READ | EV_PERSIST, on_can_accept, s);

@@ -73,9 +73,10 @@ struct http_request {
     struct slice body;
     const struct http_route *route; /* NULL in a refusal */
     const struct http_peer *peer;
-    int64_t now_us;          /* wall clock when the request was complete */
-    int64_t arrived_mono_us; /* monotonic clock when its first byte was seen */
-    struct arena arena;      /* the handler's, for all it makes for this request; released after the reply */
+    int64_t now_us; /* wall clock when the request was complete */
+    int64_t
+        arrived_mono_us; /* monotonic clock when its first byte came, or could have been read at the latest */
+    struct arena arena;  /* the handler's, for all it makes for this request; released after the reply */
 
     /* The handler's own: what it keeps with the request, and what to do when the peer has gone before the
      * reply. on_gone is called at most once; it may reply (to be rid of the request) or leave that for later.
@@ -126,6 +127,7 @@ struct http_server_conf {
     struct tls *tls; /* http/tls.h; NULL: in the clear; borrowed as long as the server lives */
 
     size_t max_connections;    /* 10000; beyond, new ones are closed at once */
+    size_t max_per_address;    /* 0: no bound but that; behind a proxy all have one address */
     size_t max_streams;        /* 256 concurrent requests per HTTP/2 connection */
     size_t max_body_bytes;     /* 1 MiB: 413 */
     size_t max_buffered_bytes; /* 256 MiB held by all requests under way: 503 */

@@ -131,7 +131,7 @@ struct http_message *http_message_new(struct http_session *s)
         m = mem_new(struct http_message);
         buf_init(&m->body, 0);
     }
-    m->req.arrived_mono_us = h->mono_us(h->ctx);
+    m->req.arrived_mono_us = h->mono_us(h->ctx) - h->unread_us;
     m->req.peer = &s->peer;
     m->req.message = m;
     m->host = h;

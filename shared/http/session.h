@@ -28,6 +28,9 @@ struct http_host {
     void (*on_replied)(void *ctx, const struct http_router_entry *entry, int status, int64_t took_us);
     /* A peer was sent away for what it did: "resets", "headers", "slow_headers", "control_frames". */
     void (*on_flood)(void *ctx, const char *what);
+    /* How long the bytes that are being given to a session may have waited in the socket. A request counts
+     * from there: who asks counts that time too. */
+    int64_t unread_us;
     void *ctx; /* of these and the clocks */
     int64_t (*mono_us)(void *ctx);
     int64_t (*wall_us)(void *ctx);

@@ -27,6 +27,7 @@ struct loop {
     struct event_base *base;
     struct task_queue work, flushes;
     int64_t mono_us, wall_us; /* of this turn; 0: not read yet */
+    int64_t lag_us;           /* the time that the turn before took, from where it read the clock */
     bool is_stopped;
 
     struct event *on_term, *on_int, *on_hup;
@@ -204,6 +205,7 @@ void loop_turn(struct loop *l, bool may_wait)
     l->wall_us = 0;
     event_base_loop(l->base, may_wait && !has_tasks ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
     finish_turn(l);
+    l->lag_us = l->mono_us ? clock_mono_us() - l->mono_us : 0;
 }
 
 void loop_run(struct loop *l)
@@ -236,6 +238,11 @@ int64_t loop_wall_us(struct loop *l)
     if (!l->wall_us)
         l->wall_us = clock_wall_us();
     return l->wall_us;
+}
+
+int64_t loop_lag_us(struct loop *l)
+{
+    return l->lag_us;
 }
 
 static void on_stop_signal(evutil_socket_t signal_number, short what, void *ctx)

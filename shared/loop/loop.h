@@ -44,6 +44,9 @@ struct event_base *loop_base(struct loop *l);
 int64_t loop_mono_us(struct loop *l);
 int64_t loop_wall_us(struct loop *l);
 
+/* How long what this turn finds may have waited for it: the time that the turn before was busy. */
+int64_t loop_lag_us(struct loop *l);
+
 /* Something to run once at the end of this turn. Embed it in what it belongs to, zero-initialised but for
  * `run` and `ctx`. Work comes first and may queue more work, which runs in the same turn (so a pipeline of
  * batches passes through in one); flushes come last, when no work is left: writing to sockets.

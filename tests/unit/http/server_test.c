@@ -65,11 +65,30 @@ static void on_big(void *service, struct http_request *req)
                &(struct http_reply){ .status = 200, .type = "text/plain", .body = slice_of(body, 20000000) });
 }
 
+static bool is_blocked, may_go_on;
+
+/* Keeps the loop from all else, as a turn with much to do does. */
+static void on_block(void *service, struct http_request *req)
+{
+    (void)service;
+    __atomic_store_n(&is_blocked, true, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&may_go_on, __ATOMIC_SEQ_CST))
+        usleep(100);
+    http_reply(req, &(struct http_reply){ .status = 204 });
+}
+
+static void on_age(void *service, struct http_request *req)
+{
+    struct slice text =
+        arena_printf(&req->arena, "age=%lld", (long long)(clock_mono_us() - req->arrived_mono_us));
+
+    (void)service;
+    http_reply(req, &(struct http_reply){ .status = 200, .type = "text/plain", .body = text });
+}
+
 static const struct http_route routes[] = {
-    { "GET", "/hello", on_hello, 0 },
-    { "POST", "/echo", on_echo, 0 },
-    { "GET", "/hold", on_hold, 0 },
-    { "GET", "/big", on_big, 0 },
+    { "GET", "/block", on_block, 0 }, { "GET", "/age", on_age, 0 },   { "GET", "/hello", on_hello, 0 },
+    { "POST", "/echo", on_echo, 0 },  { "GET", "/hold", on_hold, 0 }, { "GET", "/big", on_big, 0 },
 };
 
 static void *run(void *unused)
@@ -356,6 +375,53 @@ Test(http_server, takes_no_more_connections_than_it_may)
     cr_assert(strstr(buf_str(&output), "hello"));
     for (int i = 1; i < 8; i++)
         close(fds[i]);
+    stop();
+}
+
+Test(http_server, takes_no_more_connections_of_one_address_than_it_may)
+{
+    int first, second;
+
+    start((struct http_server_conf){ .max_per_address = 2 });
+    first = reach();
+    second = reach();
+    say(first, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+    say(second, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+    cr_assert_gt(read(first, dir + sizeof dir - 1, 1), 0);
+    cr_assert_gt(read(second, dir + sizeof dir - 1, 1), 0);
+    cr_assert_null(strstr(curl("", "/hello"), "hello"));
+    cr_assert(strstr(curl("--interface 127.0.0.2", "/hello"), "hello"), "another address");
+    close(first);
+    for (int i = 0; i < 100 && !strstr(curl("", "/hello"), "hello"); i++)
+        usleep(10000);
+    cr_assert(strstr(buf_str(&output), "hello"));
+    close(second);
+    stop();
+}
+
+Test(http_server, counts_the_time_in_which_a_request_was_not_read)
+{
+    int64_t said_us, waited_us;
+    int blocker, other;
+    const char *age, *heard;
+
+    start((struct http_server_conf){ 0 });
+    blocker = reach();
+    other = reach();
+    say(blocker, "GET /block HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    while (!__atomic_load_n(&is_blocked, __ATOMIC_SEQ_CST))
+        usleep(100);
+    say(other, "GET /age HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    said_us = clock_mono_us();
+    usleep(20000);
+    waited_us = clock_mono_us() - said_us;
+    __atomic_store_n(&may_go_on, true, __ATOMIC_SEQ_CST);
+    heard = hear(other);
+    age = strstr(heard, "age=");
+    cr_assert_not_null(age, "%s", heard);
+    cr_assert_geq(strtoll(age + 4, NULL, 10), waited_us);
+    close(blocker);
+    close(other);
     stop();
 }
 
