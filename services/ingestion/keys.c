@@ -15,11 +15,13 @@ enum {
     READ_EVERY_US = 2000000,
     READ_TIME_US = 2000000,
     READ_PAUSE_US = 50000, /* between two readings, however many unknown keys are shown */
+    PREFIX_AT = 3,         /* behind "ak_" */
     REFUSED_US = 2000000,  /* how long a key that was not there is refused without looking */
 };
 
 struct keys {
     struct ingestion *in;
+    unsigned char tag_key[crypto_shorthash_siphashx24_KEYBYTES];
     struct caller *buckets[BUCKETS];
     bool is_known, is_reading, read_again;
     int64_t began_mono_us; /* the last reading */
@@ -113,6 +115,8 @@ static void take_row(struct keys *k, const struct pg_result *r, size_t row)
         *bucket = key;
     }
     key->is_seen = true;
+    if (memcmp(key->secret_sha256, secret.ptr, SHA256_BYTES) != 0)
+        key->was_shown = false;
     memcpy(key->secret_sha256, secret.ptr, SHA256_BYTES);
     bucket_set(&key->bucket, pg_get_int(r, row, COL_RATE), pg_get_int(r, row, COL_BURST));
     key->scopes = 0;
@@ -194,6 +198,7 @@ struct keys *keys_new(struct ingestion *in)
     struct keys *k = mem_new(struct keys);
 
     k->in = in;
+    randombytes_buf(k->tag_key, sizeof k->tag_key);
     loop_timer_init(&k->timer, in->loop, on_timer, k);
     return k;
 }
@@ -212,14 +217,44 @@ bool keys_are_known(const struct keys *k)
     return k->is_known;
 }
 
+static const struct slice bearer = { "Bearer ", 7 };
+
 /* "Bearer ak_<8 hex>_<32 base62>" */
 static bool parse(struct slice authorization, struct api_key *shown)
 {
-    static const struct slice bearer = { "Bearer ", 7 };
-
     if (authorization.len < bearer.len || strncasecmp(authorization.ptr, bearer.ptr, bearer.len) != 0)
         return false;
     return api_key_read(shown, slice_of(authorization.ptr + bearer.len, authorization.len - bearer.len));
+}
+
+static void make_tag(const struct keys *k, struct slice authorization, unsigned char tag[SHOWN_TAG_BYTES])
+{
+    crypto_shorthash_siphashx24(tag, (const unsigned char *)authorization.ptr, authorization.len, k->tag_key);
+}
+
+/* The key that was found good with exactly this header before. */
+static struct caller *find_shown(struct keys *k, struct slice authorization)
+{
+    unsigned char tag[SHOWN_TAG_BYTES];
+    struct caller *key;
+
+    if (authorization.len != bearer.len + API_KEY_LEN)
+        return NULL;
+    key = find(k, authorization.ptr + bearer.len + PREFIX_AT);
+    if (!key || !key->was_shown)
+        return NULL;
+    make_tag(k, authorization, tag);
+    return sodium_memcmp(tag, key->shown_tag, sizeof tag) == 0 ? key : NULL;
+}
+
+static bool is_good(struct keys *k, struct caller *key, const struct api_key *shown,
+                    struct slice authorization)
+{
+    if (sodium_memcmp(shown->secret_sha256, key->secret_sha256, SHA256_BYTES) != 0)
+        return false;
+    make_tag(k, authorization, key->shown_tag);
+    key->was_shown = true;
+    return true;
 }
 
 enum err keys_find(struct keys *k, struct slice authorization, int64_t now_us, bool has_waited,
@@ -230,12 +265,13 @@ enum err keys_find(struct keys *k, struct slice authorization, int64_t now_us, b
     struct caller *key;
 
     *out = NULL;
-    if (!parse(authorization, &shown))
+    key = find_shown(k, authorization);
+    if (!key && !parse(authorization, &shown))
         return ERR_UNAUTHORIZED;
-    key = find(k, shown.prefix);
+    if (!key && (key = find(k, shown.prefix)) && !is_good(k, key, &shown, authorization))
+        return ERR_UNAUTHORIZED;
     if (key) {
-        if (sodium_memcmp(shown.secret_sha256, key->secret_sha256, SHA256_BYTES) != 0 ||
-            now_us >= key->expires_at_us)
+        if (now_us >= key->expires_at_us)
             return ERR_UNAUTHORIZED;
         *out = key;
         return ERR_OK;

@@ -3,7 +3,10 @@
  *
  * All valid keys are held in memory and read again when a NOTIFY says so and every two seconds; so a key is
  * good, or good no longer, within that time. A key that is not there makes one reading more before it is
- * refused, so that a new key works at once; it is then refused for two seconds without looking. */
+ * refused, so that a new key works at once; it is then refused for two seconds without looking.
+ *
+ * A key's secret is compared by its SHA-256. What was found good once is known again by a 128-bit SipHash
+ * under a key of this process, which costs a tenth: under overload most of a refusal's time would go there. */
 #ifndef ASSAY_INGESTION_KEYS_H
 #define ASSAY_INGESTION_KEYS_H
 
@@ -25,6 +28,8 @@ enum scope {
     SCOPE_LABEL_ANY = ((1 << LABEL_SOURCE_COUNT) - 1) << 8,
 };
 
+enum { SHOWN_TAG_BYTES = 16 };
+
 /* A key, and what its account allows. */
 struct caller {
     char prefix[9];
@@ -32,6 +37,9 @@ struct caller {
     unsigned scopes;
     int64_t expires_at_us; /* INT64_MAX: never */
     struct bucket bucket;
+
+    unsigned char shown_tag[SHOWN_TAG_BYTES]; /* of the header that was found good last */
+    bool was_shown;
 
     uint32_t account;
     bool is_simulated, allows_numeric_ids;
