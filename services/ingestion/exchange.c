@@ -46,6 +46,7 @@ static void send_reply(struct exchange *x, int status, struct slice body, bool i
     if (is_replayed)
         headers[count++] = (struct http_header){ SLICE("idempotency-replayed"), SLICE("true") };
     json_decref(x->body);
+    pass_done(&x->pass);
     http_reply(req, &(struct http_reply){ .status = status,
                                           .type = status < 400 ? "application/json" : PROBLEM_MEDIA_TYPE,
                                           .body = body,
@@ -251,7 +252,7 @@ static void begin_idempotent(struct exchange *x, struct slice field)
 /* ---- before the handler
  * ------------------------------------------------------------------------------------ */
 
-static bool read_deadline(struct exchange *x)
+static bool read_deadline(struct exchange *x, const struct caller *key)
 {
     struct slice field = x->route->is_timed ? http_header(x->req, "assay-deadline-ms") : (struct slice){ 0 };
     int64_t ms = x->in->conf.deadline_ms;
@@ -260,10 +261,10 @@ static bool read_deadline(struct exchange *x)
         refuse(x, 400, NULL, "Assay-Deadline-Ms must be a positive number of milliseconds");
         return false;
     }
-    if (ms < x->key.deadline_floor_ms)
-        ms = x->key.deadline_floor_ms;
-    if (ms > x->key.deadline_cap_ms)
-        ms = x->key.deadline_cap_ms;
+    if (ms < key->deadline_floor_ms)
+        ms = key->deadline_floor_ms;
+    if (ms > key->deadline_cap_ms)
+        ms = key->deadline_cap_ms;
     x->deadline_mono_us = x->req->arrived_mono_us + ms * MS_US;
     return true;
 }
@@ -326,11 +327,41 @@ static bool read_body(struct exchange *x, size_t *items)
     return check_batch(x, list);
 }
 
+static void begin_trace(struct exchange *x)
+{
+    unsigned char random[24];
+
+    randombytes_buf(random, sizeof random);
+    trace_begin(&x->trace, http_header(x->req, "traceparent"), random);
+}
+
+static int64_t time_left(const struct exchange *x)
+{
+    return x->route->is_timed ? x->deadline_mono_us - loop_mono_us(x->in->loop) : INT64_MAX;
+}
+
+/* What a batch lists is known only now. */
+static bool has_room_for_all(struct exchange *x, size_t items)
+{
+    json_t *body = x->body;
+
+    if (items <= 1 || gate_ask(x->in->gate, x->route->work, &x->key, items, time_left(x), x->req))
+        return true;
+    json_decref(body);
+    return false;
+}
+
 static void run(struct exchange *x, struct caller *key)
 {
-    struct slice idempotency = http_header(x->req, "idempotency-key");
+    struct slice idempotency;
     size_t items;
 
+    if (key->scopes & x->route->scopes) {
+        if (!read_deadline(x, key) || !gate_ask(x->in->gate, x->route->work, key, 1, time_left(x), x->req))
+            return;
+    }
+    begin_trace(x);
+    idempotency = http_header(x->req, "idempotency-key");
     x->key = *key;
     x->explains = key->scopes & SCOPE_EXPLAIN;
     x->rules = (struct txn_rules){
@@ -349,7 +380,7 @@ static void run(struct exchange *x, struct caller *key)
         refuse(x, 403, NULL, detail);
         return;
     }
-    if (!read_deadline(x) || !read_body(x, &items))
+    if (!read_body(x, &items) || !has_room_for_all(x, items))
         return;
     if (key->bucket.rate_per_s) {
         bool has_room = bucket_take(&key->bucket, (int64_t)items, clock_mono_us());
@@ -362,6 +393,7 @@ static void run(struct exchange *x, struct caller *key)
             return;
         }
     }
+    x->pass = gate_enter(x->in->gate, x->route->work, &x->key, items);
     if (idempotency.ptr && x->route->is_post)
         begin_idempotent(x, idempotency);
     else
@@ -394,13 +426,10 @@ static void authorise(void *ctx)
 void exchange_begin(struct ingestion *in, struct http_request *req, const struct exchange_route *route)
 {
     struct exchange *x = arena_new(&req->arena, struct exchange, 1);
-    unsigned char random[24];
 
     x->in = in;
     x->req = req;
     x->route = route;
     x->waiter = (struct keys_waiter){ .run = authorise, .ctx = x };
-    randombytes_buf(random, sizeof random);
-    trace_begin(&x->trace, http_header(req, "traceparent"), random);
     authorise(x);
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * exchange.h - one request to the public API: who asks, what they may, and how they are answered.
  *
- * Before a handler runs, the key has been found and has the route's scope, its rate limit has room, and a
- * request with an Idempotency-Key is the first of its kind. The handler answers once, by one of the exchange_
+ * Before a handler runs, the key has been found and has the route's scope, there is room for it (gate.h), its
+ * rate limit has some too, and a request with an Idempotency-Key is the first of its kind. The handler answers once, by one of the exchange_
  * functions, and must not touch the exchange afterwards. */
 #ifndef ASSAY_INGESTION_EXCHANGE_H
 #define ASSAY_INGESTION_EXCHANGE_H
 
 #include "api/problem.h"
 #include "api/txn_json.h"
+#include "gate.h"
 #include "http/server.h"
 #include "ingestion.h"
 #include "keys.h"
@@ -25,6 +26,8 @@ struct exchange {
     struct txn_rules rules;
     bool explains;
     int64_t deadline_mono_us;
+
+    struct pass pass; /* the room that it takes, until it is answered or a job has it */
 
     bool was_limited; /* by its rate: the limits stand in the reply */
     int64_t tokens;   /* of the rate, that it takes */
@@ -43,6 +46,7 @@ struct exchange_route {
     const char *name; /* for metrics and Idempotency-Key: "POST /v1/transactions" */
     unsigned scopes;  /* one of these is needed */
     const char *need; /* in words, for 403 */
+    enum work work;   /* whose room it takes */
     bool is_post;     /* with a JSON body */
     bool is_timed;    /* obeys Assay-Deadline-Ms */
     const char *list; /* a batch: the member that lists its items, each of which takes one token */

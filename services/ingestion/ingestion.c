@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "gate.h"
 #include "keys.h"
 #include "log/log.h"
 #include "part.h"
@@ -207,6 +208,7 @@ enum err ingestion_open(struct ingestion *in, struct why *why)
     metrics_on_write(service_metrics(in->app), collect, in);
     buf_init(&in->scratch, 0);
     in->keys = keys_new(in);
+    in->gate = gate_new(in);
     in->pipeline = pipeline_new(in);
     err = open_parts(in, why);
     if (!err)
@@ -232,11 +234,17 @@ enum err ingestion_listen(struct ingestion *in, struct why *why)
         routes[n++] = transaction_routes[i];
     for (size_t i = 0; i < label_route_count; i++)
         routes[n++] = label_routes[i];
-    return service_listen(
-        in->app,
-        &(struct service_listener){
-            .routes = routes, .route_count = n, .service = in, .reuse_port = in->conf.reuse_port },
-        why);
+    return service_listen(in->app,
+                          &(struct service_listener){
+                              .routes = routes,
+                              .route_count = n,
+                              .service = in,
+                              .max_connections = (size_t)in->conf.connections_most,
+                              .max_per_address = (size_t)in->conf.address_connections_most,
+                              .max_streams = (size_t)in->conf.streams_most,
+                              .reuse_port = in->conf.reuse_port,
+                          },
+                          why);
 }
 
 void ingestion_close(struct ingestion *in)
@@ -248,6 +256,7 @@ void ingestion_close(struct ingestion *in)
     policy_store_close(in->policy);
     pg_pool_close(in->pg);
     pipeline_free(in->pipeline);
+    gate_free(in->gate);
     keys_free(in->keys);
     buf_release(&in->scratch);
 }

@@ -14,6 +14,7 @@
 #include "metrics/metrics.h"
 #include "pg/pg.h"
 
+struct gate;
 struct keys;
 struct part;
 struct pipeline;
@@ -26,6 +27,7 @@ struct settings {
     const char *base_currency, *fx_rates, *arm_salt;
     int64_t pg_connections, jobs_most, group_most;
     int64_t deadline_ms, idempotency_ms;
+    int64_t connections_most, address_connections_most, streams_most;
     bool reuse_port;
 };
 
@@ -66,6 +68,7 @@ struct ingestion {
     struct loop *loop;
     struct pg_pool *pg;
     struct keys *keys;
+    struct gate *gate;
     struct part *features, *scoring, *rules;
     struct policy_store *policy; /* for when rules is missing */
     struct pipeline *pipeline;

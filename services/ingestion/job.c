@@ -48,13 +48,6 @@ void job_release(struct job *job)
     pipeline_tell_idle(p);
 }
 
-void job_leave(struct job *job)
-{
-    job->done = NULL;
-    if (job->state != JOB_ON_ITS_WAY)
-        job_release(job);
-}
-
 void job_keep(struct job *job, struct group *group)
 {
     assert(job->group_count < JOB_GROUPS);
@@ -207,10 +200,7 @@ void job_finish(struct job *job, enum err err)
             join(waiting, STAGE_FEATURES);
         waiting = next;
     }
-    if (job->done)
-        job->done(job->ctx, job);
-    else
-        job_release(job);
+    job->done(job->ctx, job);
 }
 
 void job_fail(struct job *job, enum err err, const char *reason)

@@ -239,11 +239,13 @@ static void post_batch(struct exchange *x)
 }
 
 static const struct exchange_route one = { .name = "POST /v1/labels",
+                                           .work = WORK_LABEL,
                                            .scopes = SCOPE_LABEL_ANY,
                                            .need = "label:<source>",
                                            .is_post = true,
                                            .run = post_one };
 static const struct exchange_route batch = { .name = "POST /v1/labels:batch",
+                                             .work = WORK_LABEL,
                                              .scopes = SCOPE_LABEL_ANY,
                                              .need = "label:<source>",
                                              .is_post = true,

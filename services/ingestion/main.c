@@ -25,8 +25,11 @@ static const struct conf_field settings[] = {
     { "DEADLINE",               CONF_DURATION_MS, AT(deadline_ms),           "150ms", "when the request does not say", 1, 60000 },
     { "IDEMPOTENCY_HORIZON",    CONF_DURATION_MS, AT(idempotency_ms),        "24h",  "how long an Idempotency-Key is kept", 1000, INT64_C(31622400000) },
     { "INGESTION_PG_CONNECTIONS", CONF_INT,       AT(pg_connections),        "4",    "connections to PostgreSQL", 1, 64 },
-    { "INGESTION_QUEUE",        CONF_INT,         AT(jobs_most),             "4096", "transactions under way at once; beyond, 503", 1, 1000000 },
+    { "INGESTION_QUEUE",        CONF_INT,         AT(jobs_most),             "4096", "transactions under way at once, however fast they are; beyond, 503", 1, 1000000 },
     { "INGESTION_GROUP",        CONF_INT,         AT(group_most),            "256",  "transactions in one call to a part", 1, 4096 },
+    { "INGESTION_MAX_CONNECTIONS", CONF_INT,      AT(connections_most),      "10000", "connections; more are closed at once", 1, 1000000 },
+    { "INGESTION_MAX_PER_ADDRESS", CONF_INT,      AT(address_connections_most), "0", "connections of one address, 0: any number", 0, 1000000 },
+    { "INGESTION_MAX_STREAMS",  CONF_INT,         AT(streams_most),          "256",  "requests at once on one HTTP/2 connection", 1, 10000 },
     { "INGESTION_REUSE_PORT",   CONF_BOOL,        AT(reuse_port),            "false", "several processes on one port", 0, 0 },
 };
 /* clang-format on */

@@ -26,11 +26,6 @@ size_t pipeline_jobs(const struct pipeline *p)
     return p->jobs;
 }
 
-bool pipeline_has_room(const struct pipeline *p, size_t jobs)
-{
-    return p->jobs + jobs <= (size_t)p->in->conf.jobs_most;
-}
-
 struct pipeline *pipeline_new(struct ingestion *in)
 {
     static const struct stage kinds[STAGE_COUNT] = {

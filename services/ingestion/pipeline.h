@@ -11,7 +11,7 @@
  * for it waits for the first and is then looked up.
  *
  * A stage that fails is stepped over: the decision says so in `degraded`. Only PostgreSQL cannot be done
- * without. The one who waits may leave at any time (job_leave); the job then ends by itself. */
+ * without. How much may be under way is the gate's to say (gate.h). */
 #ifndef ASSAY_INGESTION_PIPELINE_H
 #define ASSAY_INGESTION_PIPELINE_H
 
@@ -83,18 +83,15 @@ void pipeline_free(struct pipeline *p); /* when nothing is on its way */
 
 /* `idle` is called once, when no job is left; at once when there is none now. */
 void pipeline_when_idle(struct pipeline *p, void (*idle)(void *ctx), void *ctx);
-/* Jobs under way, and whether one more is welcome. */
+/* Jobs under way. */
 size_t pipeline_jobs(const struct pipeline *p);
-bool pipeline_has_room(const struct pipeline *p, size_t jobs);
 
 /* An empty job; give it back with job_release() whether or not it was submitted. */
 struct job *job_new(struct pipeline *p);
-/* `done` is called once, never from within here, unless the waiting one has left before. */
+/* `done` is called once, never from within here. */
 void job_submit(struct job *job, job_done_fn *done, void *ctx);
 /* Only reads: ERR_NOT_FOUND when the id has no decision. Needs account and id only. */
 void job_look_up(struct job *job, job_done_fn *done, void *ctx);
-/* `done` will not be called; the job goes on and releases itself. */
-void job_leave(struct job *job);
 void job_release(struct job *job);
 
 #endif

@@ -14,6 +14,13 @@ enum { BATCH_MAX = 1000, BATCH_BYTES = 4 << 20, ONE_BYTES = 64 << 10 };
 
 static const char batch_list[] = "transactions";
 
+/* A job's place in the pipeline, in the job's memory: it is taken until the job has ended, also when nobody
+ * waits for it any more. */
+struct ticket {
+    struct pass pass;
+    struct item *item; /* NULL: nobody does */
+};
+
 /* What a request of one or many waits for. */
 struct waiting {
     struct exchange *x;
@@ -23,6 +30,7 @@ struct waiting {
     struct item {
         struct waiting *w;
         struct job *job; /* on its way, or done and not released */
+        struct ticket *ticket;
         bool is_done;
         enum err err; /* of an item that never became a job */
         struct why why;
@@ -52,16 +60,8 @@ static bool item_is_decided(const struct item *item)
 static void release(struct waiting *w)
 {
     loop_timer_release(&w->deadline);
-    for (size_t i = 0; i < w->count; i++) {
-        struct item *item = &w->items[i];
-
-        if (!item->job)
-            continue;
-        if (item->is_done)
-            job_release(item->job);
-        else
-            job_leave(item->job);
-    }
+    for (size_t i = 0; i < w->count; i++)
+        job_release(w->items[i].job);
 }
 
 static void write_item(struct json_out *o, const struct waiting *w, const struct item *item)
@@ -112,20 +112,6 @@ static void answer(struct waiting *w)
     buf_release(&out);
 }
 
-static void on_done(void *ctx, struct job *job)
-{
-    struct item *item = ctx;
-    struct waiting *w = item->w;
-
-    item->is_done = true;
-    if (!job->err && !job->is_replayed) {
-        count(w->x->in, M_ACTIONS, action_name(job->decision.action));
-        metric_observe_us(w->x->in->metrics, M_DECIDE, 0, clock_mono_us() - job->arrived_mono_us);
-    }
-    if (--w->open == 0)
-        answer(w);
-}
-
 static void on_deadline(void *ctx)
 {
     struct waiting *w = ctx;
@@ -134,7 +120,7 @@ static void on_deadline(void *ctx)
         struct item *item = &w->items[i];
 
         if (item->job && !item->is_done) {
-            job_leave(item->job);
+            item->ticket->item = NULL; /* it goes on, and releases itself */
             item->job = NULL;
             item->err =
                 err_set(&item->why, ERR_TIMEOUT,
@@ -144,18 +130,43 @@ static void on_deadline(void *ctx)
     answer(w);
 }
 
+static void on_done(void *ctx, struct job *job)
+{
+    struct ticket *ticket = ctx;
+    struct item *item;
+    struct waiting *w;
+
+    /* What nobody worked on says nothing about how fast work is done. */
+    if (job->err == ERR_UNAVAILABLE || job->err == ERR_TIMEOUT)
+        pass_leave(&ticket->pass);
+    else
+        pass_done(&ticket->pass);
+    /* Whoever asked has turned to something else by then: a late decision is told to the retry. */
+    if (ticket->item && clock_mono_us() >= job->deadline_mono_us)
+        on_deadline(ticket->item->w);
+    item = ticket->item;
+    if (!item) {
+        job_release(job);
+        return;
+    }
+    w = item->w;
+    item->is_done = true;
+    if (!job->err && !job->is_replayed) {
+        count(w->x->in, M_ACTIONS, action_name(job->decision.action));
+        metric_observe_us(w->x->in->metrics, M_DECIDE, 0, clock_mono_us() - job->arrived_mono_us);
+    }
+    if (--w->open == 0)
+        answer(w);
+}
+
 static void read_item(struct waiting *w, struct item *item, const json_t *value, const struct json_path *at)
 {
     struct exchange *x = w->x;
     struct ingestion *in = x->in;
+    struct pass pass = pass_split(&x->pass);
     struct job *job;
 
     *item = (struct item){ .w = w };
-    if (!pipeline_has_room(in->pipeline, 1)) {
-        item->err =
-            err_set(&item->why, ERR_UNAVAILABLE, "too many transactions are waiting; nothing was stored");
-        return;
-    }
     job = job_new(in->pipeline);
     job->arrived_mono_us = x->req->arrived_mono_us;
     job->deadline_mono_us = x->deadline_mono_us;
@@ -176,11 +187,14 @@ static void read_item(struct waiting *w, struct item *item, const json_t *value,
         item->faults = kept;
         item->id = arena_slice(&x->req->arena, job->txn.id);
         job_release(job);
+        pass_leave(&pass);
         return;
     }
     txn_hash(&job->txn, x->rules.is_simulated, &in->scratch, job->hash);
     item->id = arena_slice(&x->req->arena, job->txn.id);
     item->job = job;
+    item->ticket = arena_new(&job->arena, struct ticket, 1);
+    *item->ticket = (struct ticket){ pass, item };
 }
 
 static void post(struct exchange *x, bool is_batch)
@@ -207,7 +221,7 @@ static void post(struct exchange *x, bool is_batch)
     loop_timer_set(&w->deadline, left_us > 0 ? left_us : 0);
     for (size_t i = 0; i < w->count; i++) {
         if (w->items[i].job)
-            job_submit(w->items[i].job, on_done, &w->items[i]);
+            job_submit(w->items[i].job, on_done, w->items[i].ticket);
     }
 }
 
@@ -249,7 +263,7 @@ static void get_one(struct exchange *x)
         exchange_problem(x, 404, NULL, "there is no such transaction");
         return;
     }
-    if (!pg_pool_is_up(x->in->pg) || !pipeline_has_room(x->in->pipeline, 1)) {
+    if (!pg_pool_is_up(x->in->pg)) {
         exchange_err(x, err_set(&why, ERR_UNAVAILABLE, "the database is missing"), &why);
         return;
     }
@@ -260,12 +274,14 @@ static void get_one(struct exchange *x)
 }
 
 static const struct exchange_route one = { .name = "POST /v1/transactions",
+                                           .work = WORK_DECIDE,
                                            .scopes = SCOPE_DECIDE,
                                            .need = "decide",
                                            .is_post = true,
                                            .is_timed = true,
                                            .run = post_one };
 static const struct exchange_route batch = { .name = "POST /v1/transactions:batch",
+                                             .work = WORK_DECIDE,
                                              .scopes = SCOPE_DECIDE,
                                              .need = "decide",
                                              .is_post = true,
@@ -273,9 +289,11 @@ static const struct exchange_route batch = { .name = "POST /v1/transactions:batc
                                              .list = batch_list,
                                              .list_max = BATCH_MAX,
                                              .run = post_batch };
-static const struct exchange_route get = {
-    .name = "GET /v1/transactions", .scopes = SCOPE_READ | SCOPE_EXPLAIN, .need = "read", .run = get_one
-};
+static const struct exchange_route get = { .name = "GET /v1/transactions",
+                                           .work = WORK_READ,
+                                           .scopes = SCOPE_READ | SCOPE_EXPLAIN,
+                                           .need = "read",
+                                           .run = get_one };
 
 static void on_post(void *service, struct http_request *req)
 {

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * gate.h - who of the callers is let in: an admission for each kind of work, what is counted of it, and the
+ * answer to those who are turned away.
+ *
+ * Kinds do not share a bound: however many decisions are asked for, a stored one can be read, and the other
+ * way round. A request is turned away when its head and its key are known and before its body is looked at,
+ * so that it costs little; only a batch is judged once more by how much it lists. */
+#ifndef ASSAY_INGESTION_GATE_H
+#define ASSAY_INGESTION_GATE_H
+
+#include "admission.h"
+#include "http/server.h"
+#include "keys.h"
+
+struct ingestion;
+struct gate;
+
+enum work { WORK_DECIDE, WORK_READ, WORK_LABEL, WORK_COUNT };
+
+struct gate *gate_new(struct ingestion *in);
+void gate_free(struct gate *g); /* when nothing is on its way */
+
+/* Whether `units` of work of this caller may come in, with `left_us` to do them (INT64_MAX: as long as it
+ * takes). If not, `req` has been answered with 503 and Retry-After. */
+bool gate_ask(struct gate *g, enum work work, const struct caller *key, size_t units, int64_t left_us,
+              struct http_request *req);
+
+/* Units that are in. They leave one by one, or those that are left all together. */
+struct pass {
+    struct gate *gate; /* NULL: none is in */
+    enum work work;
+    struct flow *flow;
+    size_t units;
+};
+struct pass gate_enter(struct gate *g, enum work work, const struct caller *key, size_t units);
+/* One unit for itself. */
+struct pass pass_split(struct pass *p);
+void pass_done(struct pass *p);  /* all that is in it has been worked on */
+void pass_leave(struct pass *p); /* nothing was begun */
+
+#endif
