@@ -13,9 +13,9 @@
 #include "database.h"
 #include "file.h"
 #include "json/json_out.h"
+#include "logstore/reader.h"
 #include "modelstore/modelstore.h"
 #include "pg/session.h"
-#include "proto/txn_proto.h"
 #include "shipped.h"
 #include "stream.h"
 #include "training/trainer.h"
@@ -107,8 +107,6 @@ static enum err read_stream(struct rows *rows, const char *path, const struct se
     return err;
 }
 
-enum { LOG_TXN = 1, LOG_LABEL = 2 };
-
 struct log_reader {
     struct rows *rows;
     struct arena arena;
@@ -116,43 +114,37 @@ struct log_reader {
     int64_t until_us;
 };
 
-static bool on_entry(void *context, const struct slice *fields, size_t count)
+static bool on_entry(void *ctx, const struct entry *e)
 {
-    struct log_reader *l = context;
-    int64_t kind = pg_bytes_int(fields[0]);
+    struct log_reader *l = ctx;
+    union entry_body body;
     struct why why;
-    struct txn txn;
-    struct label label;
 
-    (void)count;
-    arena_reset(&l->arena);
-    if (kind == LOG_TXN && !txn_unpack(&txn, fields[1], &l->arena, &why)) {
-        if (txn.known_at_us < l->until_us)
-            rows_add_txn(l->rows, &txn);
-    } else if (kind == LOG_LABEL && !label_unpack(&label, fields[1], &l->arena, &why)) {
-        if (label.known_at_us < l->until_us)
-            rows_add_label(l->rows, &label);
-    } else {
+    if (e->known_at_us >= l->until_us)
+        return true; /* accounts on a simulated clock live in other years: the next may be earlier */
+    if (entry_open(&body, e, &l->arena, &why))
         l->unreadable++;
-    }
+    else if (e->kind == ENTRY_TXN)
+        rows_add_txn(l->rows, &body.txn);
+    else if (e->kind == ENTRY_LABEL)
+        rows_add_label(l->rows, &body.label);
+    arena_reset(&l->arena);
     return true;
 }
 
 static enum err read_log(struct rows *rows, const struct settings *s, int64_t until_us, struct why *why)
 {
     struct log_reader reader = { .rows = rows, .until_us = until_us };
+    struct log_range range = LOG_WHOLE;
     struct pg_session *session;
-    char query[160];
     int64_t account = 0;
     enum err err = database_open_migrated(&session, why);
 
     if (!err)
         err = account_find(session, s->account, &account, why);
-    snprintf(query, sizeof query,
-             "SELECT kind, body FROM log WHERE kind IN (1, 2) AND %" PRId64 " IN (0, account) ORDER BY n",
-             account);
+    range.account = (uint32_t)account;
     if (!err)
-        err = pg_copy_out(session, query, on_entry, &reader, why);
+        err = log_read(session, &range, on_entry, &reader, why);
     pg_session_close(session);
     arena_release(&reader.arena);
     if (!err && reader.unreadable)

@@ -13,8 +13,8 @@
 #include "database.h"
 #include "featurestore/plan.h"
 #include "featurestore/store.h"
+#include "logstore/reader.h"
 #include "pg/session.h"
-#include "proto/txn_proto.h"
 
 enum { SHOWN_MAX = 10 };
 
@@ -145,31 +145,29 @@ static void compare(struct verify *v, struct lane *lane, struct slice stored)
         fprintf(stderr, "entry %" PRIu64 ": %" PRId64 " bytes differ\n", store_last(lane->store), differing);
 }
 
-/* n, kind, body, plan, vector */
-static bool on_row(void *ctx, const struct slice *f, size_t count)
+/* An entry, and the plan and vector of its decision. */
+static bool on_row(void *ctx, const struct slice *fields, size_t count)
 {
     struct verify *v = ctx;
-    uint64_t n = (uint64_t)pg_bytes_int(f[0]);
-    int64_t kind = pg_bytes_int(f[1]);
-    struct txn txn;
-    struct label label;
+    struct entry e = entry_of_fields(fields);
+    struct slice plan = fields[LOG_COLUMN_COUNT], vector = fields[LOG_COLUMN_COUNT + 1];
+    union entry_body body;
     struct why why;
+    bool is_sound = entry_open(&body, &e, &v->scratch, &why) == ERR_OK;
 
     (void)count;
     v->entries++;
-    if (kind == 1 && txn_unpack(&txn, f[2], &v->scratch, &why) == ERR_OK) {
-        for (size_t i = 0; i < v->lane_count; i++) {
-            struct lane *lane = &v->lanes[i];
+    v->unreadable += !is_sound;
+    for (size_t i = 0; is_sound && i < v->lane_count; i++) {
+        struct lane *lane = &v->lanes[i];
 
-            store_apply_txn(lane->store, n, &txn, lane->values);
-            if (f[4].len && f[3].len == SHA256_BYTES && memcmp(f[3].ptr, lane->hash, SHA256_BYTES) == 0)
-                compare(v, lane, f[4]);
-        }
-    } else if (kind == 2 && label_unpack(&label, f[2], &v->scratch, &why) == ERR_OK) {
-        for (size_t i = 0; i < v->lane_count; i++)
-            store_apply_label(v->lanes[i].store, n, &label);
-    } else if (kind != 3) {
-        v->unreadable++;
+        if (e.kind == ENTRY_LABEL)
+            store_apply_label(lane->store, e.n, &body.label);
+        if (e.kind != ENTRY_TXN)
+            continue;
+        store_apply_txn(lane->store, e.n, &body.txn, lane->values);
+        if (vector.len && slice_eq(plan, slice_of(lane->hash, SHA256_BYTES)))
+            compare(v, lane, vector);
     }
     arena_reset(&v->scratch);
     return true;
@@ -178,7 +176,7 @@ static bool on_row(void *ctx, const struct slice *f, size_t count)
 static enum err replay(struct verify *v, struct pg_session *s, struct why *why)
 {
     return pg_copy_out(s,
-                       "SELECT l.n, l.kind, l.body, d.plan, d.vector FROM log l LEFT JOIN decisions d "
+                       "SELECT " LOG_COLUMNS ", d.plan, d.vector FROM log l LEFT JOIN decisions d "
                        "ON d.n = l.n AND d.known_at = l.known_at AND l.kind = 1 ORDER BY l.n",
                        on_row, v, why);
 }

@@ -10,6 +10,7 @@
 #include "base/array.h"
 #include "base/mem.h"
 #include "log/log.h"
+#include "logstore/reader.h"
 
 enum { CHUNK_BYTES = 8 << 20, ZSTD_LEVEL = 1 };
 
@@ -62,18 +63,12 @@ struct replay {
     const atomic_bool *is_cancelled;
 };
 
-static bool on_entry(void *ctx, const struct slice *f, size_t count)
+static bool on_entry(void *ctx, const struct entry *e)
 {
     struct replay *p = ctx;
-    struct entry e = { .n = (uint64_t)pg_bytes_int(f[0]),
-                       .kind = (enum entry_kind)pg_bytes_int(f[1]),
-                       .account = (uint32_t)pg_bytes_int(f[2]),
-                       .known_at_us = pg_bytes_time_us(f[3]),
-                       .body = f[4] };
     struct why why;
 
-    (void)count;
-    if (replica_apply(p->replica, &e, &p->scratch, &why))
+    if (replica_apply(p->replica, e, &p->scratch, &why))
         log_event(LOG_ERROR, "entry_unreadable", "why=%s", log_quoted(slice_str(why.text)));
     arena_reset(&p->scratch);
     return !atomic_load_explicit(p->is_cancelled, memory_order_relaxed);
@@ -83,14 +78,9 @@ static enum err replay(struct pg_session *s, struct replica *r, uint64_t upto,
                        const atomic_bool *is_cancelled, struct why *why)
 {
     struct replay p = { .replica = r, .is_cancelled = is_cancelled };
-    char query[256];
-    enum err err;
+    struct log_range range = { .after = replica_last(r), .upto = upto };
+    enum err err = log_read(s, &range, on_entry, &p, why);
 
-    snprintf(query, sizeof(query),
-             "SELECT n, kind, account, known_at, body FROM log WHERE n > %" PRIu64 " AND n <= %" PRIu64
-             " ORDER BY n",
-             replica_last(r), upto < INT64_MAX ? upto : INT64_MAX);
-    err = pg_copy_out(s, query, on_entry, &p, why);
     arena_release(&p.scratch);
     if (!err && atomic_load(is_cancelled))
         err = err_set(why, ERR_UNAVAILABLE, "cancelled");

@@ -13,6 +13,7 @@
 #include "history.h"
 #include "job.h"
 #include "log/log.h"
+#include "logstore/reader.h"
 #include "proto/txn_proto.h"
 #include "sql.h"
 
@@ -73,11 +74,7 @@ static void apply_rows(struct replica *r, const struct pg_result *rows)
     struct arena scratch = { 0 };
 
     for (size_t i = 0; i < pg_rows(rows); i++) {
-        struct entry e = { .n = (uint64_t)pg_get_int(rows, i, 0),
-                           .kind = (enum entry_kind)pg_get_int(rows, i, 1),
-                           .account = (uint32_t)pg_get_int(rows, i, 2),
-                           .known_at_us = pg_get_time_us(rows, i, 3),
-                           .body = pg_get_bytes(rows, i, 4) };
+        struct entry e = entry_of_row(rows, i);
         struct why why;
 
         /* One writer commits one transaction after another, so what is visible has no holes; a hole means

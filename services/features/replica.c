@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "proto/txn_proto.h"
 
 #define NO_SLOT UINT32_MAX
 
@@ -183,32 +182,22 @@ void replica_note_plan(struct replica *r, const unsigned char plan[SHA256_BYTES]
 
 enum err replica_apply(struct replica *r, const struct entry *e, struct arena *scratch, struct why *why)
 {
-    enum err err = ERR_OK;
+    struct plan *plan = NULL;
+    union entry_body body;
+    enum err err;
 
     if (e->n <= r->last)
         return ERR_OK;
-    if (e->kind == ENTRY_TXN) {
-        struct txn txn;
-
-        err = txn_unpack(&txn, e->body, scratch, why);
-        if (!err)
-            replica_add_txn(r, e->n, &txn, NULL);
-    } else if (e->kind == ENTRY_LABEL) {
-        struct label label;
-
-        err = label_unpack(&label, e->body, scratch, why);
-        if (!err)
-            replica_add_label(r, e->n, &label);
-    } else if (e->kind == ENTRY_PLAN) {
-        struct plan *plan = NULL;
-
-        err = plan_parse(&plan, e->body, why);
-        if (!err)
-            replica_add_plan(r, e->n, plan_hash(plan));
-        plan_free(plan);
-    } else {
-        err = err_set(why, ERR_SYNTAX, "no entry of kind %d is known", (int)e->kind);
-    }
+    err = entry_open(&body, e, scratch, why);
+    if (!err && e->kind == ENTRY_TXN)
+        replica_add_txn(r, e->n, &body.txn, NULL);
+    else if (!err && e->kind == ENTRY_LABEL)
+        replica_add_label(r, e->n, &body.label);
+    else if (!err)
+        err = plan_parse(&plan, body.plan, why);
+    if (plan)
+        replica_add_plan(r, e->n, plan_hash(plan));
+    plan_free(plan);
     r->last = e->n;
     return err ? err_wrap(why, ERR_SYNTAX, "entry %llu", (unsigned long long)e->n) : ERR_OK;
 }

@@ -21,17 +21,7 @@
 #include "featurestore/plan.h"
 #include "featurestore/store.h"
 #include "fraud/txn.h"
-
-enum entry_kind { ENTRY_TXN = 1, ENTRY_LABEL = 2, ENTRY_PLAN = 3 };
-
-/* One row of the log. */
-struct entry {
-    uint64_t n;
-    enum entry_kind kind;
-    uint32_t account;
-    int64_t known_at_us;
-    struct slice body;
-};
+#include "logstore/entry.h"
 
 struct replica;
 

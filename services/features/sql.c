@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sql.h"
 
+#include "logstore/reader.h"
+
 /* The advisory lock that its holder alone appends under: "assaylog" in ASCII. Of the session, not of a
  * transaction: a connection that is lost loses it, and can append nothing any more. So these connections must
  * not go through a pooler that lends sessions out by the transaction. */
@@ -11,8 +13,7 @@ const struct pg_statement sql_statements[SQL_COUNT] = {
     [SQL_NEXT_EPOCH] = { "next_epoch",
                          "UPDATE log_epoch SET epoch = epoch + 1, holder = $1::text, since = now() "
                          "RETURNING epoch" },
-    [SQL_TAIL] = { "tail", "SELECT n, kind, account, known_at, body FROM log WHERE n > $1::int8 ORDER BY n "
-                           "LIMIT $2::int4" },
+    [SQL_TAIL] = { "tail", "SELECT " LOG_COLUMNS " FROM log l WHERE n > $1::int8 ORDER BY n LIMIT $2::int4" },
     [SQL_MODELS] = { "models",
                      "SELECT string_agg(DISTINCT version::text, ',' ORDER BY version::text) FROM aliases" },
     [SQL_ENSURE_PARTITIONS] = { "ensure_partitions",
