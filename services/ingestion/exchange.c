@@ -2,21 +2,18 @@
 #include "exchange.h"
 
 #include <sodium.h>
-#include <stdlib.h>
 
 #include "base/array.h"
 #include "base/clock.h"
-#include "fraud/pan.h"
+#include "idempotency.h"
 #include "log/log.h"
 
 #define QUOTA_EXCEEDED "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
-enum { IDEMPOTENCY_KEY_MAX = 255, SQL_TIME_US = 2000000 };
-
 /* ---- answering
  * --------------------------------------------------------------------------------------------- */
 
-static void send_reply(struct exchange *x, int status, struct slice body, bool is_replayed)
+void exchange_send(struct exchange *x, int status, struct slice body, bool is_replayed)
 {
     struct http_header headers[6];
     struct http_request *req = x->req;
@@ -54,42 +51,6 @@ static void send_reply(struct exchange *x, int status, struct slice body, bool i
                                           .header_count = count });
 }
 
-/* A kept answer is for keys that may do and see as much: each such set of scopes has its own. */
-static struct pg_params *key_unit(struct exchange *x, enum statement statement, struct pg_unit **unit)
-{
-    unsigned scopes = x->key.scopes & (x->route->scopes | SCOPE_EXPLAIN);
-    struct pg_params *p;
-
-    *unit = pg_unit_new(x->in->pg);
-    p = pg_unit_add(*unit, statement);
-    pg_add_i32(p, (int32_t)x->key.account);
-    pg_add_text(p, arena_printf(&x->req->arena, "%s %x", x->route->name, scopes));
-    pg_add_text(p, x->idempotency_key);
-    return p;
-}
-
-/* What waits for its answer to be kept. */
-struct kept_reply {
-    struct exchange *x;
-    int status;
-    struct slice body;
-};
-
-static void on_kept(void *ctx, const struct pg_reply *reply)
-{
-    struct kept_reply *kept = ctx;
-
-    if (reply->err)
-        log_event(LOG_WARN, "idempotent_reply_not_kept", "reason=%s", log_quoted(slice_str(reply->why.text)));
-    send_reply(kept->x, kept->status, kept->body, false);
-}
-
-static void on_forgotten(void *ctx, const struct pg_reply *reply)
-{
-    (void)ctx;
-    (void)reply;
-}
-
 bool status_is_passing(int status)
 {
     return status >= 500 || status == 429;
@@ -97,29 +58,14 @@ bool status_is_passing(int status)
 
 void exchange_reply(struct exchange *x, int status, struct slice body)
 {
-    struct pg_unit *unit;
-    struct pg_params *p;
-
     if (status >= 500) /* an outage makes many: only our own faults are worth a line each */
         log_event(status == 500 ? LOG_ERROR : LOG_DEBUG, "request_failed",
                   "route=%s status=%d account=%u trace=%.*s", log_quoted(slice_str(x->route->name)), status,
                   x->key.account, SLICE_ARG(trace_id(&x->trace)));
-    if (!x->is_idempotent) {
-        send_reply(x, status, body, false);
-    } else if (status_is_passing(status) || x->is_passing) {
-        /* A passing trouble is not what a retry should get again. */
-        key_unit(x, SQL_KEY_FORGET, &unit);
-        pg_unit_send(unit, clock_mono_us() + SQL_TIME_US, on_forgotten, NULL);
-        send_reply(x, status, body, false);
-    } else {
-        struct kept_reply *kept = arena_new(&x->req->arena, struct kept_reply, 1);
-
-        *kept = (struct kept_reply){ x, status, arena_slice(&x->req->arena, body) };
-        p = key_unit(x, SQL_KEY_FINISH, &unit);
-        pg_add_i32(p, status);
-        pg_add_bytes(p, kept->body);
-        pg_unit_send(unit, clock_mono_us() + SQL_TIME_US, on_kept, kept);
-    }
+    if (x->is_idempotent)
+        idempotency_end(x, status, body);
+    else
+        exchange_send(x, status, body, false);
 }
 
 static void reply_problem(struct exchange *x, const struct problem *p)
@@ -163,8 +109,7 @@ void exchange_err(struct exchange *x, enum err err, const struct why *why)
     reply_problem(x, &p);
 }
 
-/* Refusals before the handler: nothing was begun, so nothing is kept. */
-static void refuse(struct exchange *x, int status, const char *type, const char *detail)
+void exchange_refuse(struct exchange *x, int status, const char *type, const char *detail)
 {
     char code[8];
 
@@ -172,81 +117,6 @@ static void refuse(struct exchange *x, int status, const char *type, const char 
     count(x->in, M_REFUSED, code);
     x->is_idempotent = false;
     exchange_problem(x, status, type, detail);
-}
-
-/* ---- Idempotency-Key
- * --------------------------------------------------------------------------------------- */
-
-/* A structured-field string ("8e03..."), or the bare text. */
-static bool read_idempotency_key(struct slice field, struct slice *key)
-{
-    if (field.len >= 2 && field.ptr[0] == '"' && field.ptr[field.len - 1] == '"')
-        field = slice_of(field.ptr + 1, field.len - 2);
-    *key = field;
-    for (size_t i = 0; i < field.len; i++) {
-        if (field.ptr[i] < 0x20 || field.ptr[i] > 0x7e || field.ptr[i] == '"' || field.ptr[i] == '\\')
-            return false;
-    }
-    return field.len > 0 && field.len <= IDEMPOTENCY_KEY_MAX;
-}
-
-static void on_key_read(void *ctx, const struct pg_reply *reply)
-{
-    struct exchange *x = ctx;
-    const struct pg_result *r = reply->err ? NULL : reply->results[0];
-
-    if (reply->err) {
-        refuse(x, 503, NULL, "the database is missing; nothing was stored");
-    } else if (pg_rows(r) == 0) {
-        refuse(x, 503, NULL, "the Idempotency-Key has just been given up; send it again");
-    } else if (!slice_eq(pg_get_bytes(r, 0, 0), slice_of(x->payload_hash, SHA256_BYTES))) {
-        refuse(x, 422, NULL, "this Idempotency-Key was used with another payload");
-    } else if (pg_is_null(r, 0, 1)) {
-        refuse(x, 409, NULL, "the first request with this Idempotency-Key is still under way");
-    } else {
-        send_reply(x, (int)pg_get_int(r, 0, 1), pg_get_bytes(r, 0, 2), true);
-    }
-}
-
-static void on_key_begun(void *ctx, const struct pg_reply *reply)
-{
-    struct exchange *x = ctx;
-    struct pg_unit *unit;
-
-    if (reply->err) {
-        refuse(x, 503, NULL, "the database is missing; nothing was stored");
-    } else if (pg_affected(reply->results[0]) == 1) {
-        x->is_idempotent = true;
-        x->route->run(x);
-    } else {
-        key_unit(x, SQL_KEY_READ, &unit);
-        pg_unit_is_read(unit);
-        pg_unit_send(unit, clock_mono_us() + SQL_TIME_US, on_key_read, x);
-    }
-}
-
-static void begin_idempotent(struct exchange *x, struct slice field)
-{
-    struct pg_unit *unit;
-    struct pg_params *p;
-    char *canonical;
-
-    if (!read_idempotency_key(field, &x->idempotency_key)) {
-        refuse(x, 400, NULL, "Idempotency-Key must be a string of 1 to 255 visible characters");
-        return;
-    }
-    if (pan_find(x->idempotency_key, NULL)) {
-        refuse(x, 422, NULL, "Idempotency-Key holds what looks like a card number");
-        return;
-    }
-    canonical = json_dumps(x->body, JSON_COMPACT | JSON_SORT_KEYS);
-    sha256(slice_str(canonical), x->payload_hash);
-    free(canonical);
-    x->idempotency_key = arena_slice(&x->req->arena, x->idempotency_key);
-    p = key_unit(x, SQL_KEY_BEGIN, &unit);
-    pg_add_bytes(p, slice_of(x->payload_hash, SHA256_BYTES));
-    pg_add_i64(p, x->in->conf.idempotency_ms);
-    pg_unit_send(unit, clock_mono_us() + SQL_TIME_US, on_key_begun, x);
 }
 
 /* ---- before the handler
@@ -258,7 +128,7 @@ static bool read_deadline(struct exchange *x, const struct caller *key)
     int64_t ms = x->in->conf.deadline_ms;
 
     if (field.ptr && (!slice_to_i64(field, &ms) || ms <= 0)) {
-        refuse(x, 400, NULL, "Assay-Deadline-Ms must be a positive number of milliseconds");
+        exchange_refuse(x, 400, NULL, "Assay-Deadline-Ms must be a positive number of milliseconds");
         return false;
     }
     if (ms < key->deadline_floor_ms)
@@ -313,11 +183,11 @@ static bool read_body(struct exchange *x, size_t *items)
     if (!x->route->is_post)
         return true;
     if (!is_json(http_header(x->req, "content-type"))) {
-        refuse(x, 415, NULL, "the body must be application/json");
+        exchange_refuse(x, 415, NULL, "the body must be application/json");
         return false;
     }
     if (json_parse(&x->body, x->req->body, JSON_DEPTH_MAX, &why)) {
-        refuse(x, 400, NULL, why.text);
+        exchange_refuse(x, 400, NULL, why.text);
         return false;
     }
     if (!x->route->list)
@@ -351,17 +221,8 @@ static bool has_room_for_all(struct exchange *x, size_t items)
     return false;
 }
 
-static void run(struct exchange *x, struct caller *key)
+static void take_key(struct exchange *x, const struct caller *key)
 {
-    struct slice idempotency;
-    size_t items;
-
-    if (key->scopes & x->route->scopes) {
-        if (!read_deadline(x, key) || !gate_ask(x->in->gate, x->route->work, key, 1, time_left(x), x->req))
-            return;
-    }
-    begin_trace(x);
-    idempotency = http_header(x->req, "idempotency-key");
     x->key = *key;
     x->explains = key->scopes & SCOPE_EXPLAIN;
     x->rules = (struct txn_rules){
@@ -372,30 +233,52 @@ static void run(struct exchange *x, struct caller *key)
         .fx = &x->in->fx,
         .now_us = x->req->now_us,
     };
+}
+
+static void refuse_scope(struct exchange *x)
+{
+    char detail[128];
+
+    snprintf(detail, sizeof detail, "this key does not have the scope that is needed: %s", x->route->need);
+    exchange_refuse(x, 403, NULL, detail);
+}
+
+/* What the key's rate leaves; the limits stand in the answer either way. */
+static bool is_within_rate(struct exchange *x, struct caller *key, size_t items)
+{
+    bool has_room;
+
+    if (!key->bucket.rate_per_s)
+        return true;
+    has_room = bucket_take(&key->bucket, (int64_t)items, clock_mono_us());
+    x->was_limited = true;
+    x->tokens = (int64_t)items;
+    x->key.bucket = key->bucket;
+    if (!has_room)
+        exchange_refuse(x, 429, QUOTA_EXCEEDED, "this key has used up its rate");
+    return has_room;
+}
+
+/* The cheapest refusals come first: under a flood, most requests end at the gate. */
+static void run(struct exchange *x, struct caller *key)
+{
+    struct slice idempotency;
+    size_t items;
+
+    take_key(x, key);
     if (!(key->scopes & x->route->scopes)) {
-        char detail[128];
-
-        snprintf(detail, sizeof detail, "this key does not have the scope that is needed: %s",
-                 x->route->need);
-        refuse(x, 403, NULL, detail);
+        refuse_scope(x);
         return;
     }
-    if (!read_body(x, &items) || !has_room_for_all(x, items))
+    if (!read_deadline(x, key) || !gate_ask(x->in->gate, x->route->work, key, 1, time_left(x), x->req))
         return;
-    if (key->bucket.rate_per_s) {
-        bool has_room = bucket_take(&key->bucket, (int64_t)items, clock_mono_us());
-
-        x->was_limited = true;
-        x->tokens = (int64_t)items;
-        x->key.bucket = key->bucket;
-        if (!has_room) {
-            refuse(x, 429, QUOTA_EXCEEDED, "this key has used up its rate");
-            return;
-        }
-    }
+    begin_trace(x);
+    if (!read_body(x, &items) || !has_room_for_all(x, items) || !is_within_rate(x, key, items))
+        return;
     x->pass = gate_enter(x->in->gate, x->route->work, &x->key, items);
+    idempotency = http_header(x->req, "idempotency-key");
     if (idempotency.ptr && x->route->is_post)
-        begin_idempotent(x, idempotency);
+        idempotency_begin(x, idempotency);
     else
         x->route->run(x);
 }
@@ -415,10 +298,10 @@ static void authorise(void *ctx)
         keys_wait(x->in->keys, &x->waiter);
         break;
     case ERR_UNAVAILABLE:
-        refuse(x, 503, NULL, "the keys cannot be read");
+        exchange_refuse(x, 503, NULL, "the keys cannot be read");
         break;
     default:
-        refuse(x, 401, NULL, "a valid key is needed: \"Authorization: Bearer ak_...\"");
+        exchange_refuse(x, 401, NULL, "a valid key is needed: \"Authorization: Bearer ak_...\"");
         break;
     }
 }

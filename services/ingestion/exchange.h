@@ -2,8 +2,8 @@
  * exchange.h - one request to the public API: who asks, what they may, and how they are answered.
  *
  * Before a handler runs, the key has been found and has the route's scope, there is room for it (gate.h), its
- * rate limit has some too, and a request with an Idempotency-Key is the first of its kind. The handler answers once, by one of the exchange_
- * functions, and must not touch the exchange afterwards. */
+ * rate limit has some too, and a request with an Idempotency-Key is the first of its kind (idempotency.h). The
+ * handler answers once, by one of the exchange_ functions, and must not touch the exchange afterwards. */
 #ifndef ASSAY_INGESTION_EXCHANGE_H
 #define ASSAY_INGESTION_EXCHANGE_H
 
@@ -66,6 +66,11 @@ void exchange_reply(struct exchange *x, int status, struct slice body);
 void exchange_problem(struct exchange *x, int status, const char *type, const char *detail);
 void exchange_faults(struct exchange *x, const struct faults *faults);
 void exchange_err(struct exchange *x, enum err err, const struct why *why);
+
+/* Refuses before the handler: nothing was begun, so nothing is kept. */
+void exchange_refuse(struct exchange *x, int status, const char *type, const char *detail);
+/* The bytes of an answer as they are, kept under no key; `is_replayed` says that they were once given before. */
+void exchange_send(struct exchange *x, int status, struct slice body, bool is_replayed);
 
 /* The problem that stands for `err` in a batch's list or a reply. */
 void problem_of(struct problem *p, enum err err, const struct why *why);
