@@ -10,19 +10,19 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "http/h1_lines.h"
 #include "http/session_impl.h"
 
 enum { PIPELINED_MAX = 16 << 10, KEEP_BYTES = 64 << 10 };
 
 struct http1 {
     http_parser parser;
+    struct h1_lines lines;
     struct buf in;            /* received, not parsed yet */
     struct buf out;           /* to be sent */
     struct buf name, value;   /* the field that is being parsed, or the URL in `value` */
     struct http_message *now; /* being received, handled, or NULL */
     bool is_value;            /* the parser is in the value of a field */
-    bool is_value_cut;        /* and has come to the end of the bytes at hand there */
-    struct slice at_hand;     /* what the parser was given */
     bool is_complete;         /* `now` is whole: dispatch it */
     bool is_parsing;          /* inside advance(): a reply does not start another */
     bool is_trailer;
@@ -99,14 +99,6 @@ static struct slice trimmed(struct slice text)
     return text;
 }
 
-static bool has_control(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (((unsigned char)text.ptr[i] < ' ' && text.ptr[i] != '\t') || text.ptr[i] == 0x7f)
-            return true;
-    return false;
-}
-
 /* The parser as Debian builds it is not its strict form: it lets spaces into names. (RFC 9110, 5.6.2) */
 static bool is_token(struct slice text)
 {
@@ -133,7 +125,7 @@ static int finish_field(struct http_session *s)
 {
     struct http1 *h = s->protocol;
 
-    if (h->is_value && (!is_token(buf_slice(&h->name)) || has_control(buf_slice(&h->value)))) {
+    if (h->is_value && !is_token(buf_slice(&h->name))) {
         begin_refusal(s, 400);
         return 1;
     }
@@ -184,18 +176,12 @@ static int on_header_field(http_parser *p, const char *bytes, size_t len)
     return add_to(s, &h->name, bytes, len);
 }
 
-/* A value comes in parts when it is cut by the end of the bytes at hand, or when it is folded over two lines:
- * the parser would join those without a space, and others not at all. */
+/* In parts, where the bytes at hand ended within it. */
 static int on_header_value(http_parser *p, const char *bytes, size_t len)
 {
     struct http1 *h = session_of(p)->protocol;
 
-    if (h->is_value && !(h->is_value_cut && bytes == h->at_hand.ptr)) {
-        begin_refusal(session_of(p), 400);
-        return 1;
-    }
     h->is_value = true;
-    h->is_value_cut = bytes + len == h->at_hand.ptr + h->at_hand.len;
     return add_to(session_of(p), &h->value, bytes, len);
 }
 
@@ -231,12 +217,15 @@ static int on_headers_complete(http_parser *p)
     h->keeps_alive = http_should_keep_alive(p) && !s->is_draining && !s->is_retired;
     h->takes_trailers = p->http_major == 1 && p->http_minor == 1 && header_is(m, "te", "trailers");
     hosts = count_headers(m, "host");
+    h1_lines_begin_body(&h->lines, p->flags & F_CHUNKED);
     m->req.authority = http_headers_find(m->headers, m->header_count, "host");
     http_message_head_complete(m);
     if (p->http_major != 1 || p->http_minor > 1)
         m->refusal = 505;
     else if (hosts > 1 || (p->http_minor == 1 && hosts == 0) ||
-             (p->http_minor == 0 && count_headers(m, "transfer-encoding")))
+             (count_headers(m, "transfer-encoding") &&
+              (p->http_minor == 0 || count_headers(m, "transfer-encoding") > 1 ||
+               !header_is(m, "transfer-encoding", "chunked"))))
         m->refusal = 400;
     else if (count_headers(m, "expect") && !header_is(m, "expect", "100-continue"))
         m->refusal = 417;
@@ -265,10 +254,14 @@ static int on_body(http_parser *p, const char *bytes, size_t len)
 
 static int on_message_complete(http_parser *p)
 {
-    struct http1 *h = session_of(p)->protocol;
+    struct http_session *s = session_of(p);
+    struct http1 *h = s->protocol;
 
+    if (finish_field(s)) /* the last trailer */
+        return 1;
     h->now->is_body_complete = true;
     h->is_complete = true;
+    h->lines = (struct h1_lines){ 0 };
     http_parser_pause(p, 1);
     return 0;
 }
@@ -283,15 +276,16 @@ static const http_parser_settings callbacks = {
     .on_message_complete = on_message_complete,
 };
 
-/* Parses up to the end of a request; how many bytes that took. */
+/* Parses up to the end of a head or of a request; how many bytes that took. */
 static size_t parse(struct http_session *s, const char *bytes, size_t len)
 {
     struct http1 *h = s->protocol;
+    bool is_bad;
+    size_t sound = h1_lines_take(&h->lines, bytes, len, &is_bad), taken = 0;
     enum http_errno e;
-    size_t taken;
 
-    h->at_hand = slice_of(bytes, len);
-    taken = http_parser_execute(&h->parser, &callbacks, bytes, len);
+    if (sound) /* to the parser, no bytes are the end of the connection */
+        taken = http_parser_execute(&h->parser, &callbacks, bytes, sound);
     e = HTTP_PARSER_ERRNO(&h->parser);
     if (e == HPE_PAUSED) {
         http_parser_pause(&h->parser, 0);
@@ -302,6 +296,10 @@ static size_t parse(struct http_session *s, const char *bytes, size_t len)
             begin_refusal(s, e == HPE_HEADER_OVERFLOW ? 431 : e == HPE_INVALID_VERSION ? 505 : 400);
             h->now->req.method = SLICE(""); /* how much of it was read depends on how the bytes were cut */
         }
+        return len;
+    }
+    if (is_bad) {
+        begin_refusal(s, 400);
         return len;
     }
     return taken;

@@ -240,6 +240,8 @@ Test(http1, ignores_an_offer_of_another_protocol)
 
 #define POST_ECHO "POST /echo/a HTTP/1.1\r\nHost: a\r\n"
 
+#define POST_CHUNKED POST_ECHO "Transfer-Encoding: chunked\r\n\r\n"
+
 /* Everything that two readers could read in two ways, or that is no HTTP: refused, and the connection ends.
  */
 Test(http1, refuses_what_is_ambiguous_or_broken_and_closes)
@@ -283,6 +285,64 @@ Test(http1, refuses_what_is_ambiguous_or_broken_and_closes)
         { "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
         { "GET /hello HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n", 417 },
         { "PRI * HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
+        /* Line ends: CRLF and nothing else. */
+        { "GET /hello HTTP/1.1\nHost: a\n\n", 400 },
+        { "GET /hello HTTP/1.1\r\nHost: a\n\r\n", 400 },
+        { "GET /hello HTTP/1.1\r\nHost: a\r\n\n", 400 },
+        { "GET /hello HTTP/1.1\r\nHost: a\r\n\rX", 400 },
+        { "GET /hello HTTP/1.1\rHost: a\r\n\r\n", 400 },
+        { "GET /hello HTTP/1.1\r\nHost: a\r\nX: b\rY: c\r\n\r\n", 400 },
+        { "\nGET /hello HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
+        { "GET  /hello HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
+        { "GET /hello  HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
+        { "GET\t/hello HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
+        { "GET /hello HTTP/1.1 \r\nHost: a\r\n\r\n", 400 },
+        { "GET /hello HTTP/1.1\r\n Host: a\r\n\r\n", 400 },
+        { "GET /hello HTTP/1.1\r\nHost : a\r\n\r\n", 400 },
+        { "GET /hello HTTP/1.1\r\nHost\t: a\r\n\r\n", 400 },
+        /* Lengths: one number, once. */
+        { POST_ECHO "Content-Length: 3, 3\r\n\r\nabc", 400 },
+        { POST_ECHO "Content-Length: 3 3\r\n\r\nabc", 400 },
+        { POST_ECHO "Content-Length: 3;\r\n\r\nabc", 400 },
+        { POST_ECHO "Content-Length: \r\n\r\n", 400 },
+        { POST_ECHO "Content-Length:\r\n 3\r\n\r\nabc", 400 },
+        { POST_ECHO "Content-Length : 3\r\n\r\nabc", 400 },
+        { POST_ECHO "Content-Length: 3\v\r\n\r\nabc", 400 },
+        { POST_ECHO "Content-Length: 3\r\ncontent-length: 0\r\n\r\nabc", 400 },
+        { POST_ECHO "Content-Length: 18446744073709551619\r\n\r\nabc", 400 },
+        /* Encodings: chunked, once. */
+        { POST_ECHO "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 },
+        { POST_ECHO "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", 400 },
+        { POST_ECHO "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 },
+        { POST_ECHO "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400 },
+        { POST_ECHO "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400 },
+        { POST_ECHO "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400 },
+        { POST_ECHO "Transfer-Encoding: chunkedx\r\n\r\n0\r\n\r\n", 400 },
+        { POST_ECHO "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n", 400 },
+        { POST_ECHO "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", 400 },
+        { POST_ECHO "Transfer-Encoding: chunked;a\r\n\r\n0\r\n\r\n", 400 },
+        { POST_ECHO "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 400 },
+        { POST_ECHO "Transfer-Encoding: \r\n\r\n0\r\n\r\n", 400 },
+        { POST_ECHO "Transfer-Encoding: identity\r\nContent-Length: 3\r\n\r\nabc", 400 },
+        /* Chunks: as long as they say, and nothing beside. */
+        { POST_CHUNKED "1\r\naXY0\r\n\r\n", 400 },
+        { POST_CHUNKED "1\r\na\n0\r\n\r\n", 400 },
+        { POST_CHUNKED "1\na\r\n0\r\n\r\n", 400 },
+        { POST_CHUNKED "1\rXa\r\n0\r\n\r\n", 400 },
+        { POST_CHUNKED "1 \r\na\r\n0\r\n\r\n", 400 },
+        { POST_CHUNKED " 1\r\na\r\n0\r\n\r\n", 400 },
+        { POST_CHUNKED "0x1\r\na\r\n0\r\n\r\n", 400 },
+        { POST_CHUNKED "+1\r\na\r\n0\r\n\r\n", 400 },
+        { POST_CHUNKED "1_0\r\na\r\n0\r\n\r\n", 400 },
+        { POST_CHUNKED ";a\r\na\r\n0\r\n\r\n", 400 },
+        { POST_CHUNKED "\r\n0\r\n\r\n", 400 },
+        { POST_CHUNKED "1;a\nb\r\na\r\n0\r\n\r\n", 400 },
+        { POST_CHUNKED "1;a\rb\r\na\r\n0\r\n\r\n", 400 },
+        { POST_CHUNKED "0000000000000001\r\na\r\n0\r\n\r\n", 400 },
+        { POST_CHUNKED "0\r\nX: y\n\r\n", 400 },
+        { POST_CHUNKED "0\r\n\n", 400 },
+        { POST_CHUNKED "0\r\n\rX", 400 },
+        { POST_CHUNKED "0\r\nX Y: z\r\n\r\n", 400 },
         { "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400 },
     };
     char expected[32];
@@ -298,6 +358,41 @@ Test(http1, refuses_what_is_ambiguous_or_broken_and_closes)
         cr_expect(strstr(buf_str(&out), "Connection: close"));
         cr_expect(strstr(buf_str(&out), "application/problem+json"));
     }
+}
+
+Test(http1, refuses_a_nul_wherever_it_stands)
+{
+    static const char request[] = POST_CHUNKED "1;a\r\na\r\n0\r\nX: y\r\n\r\n";
+    static const char data[] = "a\r\n0\r\n";
+
+    for (size_t i = 0; i < sizeof request - 1; i++) {
+        char copy[sizeof request];
+
+        if (i == (size_t)(strstr(request, data) - request))
+            continue; /* there it may be */
+        memcpy(copy, request, sizeof copy);
+        copy[i] = '\0';
+        limits((struct http_server_conf){ 0 });
+        buf_clear(&out);
+        fixture_recv(&f, copy, sizeof copy - 1);
+        fixture_send(&f, &out);
+        cr_expect_eq(f.seen.len, 0, "a NUL at %zu reached the handler", i);
+        cr_expect_not(is_open(), "open after a NUL at %zu", i);
+    }
+}
+
+Test(http1, takes_chunk_extensions_up_to_a_limit)
+{
+    struct buf request;
+
+    cr_assert(strstr(answer(POST_CHUNKED "1;name=\"value\"\r\na\r\n0;x\r\n\r\n"), "200 OK"));
+    buf_init(&request, 0);
+    buf_add_str(&request, POST_CHUNKED);
+    for (int i = 0; i < 50; i++)
+        buf_printf(&request, "1;%0100d\r\na\r\n", 0);
+    cr_assert(strstr(answer(buf_str(&request)), "HTTP/1.1 400"));
+    cr_assert_not(is_open());
+    buf_release(&request);
 }
 
 Test(http1, refuses_a_body_over_the_routes_limit_before_it_comes)
