@@ -129,7 +129,8 @@ struct node {
     struct node *a, *b, *c;
     struct node **items;
     size_t count;
-    const struct builtin *builtin; /* NODE_CALL: the first of `overloads` that may fit, or NULL and: */
+    const struct builtin
+        *builtin; /* NODE_CALL: the one that fits, or the first of `overloads` that may, or NULL and: */
     size_t overloads;
     uint32_t function; /* ... the number of the caller's function */
 };

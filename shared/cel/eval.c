@@ -225,7 +225,7 @@ static bool takes(const struct builtin *b, const struct cel_value *args, size_t 
 static struct cel_value call(const struct call *call, const struct cel_value *args, size_t count,
                              struct arena *arena)
 {
-    if (call->overloads == 1)
+    if (!call->overloads)
         return call->first->call(args, count, arena);
     for (const struct builtin *b = call->first; b < call->first + call->overloads; b++) {
         if (takes(b, args, count))

@@ -39,7 +39,7 @@ struct instruction {
 
 struct call {
     const struct builtin *first;
-    size_t overloads; /* chosen among when called, if more than one */
+    size_t overloads; /* chosen among when called; 0: `first` is known to fit */
 };
 
 struct cel_program {

@@ -195,6 +195,18 @@ Test(cel, absorbs_errors_in_and_and_or)
         { "missing == missing", "error: no value" });
 }
 
+/* A function of one form alone was once called with whatever came. */
+Test(cel, calls_no_function_with_what_it_does_not_take)
+{
+    RUN(CEL_STANDARD, { "dyn(1u).contains('x')", "error: no such overload" },
+        { "dyn('xy').contains('x')", "true" }, { "'xy'.startsWith(dyn(1))", "error: no such overload" },
+        { "dyn(1).endsWith(dyn([1]))", "error: no such overload" },
+        { "math.ceil(dyn('a'))", "error: no such overload" }, { "math.ceil(dyn(1.5))", "2" },
+        { "math.isNaN(dyn(1))", "error: no such overload" });
+    RUN(CEL_ASSAY, { "math.pow(2, dyn('a'))", "error: no such overload" }, { "math.pow(2, dyn(3.0))", "8" },
+        { "max(1, dyn('a'), 2.5)", "error: no such overload" }, { "max(1, dyn(3.0), 2.5)", "3" });
+}
+
 Test(cel, looks_into_lists)
 {
     RUN(CEL_STANDARD, { "1 in [1, 2]", "true" }, { "3 in [1, 2]", "false" }, { "1.0 in [1, 2]", "true" },
