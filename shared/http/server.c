@@ -742,6 +742,11 @@ int http_server_port(const struct http_server *s)
     return s->port;
 }
 
+struct http_host *http_server_host(struct http_server *s)
+{
+    return &s->host;
+}
+
 static void stop_listening(struct http_server *s)
 {
     if (s->listen_fd < 0)

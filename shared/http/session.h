@@ -44,6 +44,8 @@ struct http_host {
 /* Limits of `conf`, 0 replaced by the default; the real clocks. */
 void http_host_init(struct http_host *h, const struct http_server_conf *conf);
 void http_host_release(struct http_host *h);
+/* Those of a server: to feed its handlers without a socket, as fuzzers do. */
+struct http_host *http_server_host(struct http_server *s);
 
 enum http_protocol { HTTP_SNIFF, HTTP_1, HTTP_2 };
 
