@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +26,10 @@ enum {
     WRITE_BYTES = 64 << 10,
     ACCEPTS_PER_TURN = 64,
     LINGER_BYTES_MAX = 4 << 20,
+    HANDSHAKES_PER_TURN = 8, /* each takes a good part of a millisecond, and others wait */
+    CANDIDATES_MAX = 64,     /* looked at for one that makes room */
+    OTHER_DESCRIPTORS = 128, /* of the process, beside its connections */
+    SLOW_READER_PATIENCE = 10,
     STATUS_MAX = 600,
     STALE_SWEEPS = 60, /* in which all connections with replaced certificates are told to end */
 };
@@ -34,7 +39,18 @@ enum {
 #define LINGER_US       (2 * SECOND_US)
 #define COMPLAINT_US    (1 * SECOND_US) /* between log lines that any peer can cause */
 
-enum { M_REQUESTS, M_SECONDS, M_CONNECTIONS, M_OPENED, M_REFUSED, M_HANDSHAKES, M_FLOODS, M_UNREAD, M_COUNT };
+enum {
+    M_REQUESTS,
+    M_SECONDS,
+    M_CONNECTIONS,
+    M_OPENED,
+    M_REFUSED,
+    M_DISPLACED,
+    M_HANDSHAKES,
+    M_FLOODS,
+    M_UNREAD,
+    M_COUNT
+};
 static const struct metric metric_table[M_COUNT] = {
     [M_REQUESTS] = { "assay_http_requests_total",
                      METRIC_COUNTER,
@@ -50,6 +66,10 @@ static const struct metric metric_table[M_COUNT] = {
                     METRIC_COUNTER,
                     "Connections closed at once, too many being open",
                     { "server" } },
+    [M_DISPLACED] = { "assay_http_connections_displaced_total",
+                      METRIC_COUNTER,
+                      "Connections closed to make room for new ones",
+                      { "server" } },
     [M_HANDSHAKES] = { "assay_http_handshakes_failed_total",
                        METRIC_COUNTER,
                        "Connections ended in the TLS handshake",
@@ -69,7 +89,7 @@ static const struct metric metric_table[M_COUNT] = {
  *   handshake (TLS only) -> session -> is over, all written -> lingering until the peer closes too */
 struct conn {
     struct http_server *server;
-    struct conn *next, **place;
+    struct conn *next, **place;   /* those that were not answered for longest come first */
     struct http_session *session; /* NULL before the TLS handshake is done */
     struct tls_conn *tls;         /* NULL in the clear */
     struct http_peer peer;
@@ -80,11 +100,13 @@ struct conn {
     bool is_lingering;
     bool is_retired; /* told to end, its certificates having been replaced */
     bool is_dirty;
-    struct conn *next_dirty;
+    struct conn *next_dirty, **dirty_place;
+    size_t replies; /* when it was last moved behind the others */
     struct buf out; /* what the socket did not take */
     int64_t opened_us;
     int64_t behind_us;   /* since when more has come than was read; 0: all was read */
     int64_t progress_us; /* when the socket last took something, or nothing had to be taken */
+    int64_t kept_up_us;  /* when nothing had to be taken */
     int64_t linger_us;
     size_t lingered_bytes;
 };
@@ -103,14 +125,17 @@ struct http_server {
     bool is_accepting;
     struct loop_timer accept_again, sweep;
     struct loop_task flush;
-    struct conn *conns, *dirty;
+    struct conn *conns, **last_conn, *dirty;
     size_t conn_count;
     struct tls *tls;         /* the owner's; NULL in the clear */
     unsigned tls_generation; /* that the connections have been looked through for */
     size_t stale_a_sweep;
-    int64_t complained_us;
-    char *in;       /* READ_BYTES */
-    struct buf out; /* of one connection in one flush */
+    int64_t complained_us, flood_told_us, accept_told_us;
+    size_t floods_untold;
+    int64_t handshakes_us; /* the turn in which */
+    int handshakes;        /* so many were worked on */
+    char *in;              /* READ_BYTES */
+    struct buf out;        /* of one connection in one flush */
     bool is_draining;
     int64_t drain_deadline_us;
     void (*drained)(void *ctx);
@@ -147,16 +172,26 @@ static void count_reply(void *ctx, const struct http_router_entry *entry, int st
     metric_observe_us(s->metrics, M_SECONDS, entry ? entry->series : s->no_route_series, took_us);
 }
 
-static void count_flood(void *ctx, const char *what)
+/* The log is not flooded in turn: a line a second, with how many it stands for. */
+static void count_flood(void *ctx, const struct http_peer *peer, const char *what)
 {
     struct http_server *s = ctx;
+    int64_t now_us = loop_mono_us(s->loop);
 
     if (s->metrics)
         metric_inc(s->metrics, M_FLOODS, metric_series(s->metrics, M_FLOODS, s->name, what));
+    s->floods_untold++;
+    if (now_us - s->flood_told_us < COMPLAINT_US)
+        return;
+    s->flood_told_us = now_us;
+    log_event(LOG_WARN, "http_flood", "server=%s peer=%s what=%s connections=%zu", s->name, peer->address,
+              what, s->floods_untold);
+    s->floods_untold = 0;
 }
 
 static void count_connections(struct http_server *s)
 {
+    s->host.is_crowded = s->conn_count > s->host.limits.max_connections / 4 * 3;
     if (s->metrics)
         metric_put(s->metrics, M_CONNECTIONS, s->series, (double)s->conn_count);
 }
@@ -210,6 +245,9 @@ static void mark_dirty(void *ctx)
         return;
     c->is_dirty = true;
     c->next_dirty = s->dirty;
+    c->dirty_place = &s->dirty;
+    if (c->next_dirty)
+        c->next_dirty->dirty_place = &c->next_dirty;
     s->dirty = c;
     loop_flush(s->loop, &s->flush);
 }
@@ -250,6 +288,35 @@ static void linger(struct conn *c)
     set_reading(c, true);
 }
 
+static void undirty(struct conn *c)
+{
+    if (!c->is_dirty)
+        return;
+    *c->dirty_place = c->next_dirty;
+    if (c->next_dirty)
+        c->next_dirty->dirty_place = c->dirty_place;
+    c->is_dirty = false;
+}
+
+static void conn_unlink(struct conn *c)
+{
+    *c->place = c->next;
+    if (c->next)
+        c->next->place = c->place;
+    else
+        c->server->last_conn = c->place;
+}
+
+static void conn_link(struct conn *c)
+{
+    struct http_server *s = c->server;
+
+    c->next = NULL;
+    c->place = s->last_conn;
+    *s->last_conn = c;
+    s->last_conn = &c->next;
+}
+
 /* Sends what the session has, until it has no more or the socket takes no more. */
 static void conn_flush(struct conn *c)
 {
@@ -259,6 +326,11 @@ static void conn_flush(struct conn *c)
 
     if (c->is_lingering || !c->session)
         return;
+    if (http_session_replies(c->session) != c->replies) {
+        c->replies = http_session_replies(c->session);
+        conn_unlink(c);
+        conn_link(c);
+    }
     while (true) {
         struct buf *from = c->out.len ? &c->out : &s->out;
 
@@ -297,8 +369,7 @@ static void flush_all(void *ctx)
     while (s->dirty) {
         struct conn *c = s->dirty;
 
-        s->dirty = c->next_dirty;
-        c->is_dirty = false;
+        undirty(c);
         conn_flush(c);
     }
 }
@@ -346,8 +417,15 @@ static void complain_of_handshake(const struct conn *c)
 /* True when the handshake is done and the session can begin. */
 static bool shake_hands(struct conn *c)
 {
-    int result = tls_conn_handshake(c->tls);
+    struct http_server *s = c->server;
+    int64_t turn_us = loop_mono_us(s->loop);
+    int result;
 
+    s->handshakes = s->handshakes_us == turn_us ? s->handshakes + 1 : 1;
+    s->handshakes_us = turn_us;
+    if (s->handshakes > HANDSHAKES_PER_TURN)
+        return false; /* it can still be read in the next turn */
+    result = tls_conn_handshake(c->tls);
     if (result < 0 && is_transient(errno)) {
         set_writing(c, tls_conn_wants_write(c->tls));
         return false;
@@ -425,17 +503,6 @@ static void on_can_write_or_shake(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- connections ---- */
 
-static void undirty(struct conn *c)
-{
-    struct conn **at = &c->server->dirty;
-
-    if (!c->is_dirty)
-        return;
-    while (*at != c)
-        at = &(*at)->next_dirty;
-    *at = c->next_dirty;
-}
-
 static void conn_close(struct conn *c)
 {
     struct http_server *s = c->server;
@@ -448,9 +515,7 @@ static void conn_close(struct conn *c)
     tls_conn_free(c->tls);
     close(c->fd);
     buf_release(&c->out);
-    *c->place = c->next;
-    if (c->next)
-        c->next->place = c->place;
+    conn_unlink(c);
     s->conn_count--;
     count_connections(s);
     mem_free(c);
@@ -479,14 +544,12 @@ static void conn_open(struct http_server *s, int fd, const struct sockaddr_stora
     int on = 1;
 
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    *c = (struct conn){ .server = s, .fd = fd, .next = s->conns, .place = &s->conns };
-    if (s->conns)
-        s->conns->place = &c->next;
-    s->conns = c;
+    *c = (struct conn){ .server = s, .fd = fd };
+    conn_link(c);
     s->conn_count++;
     buf_init(&c->out, 0);
     name_peer(&c->peer, from);
-    c->opened_us = c->progress_us = loop_mono_us(s->loop);
+    c->opened_us = c->progress_us = c->kept_up_us = loop_mono_us(s->loop);
     event_assign(&c->can_read, loop_base(s->loop), fd, EV_READ | EV_PERSIST, on_can_read, c);
     event_assign(&c->can_write, loop_base(s->loop), fd, EV_WRITE | EV_PERSIST, on_can_write_or_shake, c);
     if (s->metrics)
@@ -535,6 +598,34 @@ static void accept_again(void *ctx)
         set_accepting(s, true);
 }
 
+/* Whether a new connection has a place; one that is of little use may have to go for it. */
+static bool make_room(struct http_server *s)
+{
+    struct conn *c = s->conns;
+
+    if (s->conn_count < s->host.limits.max_connections)
+        return true;
+    for (int i = 0; i < CANDIDATES_MAX && c; i++, c = c->next) {
+        if (c->session && http_session_is_handling(c->session))
+            continue;
+        conn_close(c);
+        if (s->metrics)
+            metric_inc(s->metrics, M_DISPLACED, s->series);
+        return true;
+    }
+    return false;
+}
+
+static void complain_of_accept(struct http_server *s, int e)
+{
+    int64_t now_us = loop_mono_us(s->loop);
+
+    if (now_us - s->accept_told_us < COMPLAINT_US)
+        return;
+    s->accept_told_us = now_us;
+    log_event(LOG_WARN, "accept_failed", "server=%s why=%s", s->name, log_quoted(slice_str(strerror(e))));
+}
+
 static void on_can_accept(evutil_socket_t listen_fd, short what, void *ctx)
 {
     struct http_server *s = ctx;
@@ -545,7 +636,7 @@ static void on_can_accept(evutil_socket_t listen_fd, short what, void *ctx)
         socklen_t len = sizeof from;
         int fd = accept4(listen_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (fd >= 0 && s->conn_count < s->host.limits.max_connections && !has_too_many(s, &from)) {
+        if (fd >= 0 && !has_too_many(s, &from) && make_room(s)) {
             conn_open(s, fd, &from);
         } else if (fd >= 0) {
             close(fd);
@@ -553,7 +644,7 @@ static void on_can_accept(evutil_socket_t listen_fd, short what, void *ctx)
                 metric_inc(s->metrics, M_REFUSED, s->series);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             /* It stays readable, so polling it would spin. */
-            log_event(LOG_WARN, "accept_failed", "why=%s", log_quoted(slice_str(strerror(errno))));
+            complain_of_accept(s, errno);
             set_accepting(s, false);
             loop_timer_set(&s->accept_again, ACCEPT_PAUSE_US);
             return;
@@ -568,6 +659,7 @@ static void on_can_accept(evutil_socket_t listen_fd, short what, void *ctx)
 static void conn_tick(struct conn *c, int64_t now_us)
 {
     const struct http_server_conf *limits = &c->server->host.limits;
+    int64_t write_us = http_host_patience(&c->server->host, limits->write_timeout_us);
 
     if (c->is_lingering) {
         if (now_us - c->linger_us >= LINGER_US)
@@ -575,13 +667,13 @@ static void conn_tick(struct conn *c, int64_t now_us)
         return;
     }
     if (!c->session) {
-        if (now_us - c->opened_us >= limits->header_timeout_us)
+        if (now_us - c->opened_us >= http_host_patience(&c->server->host, limits->header_timeout_us))
             conn_close(c);
         return;
     }
     if (!c->out.len)
-        c->progress_us = now_us;
-    if (now_us - c->progress_us >= limits->write_timeout_us) {
+        c->progress_us = c->kept_up_us = now_us;
+    if (now_us - c->progress_us >= write_us || now_us - c->kept_up_us >= SLOW_READER_PATIENCE * write_us) {
         conn_close(c);
         return;
     }
@@ -639,6 +731,28 @@ static void sweep(void *ctx)
 
 /* ---- the server ---- */
 
+/* Each connection is a descriptor. What the process may have is raised as far as it goes; where that is not
+ * enough, fewer connections leave the others to the rest of the process. */
+static void fit_descriptors(struct http_server *s)
+{
+    size_t *most = &s->host.limits.max_connections;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    if (limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < *most + OTHER_DESCRIPTORS) {
+        *most =
+            limit.rlim_cur > 2 * OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : limit.rlim_cur / 2;
+        log_event(LOG_WARN, "few_descriptors", "server=%s limit=%llu connections=%zu", s->name,
+                  (unsigned long long)limit.rlim_cur, *most);
+    }
+}
+
 static enum err listen_on(struct http_server *s, const struct http_server_conf *conf, struct why *why)
 {
     const char *host = conf->host ? conf->host : "127.0.0.1";
@@ -688,6 +802,8 @@ enum err http_server_open(struct http_server **out, struct loop *loop, const str
     buf_init(&s->out, 0);
     http_host_init(&s->host, conf);
     s->host.ctx = s;
+    s->last_conn = &s->conns;
+    fit_descriptors(s);
     s->host.mono_us = turn_mono_us;
     s->host.wall_us = turn_wall_us;
     s->host.on_replied = count_reply;
@@ -705,6 +821,7 @@ enum err http_server_open(struct http_server **out, struct loop *loop, const str
         s->series = metric_series(s->metrics, M_CONNECTIONS, s->name, NULL);
         metric_series(s->metrics, M_OPENED, s->name, NULL);
         metric_series(s->metrics, M_REFUSED, s->name, NULL);
+        metric_series(s->metrics, M_DISPLACED, s->name, NULL);
         metric_series(s->metrics, M_HANDSHAKES, s->name, NULL);
         metric_series(s->metrics, M_UNREAD, s->name, NULL);
         s->no_route_series = metric_series(s->metrics, M_SECONDS, s->name, "none");

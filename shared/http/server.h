@@ -17,6 +17,15 @@
  *       { "POST", "/v1/transactions:batch",  on_batch, .max_body_bytes = 4 << 20 },
  *   };
  *
+ * Hostile peers cost little: what one may do is bounded by struct http_server_conf, and what all may do
+ * together by two of its limits.
+ *   max_connections     When all are taken, a new one takes the place of the one that has gone longest without
+ *                       being answered anything, unless that waits for a handler: so a crowd that holds its
+ *                       connections and asks nothing makes room first, and whoever is served stays.
+ *   max_buffered_bytes  Bodies, heads and replies that are not sent yet, of all together. Beyond, 503
+ *                       (HTTP/1.1) or REFUSED_STREAM.
+ * From three quarters of either on, patience (the timeouts) is an eighth.
+ *
  * When the files of its TLS have been replaced, connections that were made with the old ones are ended
  * gracefully, all within half a minute.
  *
@@ -126,7 +135,7 @@ struct http_server_conf {
 
     struct tls *tls; /* http/tls.h; NULL: in the clear; borrowed as long as the server lives */
 
-    size_t max_connections;    /* 10000; beyond, new ones are closed at once */
+    size_t max_connections;    /* 10000, or what descriptors allow; see below */
     size_t max_per_address;    /* 0: no bound but that; behind a proxy all have one address */
     size_t max_streams;        /* 256 concurrent requests per HTTP/2 connection */
     size_t max_body_bytes;     /* 1 MiB: 413 */
@@ -137,7 +146,7 @@ struct http_server_conf {
     int64_t idle_timeout_us;   /* 60 s without a request under way */
     int64_t header_timeout_us; /* 10 s from the first byte of a request to the end of its head */
     int64_t body_timeout_us;   /* 30 s from there to the end of its body */
-    int64_t write_timeout_us;  /* 20 s without the peer taking anything of a reply */
+    int64_t write_timeout_us;  /* 20 s without the peer taking anything of a reply; ten times that for all */
     size_t max_unsent_bytes;   /* 256 KiB waiting for the socket: nothing more is read */
 };
 

@@ -119,6 +119,16 @@ static bool hold(struct http_message *m, size_t bytes)
     return true;
 }
 
+bool http_host_is_full(const struct http_host *h)
+{
+    return h->held_bytes + REQUEST_BYTES > h->limits.max_buffered_bytes;
+}
+
+int64_t http_host_patience(const struct http_host *h, int64_t us)
+{
+    return h->is_crowded || h->held_bytes > h->limits.max_buffered_bytes / 4 * 3 ? us / 8 : us;
+}
+
 struct http_message *http_message_new(struct http_session *s)
 {
     struct http_host *h = s->host;
@@ -453,6 +463,10 @@ void http_reply(struct http_request *req, const struct http_reply *reply)
     own.trailers = clean_headers(m, reply->trailers, &own.trailer_count);
     m->reply_body = join_body(m, reply);
     m->reply_sent = 0;
+    m->replied_us = h->mono_us(h->ctx);
+    h->held_bytes += m->reply_body.len; /* refused or not, it takes its room until it is sent */
+    m->held_bytes += m->reply_body.len;
+    s->replies++;
     m->trailers = own.trailers;
     m->trailer_count = own.trailer_count;
     m->state = HTTP_REPLIED;
@@ -629,7 +643,8 @@ bool http_session_is_over(const struct http_session *s)
 void http_session_tick(struct http_session *s)
 {
     int64_t now_us = s->host->mono_us(s->host->ctx);
-    int64_t wait_us = s->sniffed ? s->host->limits.header_timeout_us : s->host->limits.idle_timeout_us;
+    int64_t wait_us = http_host_patience(s->host, s->sniffed ? s->host->limits.header_timeout_us
+                                                             : s->host->limits.idle_timeout_us);
 
     if (s->ops)
         s->ops->tick(s, now_us);
@@ -655,6 +670,19 @@ void http_session_retire(struct http_session *s)
         http_session_drain(s);
     else
         s->is_retired = true;
+}
+
+size_t http_session_replies(const struct http_session *s)
+{
+    return s->replies;
+}
+
+bool http_session_is_handling(const struct http_session *s)
+{
+    for (const struct http_message *m = s->open; m; m = m->next)
+        if (m->state == HTTP_HANDLING)
+            return true;
+    return false;
 }
 
 size_t http_session_open_requests(const struct http_session *s)

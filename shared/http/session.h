@@ -27,7 +27,7 @@ struct http_host {
     /* After each reply: its status and the time since the request's first byte. */
     void (*on_replied)(void *ctx, const struct http_router_entry *entry, int status, int64_t took_us);
     /* A peer was sent away for what it did: "resets", "headers", "slow_headers", "control_frames". */
-    void (*on_flood)(void *ctx, const char *what);
+    void (*on_flood)(void *ctx, const struct http_peer *peer, const char *what);
     /* How long the bytes that are being given to a session may have waited in the socket. A request counts
      * from there: who asks counts that time too. */
     int64_t unread_us;
@@ -39,6 +39,7 @@ struct http_host {
     size_t spare_count;
     struct http_message *orphans; /* held by handlers, their peer gone */
     size_t held_bytes;            /* by requests under way, all sessions together */
+    bool is_crowded;              /* the server's: few connections are left */
 };
 
 /* Limits of `conf`, 0 replaced by the default; the real clocks. */
@@ -46,6 +47,9 @@ void http_host_init(struct http_host *h, const struct http_server_conf *conf);
 void http_host_release(struct http_host *h);
 /* Those of a server: to feed its handlers without a socket, as fuzzers do. */
 struct http_host *http_server_host(struct http_server *s);
+
+/* How long to wait where `us` is what the limits say: less when the host is hard pressed. */
+int64_t http_host_patience(const struct http_host *h, int64_t us);
 
 enum http_protocol { HTTP_SNIFF, HTTP_1, HTTP_2 };
 
@@ -73,6 +77,10 @@ void http_session_drain(struct http_session *s);
 /* The same, but an idle HTTP/1.1 connection stays for one more request, which may be on its way: nobody is to
  * see a failure. */
 void http_session_retire(struct http_session *s);
+/* How many requests were replied to. */
+size_t http_session_replies(const struct http_session *s);
+/* A handler has a request of it. */
+bool http_session_is_handling(const struct http_session *s);
 /* Requests that are being received or handled. */
 size_t http_session_open_requests(const struct http_session *s);
 

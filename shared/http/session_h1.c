@@ -486,12 +486,13 @@ static void h1_tick(struct http_session *s, int64_t now_us)
     if (h->is_over || is_waiting(s))
         return;
     if (!m) {
-        if (now_us - s->idle_since_us >= limits->idle_timeout_us)
+        if (now_us - s->idle_since_us >= http_host_patience(s->host, limits->idle_timeout_us))
             h->is_over = true;
         return;
     }
-    if (m->is_head_complete ? now_us - m->head_complete_us < limits->body_timeout_us
-                            : now_us - m->req.arrived_mono_us < limits->header_timeout_us)
+    if (m->is_head_complete
+            ? now_us - m->head_complete_us < http_host_patience(s->host, limits->body_timeout_us)
+            : now_us - m->req.arrived_mono_us < http_host_patience(s->host, limits->header_timeout_us))
         return;
     begin_refusal(s, 408);
     h->is_complete = false;

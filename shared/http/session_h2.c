@@ -2,8 +2,9 @@
  * session_h2.c - HTTP/2 on nghttp2. A stream's user data is its message, until the stream is closed.
  *
  * What a peer could do at little cost to itself and much to us is counted: streams reset before they were
- * answered, header bytes, CONTINUATION, PING and SETTINGS frames. Sources: CVE-2023-44487 (rapid reset),
- * CVE-2024-28182 (CONTINUATION), CVE-2019-9512/9515 (PING, SETTINGS). */
+ * answered, header bytes, CONTINUATION, and all frames that carry no request: a few are due for each frame that
+ * we send. Sources: CVE-2023-44487 (rapid reset), CVE-2024-28182 (CONTINUATION), CVE-2019-9511 to 9518 (tiny
+ * windows, PING, PRIORITY, RST_STREAM, SETTINGS, empty frames). */
 #include <assert.h>
 #include <nghttp2/nghttp2.h>
 #include <string.h>
@@ -12,7 +13,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "http/session_impl.h"
-#include "log/log.h"
 
 enum {
     STREAM_WINDOW_BYTES = 256 << 10,
@@ -20,7 +20,11 @@ enum {
     DROPPED_MAX = 8 << 20, /* of a body that nobody reads */
     CONTINUATIONS_MAX = 8,
     ACKS_MAX = 1000,
-    CONTROL_PER_S = 1000, /* PING, SETTINGS and empty frames; far more than anyone needs */
+    CONTROL_PER_S = 1000, /* frames without a request; far more than anyone needs, beside these: */
+    CONTROL_PER_SENT = 4, /* window updates and the like, for each frame of ours */
+    TINY_DATA_BYTES = 16, /* DATA shorter than this counts as such a frame, unless it is the last */
+    OUTBOUND_MAX = 4096,  /* frames that wait because the peer does not read: then we do not either */
+    REPLY_PATIENCE = 10,  /* times write_timeout_us, for the whole of a reply */
     LAST_GOAWAY_AFTER_US =
         200 * 1000, /* a round trip: until then requests that were on their way are taken */
 };
@@ -28,7 +32,7 @@ enum {
 struct http2 {
     nghttp2_session *ng;
     int64_t second_us; /* the counts below are since then */
-    size_t resets, completed, controls;
+    size_t resets, completed, controls, sent;
     size_t replies;      /* replied to, not all sent */
     int64_t progress_us; /* when something of a reply was last sent, or the first one made */
     int64_t drain_us;    /* when the first GOAWAY was sent */
@@ -44,7 +48,7 @@ static void roll_second(struct http_session *s)
     if (now_us - h->second_us < SECOND_US)
         return;
     h->second_us = now_us;
-    h->resets = h->completed = h->controls = 0;
+    h->resets = h->completed = h->controls = h->sent = 0;
 }
 
 static void calm_down(struct http_session *s, const char *why)
@@ -54,9 +58,8 @@ static void calm_down(struct http_session *s, const char *why)
     if (h->sent_last_goaway)
         return;
     h->sent_last_goaway = true;
-    log_event(LOG_WARN, "http_flood", "peer=%s what=%s", s->peer.address, why);
     if (s->host->on_flood)
-        s->host->on_flood(s->host->ctx, why);
+        s->host->on_flood(s->host->ctx, &s->peer, why);
     nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
@@ -75,7 +78,7 @@ static void count_control(struct http_session *s)
     struct http2 *h = s->protocol;
 
     roll_second(s);
-    if (++h->controls > CONTROL_PER_S)
+    if (++h->controls > CONTROL_PER_S + CONTROL_PER_SENT * h->sent)
         calm_down(s, "control_frames");
 }
 
@@ -89,6 +92,19 @@ static bool is_request(const nghttp2_frame *frame)
     return frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
 }
 
+/* Each frame as its head is read; not those of an unknown kind, which nghttp2 skips and idleness ends. */
+static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
+{
+    bool is_last = hd->flags & NGHTTP2_FLAG_END_STREAM;
+
+    (void)ng;
+    if (hd->type == NGHTTP2_HEADERS ||
+        (hd->type == NGHTTP2_DATA && (is_last || hd->length >= TINY_DATA_BYTES)))
+        return 0;
+    count_control(user);
+    return 0;
+}
+
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     struct http_session *s = user;
@@ -96,6 +112,10 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 
     if (!is_request(frame))
         return 0;
+    if (http_host_is_full(s->host)) { /* an answer would take room too: so it is one that takes none */
+        nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+        return 0;
+    }
     m = http_message_new(s);
     m->stream = frame->hd.stream_id;
     nghttp2_session_set_stream_user_data(ng, m->stream, m);
@@ -174,10 +194,10 @@ static void finish_head(nghttp2_session *ng, struct http_message *m, bool has_bo
 
 static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
-    struct http_session *s = user;
     struct http_message *m;
     bool is_last = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 
+    (void)user;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
         m = message_of(ng, frame->hd.stream_id);
@@ -189,15 +209,9 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
             dispatch(m);
         break;
     case NGHTTP2_DATA:
-        if (frame->hd.length == 0 && !is_last)
-            count_control(s);
         m = message_of(ng, frame->hd.stream_id);
         if (m && m->state == HTTP_RECEIVING && is_last)
             dispatch(m);
-        break;
-    case NGHTTP2_PING:
-    case NGHTTP2_SETTINGS:
-        count_control(s);
         break;
     default:
         break;
@@ -354,8 +368,10 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
     struct http2 *h = s->protocol;
     struct http_message *m;
 
-    if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
-        (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
+        return 0;
+    h->sent++;
+    if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     m = message_of(ng, frame->hd.stream_id);
     if (m && m->state == HTTP_REPLIED && !m->is_sent) {
@@ -397,7 +413,8 @@ static bool h2_wants_input(const struct http_session *s)
 {
     const struct http2 *h = s->protocol;
 
-    return !h->is_over && nghttp2_session_want_read(h->ng);
+    return !h->is_over && nghttp2_session_want_read(h->ng) &&
+           nghttp2_session_get_outbound_queue_size(h->ng) < OUTBOUND_MAX;
 }
 
 static void h2_send(struct http_session *s, struct buf *out, size_t enough)
@@ -425,27 +442,32 @@ static void last_goaway(struct http2 *h)
 
 static void h2_tick(struct http_session *s, int64_t now_us)
 {
-    const struct http_server_conf *limits = &s->host->limits;
+    const struct http_host *host = s->host;
+    int64_t head_us = http_host_patience(host, host->limits.header_timeout_us);
+    int64_t body_us = http_host_patience(host, host->limits.body_timeout_us);
+    int64_t write_us = http_host_patience(host, host->limits.write_timeout_us);
     struct http2 *h = s->protocol;
     struct http_message *m = s->open, *next;
 
     if (s->is_draining && !h->sent_last_goaway && now_us - h->drain_us >= LAST_GOAWAY_AFTER_US)
         last_goaway(h);
-    if (!s->open && now_us - s->idle_since_us >= limits->idle_timeout_us)
+    if (!s->open && now_us - s->idle_since_us >= http_host_patience(host, host->limits.idle_timeout_us))
         http_session_drain(s); /* in two steps: a request that is on its way just now is not lost */
-    if (h->replies && now_us - h->progress_us >= limits->write_timeout_us)
+    if (h->replies && now_us - h->progress_us >= write_us)
         h->is_over = true;
     for (; m; m = next) { /* oldest first */
         next = m->next;
-        if (m->state == HTTP_REPLIED && m->is_sent && now_us - m->head_complete_us >= limits->body_timeout_us)
+        if (m->state == HTTP_REPLIED && m->is_sent && now_us - m->head_complete_us >= body_us)
             stop_sending(h->ng, m);
+        if (m->state == HTTP_REPLIED && !m->is_sent && now_us - m->replied_us >= REPLY_PATIENCE * write_us)
+            h->is_over = true; /* taken byte by byte */
         if (m->state != HTTP_RECEIVING)
             continue;
-        if (!m->is_head_complete && now_us - m->req.arrived_mono_us >= limits->header_timeout_us) {
+        if (!m->is_head_complete && now_us - m->req.arrived_mono_us >= head_us) {
             calm_down(s, "slow_headers"); /* the table of all streams waits for this one */
             break;
         }
-        if (m->is_head_complete && now_us - m->head_complete_us >= limits->body_timeout_us) {
+        if (m->is_head_complete && now_us - m->head_complete_us >= body_us) {
             m->refusal = 408;
             http_message_dispatch(m);
         }
@@ -495,6 +517,7 @@ void http2_start(struct http_session *s)
 
     if (nghttp2_session_callbacks_new(&callbacks) || nghttp2_option_new(&option))
         mem_alloc(SIZE_MAX, SIZE_MAX); /* ends the process */
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);

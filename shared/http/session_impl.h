@@ -30,7 +30,7 @@ struct http_message {
     bool is_body_complete;
     bool is_sent;         /* HTTP/2: the reply is, to its end */
     size_t dropped_bytes; /* HTTP/2: of the body, come after the reply */
-    int64_t head_complete_us;
+    int64_t head_complete_us, replied_us;
 
     int32_t stream;  /* HTTP/2 */
     char length[24]; /* Content-Length of the reply as text */
@@ -65,6 +65,7 @@ struct http_session {
     void *ctx;
     struct http_message *open, **open_last; /* by arrival */
     size_t open_count;
+    size_t replies;
     int64_t began_us;
     int64_t idle_since_us; /* when the last request was done */
     size_t sniffed;        /* bytes of the HTTP/2 preface seen */
@@ -81,6 +82,8 @@ struct http_message *http_message_new(struct http_session *s);
 void http_message_free(struct http_message *m);
 /* The peer has gone: a message that a handler holds is told and left to it, any other freed. */
 void http_message_abandon(struct http_message *m);
+/* No memory is left for another request. */
+bool http_host_is_full(const struct http_host *h);
 /* Copies a field of the head. Over a limit it is dropped and the refusal set to 431. */
 void http_message_add_header(struct http_message *m, struct slice name, struct slice value);
 /* Splits "path?query" as it was sent. */

@@ -543,6 +543,97 @@ Test(http2, ends_floods_of_frames_that_cost_us_more_than_the_peer)
     again((struct http_server_conf){ 0 });
     greet(&in);
     cr_expect_leq(flood(&in, 8, 0, 0, "\0\0\0\0", 4, 100000), (size_t)1010, "WINDOW_UPDATE of nothing");
+    again((struct http_server_conf){ 0 });
+    greet(&in);
+    cr_expect_leq(flood(&in, 8, 0, 0, "\0\0\0\1", 4, 100000), (size_t)1010, "WINDOW_UPDATE of little");
+    again((struct http_server_conf){ 0 });
+    greet(&in);
+    cr_expect_leq(flood(&in, 2, 0, 1, "\0\0\0\0\1", 5, 100000), (size_t)1010, "PRIORITY");
+    again((struct http_server_conf){ 0 });
+    greet(&in);
+    frame(&in, 1, 5, 1, get_hello, sizeof get_hello);
+    cr_expect_leq(flood(&in, 3, 0, 1, "\0\0\0\10", 4, 100000), (size_t)1020, "RST_STREAM of a closed stream");
+    again((struct http_server_conf){ 0 });
+    greet(&in);
+    frame(&in, 1, 4, 1, get_hello, sizeof get_hello);
+    cr_expect_leq(flood(&in, 0, 0, 1, "x", 1, 100000), (size_t)1010, "DATA of one byte");
+    again((struct http_server_conf){ 0 });
+    greet(&in);
+    frame(&in, 1, 4, 1, get_hello, sizeof get_hello);
+    cr_expect_leq(flood(&in, 0, 8, 1, "\3\0\0\0", 4, 100000), (size_t)1010, "DATA of padding");
+}
+
+/* As careful clients do: two window updates for each answer, and a PING now and then. */
+Test(http2, takes_no_busy_client_for_a_flood)
+{
+    for (int i = 0; i < 3000; i++) {
+        get("/hello");
+        nghttp2_submit_window_update(client, NGHTTP2_FLAG_NONE, 0, 5);
+        nghttp2_submit_window_update(client, NGHTTP2_FLAG_NONE, 0, 5);
+        if (i % 10 == 0)
+            nghttp2_submit_ping(client, NGHTTP2_FLAG_NONE, NULL);
+        if (i % 50 == 49)
+            talk();
+    }
+    talk();
+    cr_assert_eq(goaways, 0);
+    cr_assert(is_open());
+}
+
+/* Its window is opened by one byte just before patience ends, again and again. */
+Test(http2, ends_a_peer_that_reads_byte_by_byte)
+{
+    nghttp2_settings_entry none = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0 };
+    int32_t stream;
+    int turns = 0;
+
+    client_close();
+    client_open(true);
+    nghttp2_submit_settings(client, NGHTTP2_FLAG_NONE, &none, 1);
+    stream = get("/big");
+    talk();
+    while (is_open() && turns++ < 100) {
+        fixture_pass(&f, 19 * SECOND_US);
+        nghttp2_submit_window_update(client, NGHTTP2_FLAG_NONE, stream, 1);
+        talk();
+    }
+    cr_assert_leq(turns, 11);
+}
+
+Test(http2, waits_an_eighth_when_memory_is_short)
+{
+    nghttp2_settings_entry none = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0 };
+
+    again((struct http_server_conf){ .max_buffered_bytes = 1200000 }); /* the answer takes a million */
+    client_close();
+    client_open(true);
+    nghttp2_submit_settings(client, NGHTTP2_FLAG_NONE, &none, 1);
+    get("/big");
+    talk();
+    fixture_pass(&f, 2 * SECOND_US);
+    cr_assert(is_open());
+    fixture_pass(&f, SECOND_US);
+    cr_assert_not(is_open());
+}
+
+Test(http2, refuses_streams_while_replies_that_nobody_takes_fill_the_memory)
+{
+    nghttp2_settings_entry none = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0 };
+
+    again((struct http_server_conf){ .max_buffered_bytes = 1000000 });
+    client_close();
+    client_open(true);
+    nghttp2_submit_settings(client, NGHTTP2_FLAG_NONE, &none, 1);
+    get("/big");
+    talk();
+    f.seen.len = 0;
+    for (int i = 0; i < 100; i++)
+        get("/hello");
+    talk();
+    cr_assert_eq(f.seen.len, 0, "a handler was asked");
+    cr_assert_leq(http_session_open_requests(f.session), (size_t)1);
+    cr_assert(is_open());
+    cr_assert_eq(goaways, 0);
 }
 
 Test(http2, ends_at_once_what_is_no_http2)
