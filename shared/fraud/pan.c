@@ -315,7 +315,7 @@ bool pan_find_digits(struct slice text)
     return false;
 }
 
-void pan_redact(struct buf *out, struct slice text)
+static void redact_once(struct buf *out, struct slice text)
 {
     struct slice at;
 
@@ -327,4 +327,21 @@ void pan_redact(struct buf *out, struct slice text)
         text = slice_of(text.ptr + through, text.len - through);
     }
     buf_add_slice(out, text);
+}
+
+/* What is left of a run may be a card number now that it stands alone: until none is. */
+void pan_redact(struct buf *out, struct slice text)
+{
+    struct buf left, less;
+
+    buf_init(&left, 0);
+    while (pan_find(text, NULL)) {
+        buf_init(&less, 0);
+        redact_once(&less, text);
+        buf_release(&left);
+        left = less;
+        text = buf_slice(&left);
+    }
+    buf_add_slice(out, text);
+    buf_release(&left);
 }

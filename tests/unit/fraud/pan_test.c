@@ -130,6 +130,9 @@ Test(pan, redacts_each_card_number_and_nothing_else)
     buf_init(&out, 0);
     pan_redact(&out, SLICE("a=4111 1111 1111 1111 b=378282246310005. c=42"));
     cr_assert_str_eq(buf_str(&out), "a=[redacted] b=[redacted]. c=42");
+    buf_clear(&out);
+    pan_redact(&out, SLICE("111110 1111 11111 4111 1111 1111 1111"));
+    cr_assert_not(pan_find(buf_slice(&out), NULL), "%s", buf_str(&out));
     buf_release(&out);
 }
 
