@@ -12,7 +12,7 @@
 #include "pg/pg.h"
 #include "policystore/store.h"
 
-enum { WAITING_MAX = 1024, WAIT_FOR_PLAN_US = 50000 };
+enum { WAITING_MAX = 1024, WAIT_FOR_PLAN_US = 50000, CALL_ITEMS_MAX = 4096 };
 
 enum { METRIC_DECISIONS, METRIC_FIRED, METRIC_ITEMS, METRIC_SECONDS, METRIC_COUNT };
 static const struct metric metric_table[METRIC_COUNT] = {
@@ -76,6 +76,13 @@ static void on_decide(void *service, struct grpc_request *request, const Protobu
     const Assay__V1__DecideRequest *message = (const Assay__V1__DecideRequest *)input;
     struct why why = { 0 };
 
+    if (message->n_items > CALL_ITEMS_MAX) {
+        grpc_fail(
+            request,
+            err_set(&why, ERR_TOO_LARGE, "%zu items are more than %d", message->n_items, CALL_ITEMS_MAX),
+            &why);
+        return;
+    }
     if (!policy_store_policy(rules->store)) {
         /* Without the deny lists nothing may be approved; who asked may have a policy of its own. */
         grpc_fail(request, err_set(&why, ERR_UNAVAILABLE, "no policy was read yet"), &why);

@@ -19,7 +19,7 @@
 #include "proto/assay.pb-c.h"
 #include "registry.h"
 
-enum { WAITING_MAX = 4096, CONTRIBUTIONS_MAX = 8, DRAIN_US = 5000000 };
+enum { WAITING_MAX = 4096, CALL_ROWS_MAX = 4096, CONTRIBUTIONS_MAX = 8, DRAIN_US = 5000000 };
 
 enum { METRIC_ROWS, METRIC_UNSCORED, METRIC_BATCH, METRIC_SECONDS, METRIC_COUNT };
 static const struct metric metric_table[METRIC_COUNT] = {
@@ -247,6 +247,11 @@ static void on_score(void *service, struct grpc_request *request, const Protobuf
     struct scoring *s = service;
     struct why why = { 0 };
 
+    if (message->n_rows > CALL_ROWS_MAX) {
+        fail(s, request, message->n_rows,
+             err_set(&why, ERR_TOO_LARGE, "%zu rows are more than %d", message->n_rows, CALL_ROWS_MAX), &why);
+        return;
+    }
     if (try_to_score(s, request, message))
         return;
     if (s->waiting_count == WAITING_MAX) {

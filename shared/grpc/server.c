@@ -10,9 +10,10 @@
 #include "base/mem.h"
 #include "grpc/status.h"
 #include "proto/health.pb-c.h"
-#include "proto/txn_proto.h"
 
-enum { MESSAGE_MOST = 4 << 20 };
+/* What an unpacked message may take: much more than any of ours does, and far less than two bytes on the wire,
+ * an empty message in a list, can be made to take. */
+enum { MESSAGE_MOST = 4 << 20, UNPACKED_LEAST = 1 << 20, UNPACKED_FACTOR = 16 };
 
 #define CONTENT_TYPE "application/grpc+proto"
 
@@ -158,6 +159,47 @@ static enum grpc_status check_head(const struct http_request *http, int64_t *dea
     return GRPC_OK;
 }
 
+/* ---- unpacking ---- */
+
+struct room {
+    struct arena *arena;
+    size_t left;
+    bool is_short;
+};
+
+static void *room_take(void *arg, size_t bytes)
+{
+    struct room *room = arg;
+
+    if (bytes > room->left) {
+        room->is_short = true;
+        return NULL;
+    }
+    room->left -= bytes;
+    return arena_alloc(room->arena, 1, bytes);
+}
+
+static void room_leave(void *arg, void *bytes)
+{
+    (void)arg;
+    (void)bytes;
+}
+
+static ProtobufCMessage *unpack(const ProtobufCMessageDescriptor *type, struct slice packed,
+                                struct http_request *http)
+{
+    struct room room = { &http->arena, UNPACKED_LEAST + UNPACKED_FACTOR * packed.len, false };
+    ProtobufCAllocator allocator = { .alloc = room_take, .free = room_leave, .allocator_data = &room };
+    ProtobufCMessage *message =
+        protobuf_c_message_unpack(type, &allocator, packed.len, (const uint8_t *)packed.ptr);
+
+    if (room.is_short)
+        refuse(http, GRPC_RESOURCE_EXHAUSTED, SLICE("the message has too many parts"));
+    else if (!message)
+        refuse(http, GRPC_INTERNAL, arena_printf(&http->arena, "the body is no %s", type->name));
+    return message;
+}
+
 static void on_request(void *arg, struct http_request *http)
 {
     const struct table *t = arg;
@@ -180,13 +222,9 @@ static void on_request(void *arg, struct http_request *http)
         refuse(http, status, slice_str(why.text));
         return;
     }
-    message = protobuf_c_message_unpack(t->descriptors[i]->input, proto_arena_allocator(&http->arena),
-                                        packed.len, (const uint8_t *)packed.ptr);
-    if (!message) {
-        refuse(http, GRPC_INTERNAL,
-               arena_printf(&http->arena, "the body is no %s", t->descriptors[i]->input->name));
+    message = unpack(t->descriptors[i]->input, packed, http);
+    if (!message)
         return;
-    }
     r = arena_new(&http->arena, struct grpc_request, 1);
     *r = (struct grpc_request){ http, t->descriptors[i], deadline_mono_us };
     t->methods[i].fn(t->service, r, message);

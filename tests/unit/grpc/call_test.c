@@ -79,10 +79,10 @@ static bool says_serving(void *arg)
     return is_serving;
 }
 
-static void setup(void)
+static void setup_with(size_t message_most)
 {
     struct http_server_conf conf = { .name = "test", .host = "127.0.0.1" };
-    struct grpc_server_conf grpc_conf = { .message_most = 1000, .is_serving = says_serving };
+    struct grpc_server_conf grpc_conf = { .message_most = message_most, .is_serving = says_serving };
     char address[64];
 
     cr_assert_eq(loop_open(&loop, &why), ERR_OK);
@@ -94,6 +94,16 @@ static void setup(void)
                  ERR_OK);
     cr_assert_eq(http_client_open(&raw, loop, &(struct http_client_conf){ .address = address }, &why),
                  ERR_OK);
+}
+
+static void setup(void)
+{
+    setup_with(1000);
+}
+
+static void setup_with_default(void)
+{
+    setup_with(0);
 }
 
 static void teardown(void)
@@ -108,6 +118,7 @@ static void teardown(void)
 
 TestSuite(grpc_call, .init = setup, .fini = teardown, .timeout = 10);
 TestSuite(grpc_wire, .init = setup, .fini = teardown, .timeout = 10);
+TestSuite(grpc_large, .init = setup_with_default, .fini = teardown, .timeout = 10);
 
 static void on_done(void *arg, enum err err, const ProtobufCMessage *reply, const struct why *reason)
 {
@@ -373,4 +384,29 @@ Test(grpc_wire, answers_what_is_not_grpc_as_http_does)
     cr_assert_eq(raw_last.http_status, 415);
     send_raw("application/grpc-web", (struct http_header){ 0 }, SLICE("{}"));
     cr_assert_eq(raw_last.http_status, 415);
+}
+
+/* Two bytes on the wire are a row in memory, some seventy bytes: without a bound, 4 MiB would take a quarter of
+ * a gigabyte. */
+Test(grpc_large, message_of_nothing_but_parts_is_refused_before_it_takes_memory)
+{
+    struct buf body;
+    unsigned char prefix[GRPC_PREFIX_BYTES];
+    const uint32_t rows = 2000000;
+
+    buf_init(&body, 0);
+    grpc_prefix_write(prefix, 2 * rows);
+    buf_add(&body, prefix, sizeof prefix);
+    for (uint32_t i = 0; i < rows; i++)
+        buf_add(&body, "\x12\0", 2);
+    send_raw("application/grpc", (struct http_header){ 0 }, buf_slice(&body));
+    cr_assert_eq(raw_last.grpc_status, GRPC_RESOURCE_EXHAUSTED);
+    buf_clear(&body);
+    grpc_prefix_write(prefix, 2 * 4096);
+    buf_add(&body, prefix, sizeof prefix);
+    for (int i = 0; i < 4096; i++)
+        buf_add(&body, "\x12\0", 2);
+    send_raw("application/grpc", (struct http_header){ 0 }, buf_slice(&body));
+    cr_assert_eq(raw_last.grpc_status, GRPC_OK, "as many as a call may have");
+    buf_release(&body);
 }
