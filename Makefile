@@ -58,7 +58,7 @@ compose-test: $(B)/bin/assay
 	@scripts/compose-test $<
 unit: $(B)/unit
 	@./$<
-# BENCH_ONLY=forest,rules runs parts, BENCH_FULL=1 all of it; see tests/bench/README.md. Nothing here asserts a time.
+# BENCH_ONLY=forest,rules runs parts; tests/bench/README.md tells what is measured. Nothing here asserts a time.
 bench: $(bins) $(benches)
 	@scripts/bench $(B)
 # SECONDS_EACH=60; without a fuzzer (`make test`) each target is given its corpus only.
