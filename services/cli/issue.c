@@ -199,13 +199,17 @@ static bool is_host_name(const char *host)
     return *host && host[strspn(host, letters)] == '\0';
 }
 
+/* NULL: it is neither an address nor a name. */
 static GENERAL_NAME *host_name(const char *host)
 {
-    GENERAL_NAME *name = GENERAL_NAME_new();
     ASN1_OCTET_STRING *ip = a2i_IPADDRESS(host);
     ASN1_IA5STRING *text;
+    GENERAL_NAME *name;
 
     ERR_clear_error();
+    if (!ip && !is_host_name(host))
+        return NULL;
+    name = GENERAL_NAME_new();
     if (ip) {
         GENERAL_NAME_set0_value(name, GEN_IPADD, ip);
         return name;
@@ -224,6 +228,7 @@ static enum err add_hosts(X509 *cert, const char *list, struct why *why)
     while (*list && !err) {
         size_t len;
         char host[HOST_BYTES];
+        GENERAL_NAME *name;
 
         list += strspn(list, ", ");
         len = strcspn(list, ", ");
@@ -231,10 +236,11 @@ static enum err add_hosts(X509 *cert, const char *list, struct why *why)
             break;
         snprintf(host, sizeof host, "%.*s", (int)len, list);
         list += len;
-        if (len >= sizeof host || (!is_host_name(host) && !strchr(host, ':')))
-            err = err_set(why, ERR_INVALID, "\"%s\" is no host name or address", host);
+        name = len < sizeof host ? host_name(host) : NULL;
+        if (name)
+            sk_GENERAL_NAME_push(names, name);
         else
-            sk_GENERAL_NAME_push(names, host_name(host));
+            err = err_set(why, ERR_INVALID, "\"%s\" is no host name or address", host);
     }
     if (!err && sk_GENERAL_NAME_num(names) > 0 &&
         X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, 0) != 1)
