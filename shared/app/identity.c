@@ -26,6 +26,7 @@ static const struct metric metric_table[M_COUNT] = {
 struct files {
     const char *use; /* "services", "edge" */
     struct tls *tls; /* NULL: none */
+    unsigned generation;
     struct why complaint;
     size_t expires, taken, refused; /* series */
 };
@@ -50,7 +51,6 @@ static void show_expiry(const struct identity *id, const struct files *f)
 
 static void look_at(struct identity *id, struct files *f)
 {
-    unsigned before = tls_generation(f->tls);
     char until[RFC3339_SIZE];
     struct why why = { 0 };
 
@@ -59,7 +59,8 @@ static void look_at(struct identity *id, struct files *f)
         if (strcmp(f->complaint.text, why.text) != 0)
             log_event(LOG_ERROR, "tls_files_refused", "use=%s why=%s", f->use,
                       log_quoted(slice_str(why.text)));
-    } else if (tls_generation(f->tls) != before) {
+    } else if (tls_generation(f->tls) != f->generation) { /* a new connection may have looked before us */
+        f->generation = tls_generation(f->tls);
         rfc3339_format(tls_expires_us(f->tls), until);
         log_event(LOG_INFO, "tls_files_taken", "use=%s expires=%s", f->use, until);
         metric_inc(id->metrics, M_RELOADS, f->taken);

@@ -28,7 +28,9 @@ enum {
 };
 
 /* One connection, from the attempt to its end. It stands in a slot of the client until the peer says GOAWAY;
- * then it finishes what it has on the list of the leaving, and the slot is free for another. */
+ * then it finishes what it has on the list of the leaving, and the slot is free for another. When its TLS files
+ * have been replaced it stays until its successor, made with the new ones, has heard from the peer: nobody waits
+ * for a handshake, and certificates that the peer does not like cost nothing yet. */
 struct connection {
     struct http_client *client;
     struct connection *next; /* among the leaving */
@@ -37,6 +39,7 @@ struct connection {
     struct client_session *session; /* once the wire is open */
     bool waits_to_write, has_answered;
     bool is_retired; /* by us: it takes no more requests */
+    struct connection *successor, *predecessor;
     struct buf out;
 };
 
@@ -202,13 +205,17 @@ static bool is_connecting_or_open(const struct http_client *c)
     return false;
 }
 
+/* Its successor, if it has one, stands there now. */
 static void slot_clear(struct connection *k)
 {
     struct http_client *c = k->client;
 
     for (size_t i = 0; i < c->slot_count; i++)
         if (c->slots[i] == k)
-            c->slots[i] = NULL;
+            c->slots[i] = k->successor;
+    if (k->successor)
+        k->successor->predecessor = NULL;
+    k->successor = NULL;
     for (struct connection **p = &c->leaving; *p; p = &(*p)->next)
         if (*p == k) {
             *p = k->next;
@@ -219,6 +226,8 @@ static void slot_clear(struct connection *k)
 static void connection_free(struct connection *k)
 {
     slot_clear(k);
+    if (k->predecessor)
+        k->predecessor->successor = NULL;
     client_session_free(k->session);
     wire_close(k->wire);
     buf_release(&k->out);
@@ -318,17 +327,15 @@ static void leave_if_told(struct connection *k)
             leave(k);
 }
 
-/* And when the certificates that it was made with have been replaced. */
-static void retire_stale(struct http_client *c)
+/* And to its successor. */
+static void succeed(struct connection *k)
 {
-    for (size_t i = 0; i < c->slot_count; i++) {
-        struct connection *k = c->slots[i];
+    struct connection *old = k->predecessor;
 
-        if (k && k->session && wire_is_stale(k->wire)) {
-            k->is_retired = true;
-            leave(k);
-        }
-    }
+    k->has_answered = true; /* it has greeted us, and the one before was in good use */
+    old->is_retired = true;
+    leave(old);
+    loop_flush(k->client->loop, &k->client->flush);
 }
 
 /* Writes what the session has until the socket is full. False when the connection is gone. */
@@ -389,6 +396,8 @@ static void connection_read(struct connection *k)
             connection_lost(k, why.text);
             return;
         }
+        if (k->predecessor)
+            succeed(k);
         if (n < READ_BYTES) /* what is left, if anything, is told of in the next turn */
             break;
     }
@@ -412,7 +421,10 @@ static void on_open(void *arg)
     k->session = client_session_new(&c->session_conf, &c->ended, &c->safe);
     c->connects++;
     log_event(LOG_DEBUG, "connected", "peer=%s", address_of(k));
-    loop_flush(c->loop, &c->flush);
+    if (k->predecessor)
+        connection_write(k);
+    else
+        loop_flush(c->loop, &c->flush);
 }
 
 static void on_readable(void *arg)
@@ -445,9 +457,16 @@ static void connect_slots(struct http_client *c)
 {
     if (clock_mono_us() < c->not_before_mono_us)
         return;
-    for (size_t i = 0; i < c->slot_count; i++)
-        if (!c->slots[i])
+    for (size_t i = 0; i < c->slot_count; i++) {
+        struct connection *k = c->slots[i];
+
+        if (!k) {
             c->slots[i] = connection_new(c);
+        } else if (k->session && !k->successor && wire_is_stale(k->wire)) {
+            k->successor = connection_new(c);
+            k->successor->predecessor = k;
+        }
+    }
 }
 
 /* The open connection with the fewest requests; NULL when none has room. */
@@ -471,10 +490,8 @@ static void on_flush(void *arg)
     struct http_client *c = arg;
     struct client_session *s;
 
-    if (c->waiting.first) {
-        retire_stale(c);
+    if (c->waiting.first)
         connect_slots(c);
-    }
     while (c->waiting.first && (s = session_with_room(c))) {
         struct http_call *call = c->waiting.first;
 
@@ -538,7 +555,7 @@ void http_client_close(struct http_client *c)
         connection_free(c->leaving);
     }
     for (size_t i = 0; i < c->slot_count; i++)
-        if (c->slots[i]) {
+        while (c->slots[i]) { /* and its successor */
             if (c->slots[i]->session)
                 client_session_lost(c->slots[i]->session, "the client was closed");
             connection_free(c->slots[i]);

@@ -4,7 +4,7 @@
  * It connects when the first request comes, and again when a connection was lost, with growing pauses while
  * the peer stays away (then requests fail at once: waiting is for the caller to decide). What is asked for
  * within one turn of the loop leaves in one write. Cleartext with prior knowledge, or TLS with ALPN "h2". When
- * the TLS files have been replaced, what is under way ends on the old connection and the rest takes a new one.
+ * the TLS files have been replaced, what is under way ends on the old connection and the rest takes a new one as soon as that is there.
  *
  * Every request ends by exactly one call of its `done`, from the loop and never from within
  * http_client_send():

@@ -192,6 +192,10 @@ static void connected(struct wire *w)
         opened(w);
         return;
     }
+    /* Who only calls, and seldom, need not look by a clock. Files of no use leave what was there, and the peer
+     * will say what it thinks of that. */
+    if (tls_look(d->tls, &w->reason))
+        w->reason.text[0] = '\0';
     w->state = SHAKING_HANDS;
     w->tls = tls_connect(d->tls, w->fd, d->tls_name ? d->tls_name : w->address->host);
     shake_hands(w);

@@ -31,7 +31,7 @@ enum {
     OTHER_DESCRIPTORS = 128, /* of the process, beside its connections */
     SLOW_READER_PATIENCE = 10,
     STATUS_MAX = 600,
-    STALE_SWEEPS = 60, /* in which all connections with replaced certificates are told to end */
+    STALE_SWEEPS = 40, /* in which all connections with replaced certificates are told to end */
 };
 #define SWEEP_US        (500 * MS_US)
 #define DRAIN_SWEEP_US  (20 * MS_US)
@@ -129,6 +129,7 @@ struct http_server {
     size_t conn_count;
     struct tls *tls;         /* the owner's; NULL in the clear */
     unsigned tls_generation; /* that the connections have been looked through for */
+    int64_t tls_replaced_us;
     size_t stale_a_sweep;
     int64_t complained_us, flood_told_us, accept_told_us;
     size_t floods_untold;
@@ -690,15 +691,18 @@ static void close_all(struct http_server *s)
 
 /* Tells peers that came with certificates which have been replaced to come again: a few each time, so that
  * they do not all shake hands at once. */
-static void retire_stale(struct http_server *s)
+static void retire_stale(struct http_server *s, int64_t now_us)
 {
     unsigned now = tls_generation(s->tls);
     size_t told = 0;
 
     if (s->tls_generation != now) {
         s->tls_generation = now;
+        s->tls_replaced_us = now_us;
         s->stale_a_sweep = 1 + s->conn_count / STALE_SWEEPS;
     }
+    if (now_us - s->tls_replaced_us < s->host.limits.stale_timeout_us)
+        return; /* peers that look at their own files come again by themselves */
     for (struct conn *c = s->conns; c && told < s->stale_a_sweep; c = c->next)
         if (c->session && !c->is_retired && tls_conn_generation(c->tls) != now) {
             http_session_retire(c->session);
@@ -718,7 +722,7 @@ static void sweep(void *ctx)
         conn_tick(c, now_us);
     }
     if (s->tls)
-        retire_stale(s);
+        retire_stale(s, now_us);
     if (s->is_draining && now_us >= s->drain_deadline_us)
         close_all(s);
     if (s->is_draining && !s->conns) {

@@ -27,7 +27,7 @@
  * From three quarters of either on, patience (the timeouts) is an eighth.
  *
  * When the files of its TLS have been replaced, connections that were made with the old ones are ended
- * gracefully, all within half a minute.
+ * gracefully, all within half a minute: first those come again by themselves that look at their own files.
  *
  * The protocol itself is in session.h, which knows no sockets. One loop, one thread. */
 #ifndef ASSAY_HTTP_SERVER_H
@@ -147,6 +147,7 @@ struct http_server_conf {
     int64_t header_timeout_us; /* 10 s from the first byte of a request to the end of its head */
     int64_t body_timeout_us;   /* 30 s from there to the end of its body */
     int64_t write_timeout_us;  /* 20 s without the peer taking anything of a reply; ten times that for all */
+    int64_t stale_timeout_us;  /* 10 s until connections made with replaced certificates are told to end */
     size_t max_unsent_bytes;   /* 256 KiB waiting for the socket: nothing more is read */
 };
 

@@ -47,6 +47,7 @@ void http_host_init(struct http_host *h, const struct http_server_conf *conf)
     DEFAULT(max_headers, 64);
     DEFAULT(max_resets_per_s, 200);
     DEFAULT(idle_timeout_us, 60 * SECOND_US);
+    DEFAULT(stale_timeout_us, 10 * SECOND_US);
     DEFAULT(header_timeout_us, 10 * SECOND_US);
     DEFAULT(body_timeout_us, 30 * SECOND_US);
     DEFAULT(write_timeout_us, 20 * SECOND_US);

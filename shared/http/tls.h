@@ -4,7 +4,8 @@
  *
  *   must(tls_open(&t, &(struct tls_conf){ .cert = "tls.pem", .ca = "ca.pem" }, &why), "use TLS", &why);
  *   ... http_server_conf.tls = t, http_client_conf.tls = t ...
- *   tls_look(t, &why);       every second: takes what has changed, for connections to come
+ *   tls_look(t, &why);       every second: takes what has changed, for connections to come (a client does it
+ *                            before each)
  *
  * A file is read in one piece, so one that is renamed over another is seen whole. A certificate and key in
  * two files can be seen as a pair that does not match: then what was there stays, until the next look. */

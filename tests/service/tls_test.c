@@ -102,11 +102,11 @@ static void caller_open(struct caller *c, const char *cert, const char *ca)
         cr_assert_eq(tls_open(&c->tls, &(struct tls_conf){ .cert = cert_path, .ca = ca_path }, &why), ERR_OK,
                      "%s", why.text);
     snprintf(address, sizeof address, "127.0.0.1:%d", rules.port);
-    cr_assert_eq(
-        grpc_channel_open(&c->channel, loop,
-                          &(struct http_client_conf){ .address = address, .tls = c->tls, .tls_name = "rules" },
-                          &why),
-        ERR_OK, "%s", why.text);
+    cr_assert_eq(grpc_channel_open(
+                     &c->channel, loop,
+                     &(struct http_client_conf){ .address = address, .tls = c->tls, .tls_name = "rules" },
+                     &why),
+                 ERR_OK, "%s", why.text);
     free(cert_path);
     free(ca_path);
 }
@@ -205,6 +205,7 @@ Test(tls, goes_over_to_new_certificates_while_its_callers_go_on)
     shell("assay certs rotate --days 400 --dir ours", "");
     while (metric(TAKEN) < 1) /* every one of these is answered */
         cr_assert_eq(ask(&c), ERR_OK, "%s", last.why.text);
+    cr_assert_eq(tls_look(c.tls, &why), ERR_OK, "%s", why.text);
     while (grpc_channel_stats(c.channel).connects < 2)
         cr_assert_eq(ask(&c), ERR_OK, "%s", last.why.text);
     cr_assert_eq(grpc_channel_stats(c.channel).connections_lost, 0);
@@ -215,9 +216,11 @@ Test(tls, goes_over_to_new_certificates_while_its_callers_go_on)
 Test(tls, stays_with_what_it_has_while_new_files_are_of_no_use)
 {
     static const char *const bad[] = {
-        "echo none >fresh.pem", "cp ours/scoring/ca.pem fresh.pem",
+        "echo none >fresh.pem",
+        "cp ours/scoring/ca.pem fresh.pem",
         "assay certs init --dir theirs && cp theirs/rules/tls.pem fresh.pem",
-        "sed '/PRIVATE/,$d' ours/rules/tls.pem >fresh.pem && sed '1,/END CERT/d' ours/edge/tls.pem >>fresh.pem",
+        "sed '/PRIVATE/,$d' ours/rules/tls.pem >fresh.pem && sed '1,/END CERT/d' ours/edge/tls.pem "
+        ">>fresh.pem",
     };
 
     shell("cp ours/rules/tls.pem good.pem", "");

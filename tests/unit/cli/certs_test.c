@@ -84,9 +84,8 @@ Test(certs, are_what_openssl_takes_for_their_purpose_and_no_other)
                            "ca.pem %s/tls.pem",
                            servers[i], servers[i]),
                      0);
-        cr_assert_eq(shell("openssl verify -verify_ip ::1 -CAfile %s/ca.pem %s/tls.pem", servers[i],
-                           servers[i]),
-                     0);
+        cr_assert_eq(
+            shell("openssl verify -verify_ip ::1 -CAfile %s/ca.pem %s/tls.pem", servers[i], servers[i]), 0);
         cr_assert_neq(shell("openssl verify -purpose sslclient -CAfile ca.pem %s/tls.pem", servers[i], ""),
                       0);
     }

@@ -465,7 +465,9 @@ static struct tls *serve_over_tls(const char *allow)
                           &why),
                  ERR_OK, "%s", why.text);
     http_server_close(server);
-    cr_assert_eq(http_server_open(&server, loop, &(struct http_server_conf){ .tls = tls }, NULL, &why),
+    cr_assert_eq(http_server_open(&server, loop,
+                                  &(struct http_server_conf){ .tls = tls, .stale_timeout_us = 1 }, NULL,
+                                  &why),
                  ERR_OK, "%s", why.text);
     http_server_add_routes(server, routes, ARRAY_LEN(routes), NULL);
     return tls;
@@ -541,20 +543,41 @@ Test(http_client, goes_over_to_new_certificates_without_a_failure)
     make("caller", "caller", "ours");
     cr_assert_eq(tls_look(client_tls, &why), ERR_OK, "%s", why.text);
     cr_assert_eq(tls_generation(client_tls), 1);
-    get("/hello", 5000); /* on a new connection, while the old one still waits */
+    get("/hello", 5000); /* while the old connection still holds a request */
     turn_until_ended(1);
-    cr_assert_eq(http_client_stats(client).connects, 2);
-    release_held();
+    while (http_client_stats(client).connects < 2)
+        loop_turn(loop, true);
+    get("/hello", 5000);
     turn_until_ended(2);
-    cr_assert_eq(last.ok, 2, "%s", last.why.text);
+    release_held();
+    turn_until_ended(3);
+    cr_assert_eq(last.ok, 3, "%s", last.why.text);
     cr_assert_eq(http_client_stats(client).connections_lost, 0);
     make("server", "features,127.0.0.1", "ours");
     cr_assert_eq(tls_look(tls, &why), ERR_OK, "%s", why.text);
-    while (http_client_stats(client).connections) /* the server's wish */
+    while (http_client_stats(client).connections) /* the server wishes it */
         loop_turn(loop, true);
     cr_assert_eq(hello(), ERR_OK, "%s", last.why.text);
     cr_assert_eq(http_client_stats(client).connects, 3);
     cr_assert_eq(http_client_stats(client).connections_lost, 0);
+    end_tls(tls);
+}
+
+Test(http_client, stays_on_its_connection_while_the_peer_refuses_the_new_certificate)
+{
+    struct tls *tls = serve_over_tls("caller");
+    struct tls_conf conf = { .cert = file("caller"), .ca = file("ours") };
+
+    cr_assert_eq(hello_over_tls(&conf, NULL), ERR_OK, "%s", last.why.text);
+    make("stranger", "stranger", "ours");
+    cr_assert_eq(rename(file("stranger"), file("caller")), 0);
+    cr_assert_eq(tls_look(client_tls, &why), ERR_OK, "%s", why.text);
+    while (http_client_stats(client).connects < 4) /* the peer says no after the handshake */
+        cr_assert_eq(hello(), ERR_OK, "%s", last.why.text);
+    make("caller", "caller", "ours");
+    cr_assert_eq(tls_look(client_tls, &why), ERR_OK, "%s", why.text);
+    for (uint64_t n = http_client_stats(client).connects; http_client_stats(client).connects < n + 1;)
+        cr_assert_eq(hello(), ERR_OK, "%s", last.why.text);
     end_tls(tls);
 }
 
