@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
+#include "base/decimal.h"
 #include "cel/ast.h"
 
 #define UNUSED __attribute__((unused))
@@ -164,15 +165,11 @@ BUILTIN(string_of_uint)
 /* The fewest digits that read back the same. */
 BUILTIN(string_of_double)
 {
-    char text[40];
+    char text[DECIMAL_SIZE];
 
     if (!isfinite(v[0].d))
         return string_in(arena, isnan(v[0].d) ? "NaN" : v[0].d > 0 ? "Infinity" : "-Infinity");
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, v[0].d);
-        if (strtod(text, NULL) == v[0].d)
-            break;
-    }
+    decimal_print(v[0].d, text);
     return string_in(arena, text);
 }
 

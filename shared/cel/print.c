@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * print.c - the tree back to text, in one canonical spelling, so that a definition's hash does not depend on
  * how it was typed. */
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
+#include "base/decimal.h"
 #include "cel/program.h"
 
 enum { AT_TERNARY = 0, AT_UNARY = 6, AT_MEMBER = 7 }; /* between them the precedences of ast.h */
@@ -31,18 +30,9 @@ static void print_text(struct slice s, bool is_bytes, struct buf *out)
 
 static void print_double(double d, struct buf *out)
 {
-    char text[40];
+    char text[DECIMAL_SIZE];
 
-    if (d == floor(d) && fabs(d) < 1e15) {
-        buf_printf(out, "%.1f", d);
-        return;
-    }
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, d);
-        if (strtod(text, NULL) == d)
-            break;
-    }
-    buf_add_str(out, text);
+    buf_add(out, text, decimal_print(d, text));
     if (!strpbrk(text, ".e"))
         buf_add_str(out, ".0");
 }

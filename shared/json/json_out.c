@@ -3,11 +3,9 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include "base/array.h"
 #include "base/clock.h"
+#include "base/decimal.h"
 
 struct json_out json_out_to(struct buf *to)
 {
@@ -100,54 +98,14 @@ void json_write_text(struct buf *to, struct slice text)
     buf_add_char(to, '"');
 }
 
-/* Decimal digits of `value` with `decimals` of them behind the point. */
-static void write_scaled(struct buf *to, int64_t value, unsigned decimals)
-{
-    char text[32];
-    size_t at = sizeof text;
-    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    unsigned written = 0;
-
-    do {
-        if (written && written == decimals)
-            text[--at] = '.';
-        text[--at] = (char)('0' + rest % 10);
-        rest /= 10;
-        written++;
-    } while (rest || written <= decimals);
-    if (value < 0)
-        text[--at] = '-';
-    buf_add(to, text + at, sizeof text - at);
-}
-
 void json_write_number(struct buf *to, double value)
 {
-    static const double scales[] = { 1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6 };
-    char text[32];
-    int len = 0;
+    char text[DECIMAL_SIZE];
 
-    if (!isfinite(value)) {
+    if (isfinite(value))
+        buf_add(to, text, decimal_print(value, text));
+    else
         buf_add(to, "null", 4);
-        return;
-    }
-    /* An integer below 2^53 divided by a power of ten up to 10^22 is the double nearest to that decimal, so
-     * most numbers are spelled by integer arithmetic alone. */
-    if (fabs(value) < 1e9 && !(value == 0 && signbit(value))) {
-        for (unsigned d = 0; d < ARRAY_LEN(scales); d++) {
-            double scaled = nearbyint(value * scales[d]);
-
-            if (scaled / scales[d] == value) {
-                write_scaled(to, (int64_t)scaled, d);
-                return;
-            }
-        }
-    }
-    for (int digits = 15; digits <= 17; digits++) {
-        len = snprintf(text, sizeof text, "%.*g", digits, value);
-        if (digits == 17 || strtod(text, NULL) == value)
-            break;
-    }
-    buf_add(to, text, (size_t)len);
 }
 
 void json_out_text(struct json_out *o, const char *key, struct slice text)
@@ -166,8 +124,10 @@ void json_out_str(struct json_out *o, const char *key, const char *text)
 
 void json_out_int(struct json_out *o, const char *key, int64_t value)
 {
+    char text[DECIMAL_SIZE];
+
     before_item(o, key);
-    write_scaled(o->to, value, 0);
+    buf_add(o->to, text, decimal_print_int(value, text));
 }
 
 void json_out_number(struct json_out *o, const char *key, double value)

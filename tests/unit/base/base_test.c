@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * base_test.c - errors, memory, slices, buffers, times and hashes. */
 #include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
 
 #include "base/arena.h"
 #include "base/array.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "base/err.h"
 #include "base/hash.h"
 
@@ -133,4 +136,100 @@ Test(hash, equals_the_published_vectors)
         message[i] = (char)i;
     /* Aumasson and Bernstein, "SipHash: a fast short-input PRF", appendix A */
     cr_assert_eq(hash64(&key, slice_of(message, sizeof message)), UINT64_C(0xa129ca6149be45e5));
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+    return *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+}
+
+static int significant(const char *text)
+{
+    int count = 0, zeros = 0;
+
+    for (; *text && *text != 'e'; text++) {
+        if (*text == '0')
+            zeros += count > 0;
+        else if (*text >= '1' && *text <= '9')
+            count += 1 + zeros, zeros = 0;
+    }
+    return count;
+}
+
+/* Reads back the same, and nothing that printf could say in fewer digits would. */
+static void check_decimal(double value)
+{
+    char text[DECIMAL_SIZE], shorter[48];
+    double back;
+
+    cr_assert_eq(decimal_print(value, text), strlen(text));
+    back = strtod(text, NULL);
+    cr_assert_eq(memcmp(&back, &value, sizeof value), 0, "%a became %s", value, text);
+    if (significant(text) > 1) {
+        snprintf(shorter, sizeof shorter, "%.*e", significant(text) - 2, value);
+        cr_assert_neq(strtod(shorter, NULL), value, "%s is longer than %s", text, shorter);
+    }
+}
+
+Test(decimal, is_the_shortest_that_reads_back_the_same)
+{
+    uint64_t state = 7, bits;
+    double value;
+
+    for (int e = -1074; e < 1024; e++) {
+        value = ldexp(1, e);
+        check_decimal(value);
+        check_decimal(-nextafter(value, 0));
+        check_decimal(nextafter(value, INFINITY));
+    }
+    for (int i = 0; i < 20000; i++) {
+        bits = next_random(&state);
+        memcpy(&value, &bits, sizeof value);
+        if (isfinite(value))
+            check_decimal(value);
+        check_decimal(ldexp((double)(next_random(&state) >> 11), -(int)(next_random(&state) >> 58)));
+        check_decimal((double)(float)((double)(next_random(&state) >> 40) / 1000));
+        check_decimal((double)(next_random(&state) >> 34) / 1e5);
+    }
+}
+
+Test(decimal, is_spelled_as_ecmascript_does)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } cases[] = {
+        { 0, "0" },
+        { -0.0, "-0" },
+        { 0.1, "0.1" },
+        { -2.5, "-2.5" },
+        { 100, "100" },
+        { 0.000001, "0.000001" },
+        { 1e-7, "1e-7" },
+        { 1.5e-9, "1.5e-9" },
+        { 9007199254740991, "9007199254740991" },
+        { 123456789012345680000.0, "123456789012345680000" },
+        { 1e20, "100000000000000000000" },
+        { 1e21, "1e+21" },
+        { 5e-324, "5e-324" },
+        { 1.7976931348623157e308, "1.7976931348623157e+308" },
+    };
+    char text[DECIMAL_SIZE];
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        decimal_print(cases[i].value, text);
+        cr_assert_str_eq(text, cases[i].text);
+    }
+}
+
+Test(decimal, spells_integers_to_the_last_one)
+{
+    char text[DECIMAL_SIZE];
+
+    cr_assert_eq(decimal_print_int(INT64_MIN, text), 20u);
+    cr_assert_str_eq(text, "-9223372036854775808");
+    decimal_print_int(INT64_MAX, text);
+    cr_assert_str_eq(text, "9223372036854775807");
+    decimal_print_int(0, text);
+    cr_assert_str_eq(text, "0");
 }
