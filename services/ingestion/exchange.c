@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange.h"
 
-#include <sodium.h>
-
 #include "base/array.h"
 #include "base/clock.h"
 #include "idempotency.h"
@@ -199,10 +197,7 @@ static bool read_body(struct exchange *x, size_t *items)
 
 static void begin_trace(struct exchange *x)
 {
-    unsigned char random[24];
-
-    randombytes_buf(random, sizeof random);
-    trace_begin(&x->trace, http_header(x->req, "traceparent"), random);
+    trace_begin(&x->trace, http_header(x->req, "traceparent"), trace_throw(&x->in->dice));
 }
 
 static int64_t time_left(const struct exchange *x)

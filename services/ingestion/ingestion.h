@@ -13,6 +13,7 @@
 #include "loop/loop.h"
 #include "metrics/metrics.h"
 #include "pg/pg.h"
+#include "trace.h"
 
 struct gate;
 struct keys;
@@ -79,7 +80,8 @@ struct ingestion {
 
     struct metric_set *metrics;
     struct loop_timer expire; /* of idempotency keys */
-    struct buf scratch;       /* for what is built and copied within one function */
+    struct trace_dice dice;
+    struct buf scratch; /* for what is built and copied within one function */
 };
 
 /* Opens all that the service holds; main() ends the process when it fails. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "trace.h"
 
+#include <sodium.h>
+
 #include "base/hash.h"
 
 enum { TRACE_ID_AT = 3, TRACE_ID_LEN = 32, SPAN_AT = 36, SPAN_LEN = 16, FLAGS_AT = 53, PARENT_LEN = 55 };
@@ -37,11 +39,21 @@ static bool is_valid(struct slice t)
            is_hex(t, SPAN_AT, SPAN_LEN) && !is_zero(t, SPAN_AT, SPAN_LEN) && is_hex(t, FLAGS_AT, 2);
 }
 
-void trace_begin(struct trace *t, struct slice traceparent, const unsigned char random[24])
+const unsigned char *trace_throw(struct trace_dice *dice)
 {
-    char hex[49];
+    if (dice->left < TRACE_RANDOM_BYTES) {
+        randombytes_buf(dice->bytes, sizeof dice->bytes);
+        dice->left = sizeof dice->bytes;
+    }
+    dice->left -= TRACE_RANDOM_BYTES;
+    return dice->bytes + dice->left;
+}
 
-    hex_encode(random, 24, hex);
+void trace_begin(struct trace *t, struct slice traceparent, const unsigned char random[TRACE_RANDOM_BYTES])
+{
+    char hex[2 * TRACE_RANDOM_BYTES + 1];
+
+    hex_encode(random, TRACE_RANDOM_BYTES, hex);
     memcpy(t->parent, "00-", 3);
     if (is_valid(traceparent)) {
         memcpy(t->parent + TRACE_ID_AT, traceparent.ptr + TRACE_ID_AT, TRACE_ID_LEN);

@@ -10,9 +10,20 @@ struct trace {
     char parent[56];
 };
 
+enum { TRACE_RANDOM_BYTES = 24 };
+
+/* Random bytes for many traces, drawn from the system at once: one call for each of them would be the only one
+ * that a transaction does not share with others. Begins zeroed. */
+struct trace_dice {
+    unsigned char bytes[128 * TRACE_RANDOM_BYTES];
+    size_t left;
+};
+/* TRACE_RANDOM_BYTES that nobody had before, until the next throw. */
+const unsigned char *trace_throw(struct trace_dice *dice);
+
 /* Continues the trace that `traceparent` names; what is empty or not valid begins a new one, as the standard
- * says. `random` is 24 random bytes, for ids. */
-void trace_begin(struct trace *t, struct slice traceparent, const unsigned char random[24]);
+ * says. */
+void trace_begin(struct trace *t, struct slice traceparent, const unsigned char random[TRACE_RANDOM_BYTES]);
 /* The trace id, 32 hex digits, for logs. */
 struct slice trace_id(const struct trace *t);
 
