@@ -52,8 +52,6 @@ static Assay__V1__DecideRequest *decide_request(struct group *group)
         item->has_score = d->has_score;
         item->score = d->score;
         item->thresholds = d->record.thresholds;
-        item->n_contributions = d->record.n_contributions;
-        item->contributions = d->record.contributions;
         item->n_degraded = d->record.n_degraded;
         item->degraded = d->record.degraded;
         request->items[i] = item;

@@ -1,25 +1,65 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "decision.h"
 
+#include "policy/policy.h"
 #include "proto/txn_proto.h"
 
-static void write_reasons(struct json_out *o, const Assay__V1__DecisionRecord *record, bool explains)
+static void write_reason(struct json_out *o, const struct policy_reason *r, bool explains)
 {
+    json_out_open(o, NULL);
+    json_out_text(o, "code", r->code);
+    json_out_text(o, "text", r->text);
+    if (explains) {
+        json_out_text(o, "detail", r->detail);
+        json_out_bool(o, "public", r->is_public);
+    }
+    json_out_end(o);
+}
+
+static bool is_of_feature(const Assay__V1__Reason *r)
+{
+    return slice_starts_with(slice_str(r->code), SLICE("feature:"));
+}
+
+/* What moved the score, behind what decided. */
+static void write_feature_reasons(struct json_out *o, const struct decision *d)
+{
+    const Assay__V1__DecisionRecord *record = &d->record;
+    size_t shown = record->n_reasons;
+    struct arena words = { 0 };
+
+    for (size_t i = 0; i < record->n_contributions && shown < POLICY_REASONS_MAX; i++) {
+        const Assay__V1__Contribution *m = record->contributions[i];
+        struct policy_contribution c = { slice_str(m->feature), slice_str(m->describe), m->value, m->margin };
+        struct policy_reason reason;
+
+        if (!policy_contribution_is_reason(&c, d->action))
+            continue;
+        reason = policy_contribution_reason(&c, &words);
+        write_reason(o, &reason, true);
+        shown++;
+    }
+    arena_release(&words);
+}
+
+static void write_reasons(struct json_out *o, const struct decision *d, bool explains)
+{
+    const Assay__V1__DecisionRecord *record = &d->record;
+    bool has_features = false; /* as old records do */
+
     json_out_list(o, "reasons");
     for (size_t i = 0; i < record->n_reasons; i++) {
         const Assay__V1__Reason *r = record->reasons[i];
 
-        if (!explains && !r->is_public)
-            continue;
-        json_out_open(o, NULL);
-        json_out_str(o, "code", r->code);
-        json_out_str(o, "text", r->text);
-        if (explains) {
-            json_out_str(o, "detail", r->detail);
-            json_out_bool(o, "public", r->is_public);
-        }
-        json_out_end(o);
+        has_features |= is_of_feature(r);
+        if (explains || r->is_public)
+            write_reason(o,
+                         &(struct policy_reason){ slice_str(r->code), slice_str(r->text),
+                                                  slice_str(r->detail), r->is_public },
+                         explains);
     }
+    if (explains && !has_features)
+        write_feature_reasons(o, d);
     json_out_end(o);
 }
 
@@ -89,7 +129,7 @@ void decision_write(struct json_out *o, const char *key, struct slice transactio
         json_out_number(o, "score", d->score);
     else
         json_out_null(o, "score");
-    write_reasons(o, record, explains);
+    write_reasons(o, d, explains);
     write_rules(o, record, explains);
     json_out_text(o, "model_version", d->model_version);
     json_out_text(o, "ruleset_version", d->ruleset_version);

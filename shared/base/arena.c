@@ -68,16 +68,19 @@ struct slice arena_slice(struct arena *a, struct slice bytes)
 struct slice arena_printf(struct arena *a, const char *format, ...)
 {
     va_list args, again;
-    char *text;
+    char most[256], *text;
     int len;
 
     va_start(args, format);
     va_copy(again, args);
-    len = vsnprintf(NULL, 0, format, args);
+    len = vsnprintf(most, sizeof most, format, args);
     va_end(args);
     assert(len >= 0);
     text = arena_alloc(a, (size_t)len + 1, 1);
-    vsnprintf(text, (size_t)len + 1, format, again);
+    if ((size_t)len < sizeof most)
+        memcpy(text, most, (size_t)len);
+    else
+        vsnprintf(text, (size_t)len + 1, format, again);
     va_end(again);
     return slice_of(text, (size_t)len);
 }

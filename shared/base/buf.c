@@ -79,26 +79,38 @@ bool buf_add_str(struct buf *b, const char *text)
 
 bool buf_add_char(struct buf *b, char c)
 {
-    return buf_add(b, &c, 1);
+    char *to = buf_reserve(b, 1);
+
+    if (to) {
+        *to = c;
+        b->len++;
+    }
+    return to != NULL;
 }
 
 bool buf_printf(struct buf *b, const char *format, ...)
 {
     va_list args, again;
-    char *to;
+    char *to = buf_reserve(b, 0);
+    size_t room = to ? b->room - b->taken - b->len : 0;
     int len;
+
+    if (b->cap && room > b->cap - b->len)
+        room = b->cap - b->len + 1;
 
     va_start(args, format);
     va_copy(again, args);
-    len = vsnprintf(NULL, 0, format, args);
+    len = vsnprintf(to, room, format, args);
     va_end(args);
     assert(len >= 0);
-    to = buf_reserve(b, (size_t)len);
-    if (to) {
-        vsnprintf(to, (size_t)len + 1, format, again);
-        b->len += (size_t)len;
+    if ((size_t)len >= room) { /* only now is it known how much it takes */
+        to = buf_reserve(b, (size_t)len);
+        if (to)
+            vsnprintf(to, (size_t)len + 1, format, again);
     }
     va_end(again);
+    if (to)
+        buf_commit(b, (size_t)len);
     return to != NULL;
 }
 

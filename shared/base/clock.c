@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 
-#include <stdio.h>
 #include <time.h>
 
 static int64_t read_clock(clockid_t id)
@@ -122,17 +121,31 @@ bool rfc3339_parse(struct slice text, int64_t *at_us)
     return true;
 }
 
+static char *put_number(char *to, int value, int digits, char behind)
+{
+    for (int i = digits - 1; i >= 0; i--) {
+        to[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    to[digits] = behind;
+    return to + digits + 1;
+}
+
 void rfc3339_format(int64_t at_us, char text[RFC3339_SIZE])
 {
     int64_t days = floor_div(at_us, DAY_US);
     int64_t in_day = at_us - days * DAY_US;
     int micros = (int)(in_day % SECOND_US);
-    int year, month, day, len;
+    int year, month, day;
 
     civil_from_days(days, &year, &month, &day);
-    len = snprintf(text, RFC3339_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d", year % 10000, month, day,
-                   (int)(in_day / HOUR_US), (int)(in_day / MINUTE_US % 60), (int)(in_day / SECOND_US % 60));
+    text = put_number(text, (year % 10000 + 10000) % 10000, 4, '-');
+    text = put_number(text, month, 2, '-');
+    text = put_number(text, day, 2, 'T');
+    text = put_number(text, (int)(in_day / HOUR_US), 2, ':');
+    text = put_number(text, (int)(in_day / MINUTE_US % 60), 2, ':');
+    text = put_number(text, (int)(in_day / SECOND_US % 60), 2, micros ? '.' : 'Z');
     if (micros)
-        len += snprintf(text + len, (size_t)(RFC3339_SIZE - len), ".%06d", micros);
-    snprintf(text + len, (size_t)(RFC3339_SIZE - len), "Z");
+        text = put_number(text, micros, 6, 'Z');
+    *text = '\0';
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
+#include "base/decimal.h"
 #include "cel/ast.h"
 
 static const char *const kind_names[] = {
@@ -145,8 +146,10 @@ static void print_double(double d, struct buf *out)
     char text[64];
     int decimals;
 
-    if (isfinite(d) && fabs(d) < 1e15 && (d == floor(d) || fabs(d) >= 1e-4)) {
-        decimals = d == floor(d) ? 0 : 5 - (int)floor(log10(fabs(d)));
+    if (fabs(d) < 1e15 && d == floor(d)) {
+        buf_add(out, text, decimal_print_int((int64_t)d, text));
+    } else if (fabs(d) < 1e15 && fabs(d) >= 1e-4) {
+        decimals = 5 - (int)floor(log10(fabs(d)));
         decimals = decimals < 0 ? 0 : decimals;
         snprintf(text, sizeof text, "%.*f", decimals, d);
         if (strchr(text, '.')) {
@@ -157,7 +160,7 @@ static void print_double(double d, struct buf *out)
             if (text[len - 1] == '.')
                 text[--len] = 0;
         }
-        buf_add_str(out, strcmp(text, "-0") == 0 ? "0" : text);
+        buf_add_str(out, text);
     } else {
         buf_printf(out, "%.6g", d);
     }

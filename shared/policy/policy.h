@@ -95,11 +95,6 @@ struct policy_thresholds {
     double challenge, review, decline;
 };
 
-struct policy_contribution {
-    struct slice feature, describe;
-    double value, margin;
-};
-
 struct policy_input {
     const struct txn *txn;
     int64_t now_us;      /* against which lists expire: the transaction's known_at */
@@ -109,8 +104,6 @@ struct policy_input {
     bool has_score;
     double score;
     struct policy_thresholds thresholds;
-    const struct policy_contribution *contributions; /* the largest first */
-    size_t contribution_count;
     const struct slice *degraded; /* "features", "scoring", ... */
     size_t degraded_count;
 };
@@ -143,5 +136,17 @@ struct policy_verdict {
 /* Never fails. Texts are the arena's or the policy's, or views of the input. */
 void policy_decide(const struct policy *policy, const struct policy_input *in, struct arena *arena,
                    struct policy_verdict *out);
+
+/* What moved the score: one feature of the model. */
+struct policy_contribution {
+    struct slice feature, describe;
+    double value, margin;
+};
+
+/* The contributions that pull towards the action are reasons too, the strongest first, as long as there are
+ * fewer than POLICY_REASONS_MAX. They are not in the verdict: few who get the decision may see them, so they
+ * are put in words only for those who do. */
+bool policy_contribution_is_reason(const struct policy_contribution *c, enum action action);
+struct policy_reason policy_contribution_reason(const struct policy_contribution *c, struct arena *arena);
 
 #endif

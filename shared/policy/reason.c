@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * reason.c - says in words why: what decided first, then what stands beside it, at most five.
  *
- *   lists that decided | rules with the final action | the threshold | what was missing | the model's reasons
- */
+ *   lists that decided | rules with the final action | the threshold | what was missing
+ *
+ * and, for those who may see them, the model's reasons behind these. */
 #include <math.h>
 
 #include "base/array.h"
@@ -59,18 +60,19 @@ static const struct cel_use *use_find(const struct compiled_rule *rule, struct s
 /* The next {name} in the text from *at on; *at is then behind it. Literal text before it goes to `out`. */
 static bool next_placeholder(struct slice text, size_t *at, struct slice *name, struct buf *out)
 {
-    for (; *at < text.len; ++*at) {
-        const char *open = text.ptr + *at, *close;
+    const char *from = text.ptr + *at, *end = text.ptr + text.len;
+    const char *open = *at < text.len ? memchr(from, '{', (size_t)(end - from)) : NULL;
+    const char *close = open ? memchr(open, '}', (size_t)(end - open)) : NULL;
 
-        if (*open == '{' && (close = memchr(open, '}', text.len - *at))) {
-            *name = slice_of(open + 1, (size_t)(close - open) - 1);
-            *at = (size_t)(close - text.ptr) + 1;
-            return true;
-        }
-        if (out)
-            buf_add_char(out, *open);
+    if (out)
+        buf_add(out, from, (size_t)((close ? open : end) - from));
+    if (!close) {
+        *at = text.len;
+        return false;
     }
-    return false;
+    *name = slice_of(open + 1, (size_t)(close - open) - 1);
+    *at = (size_t)(close - text.ptr) + 1;
+    return true;
 }
 
 bool reason_check(const struct compiled_rule *rule, struct slice text, struct slice *unknown)
@@ -225,42 +227,43 @@ static void add_missing(const struct decision *d, struct arena *arena, struct po
 
 /* "{} transactions by this customer in 24 h" with the value in its place; words without a place are followed
  * by the value. */
-static struct slice feature_words(const struct policy_contribution *c, struct arena *arena)
+static struct slice feature_words(const struct policy_contribution *c, struct slice value,
+                                  struct arena *arena)
 {
     struct slice words = c->describe.len ? c->describe : c->feature, name;
-    struct buf value = { 0 }, out;
+    struct buf out;
     size_t at = 0;
-    bool has_place = false;
 
+    if (!memchr(words.ptr, '{', words.len))
+        return arena_printf(arena, "%.*s: %.*s", SLICE_ARG(words), SLICE_ARG(value));
     buf_init(&out, TEXT_MAX);
-    buf_init(&value, TEXT_MAX);
-    if (isnan(c->value))
-        buf_add_str(&value, "unknown");
-    else
-        cel_value_print(cel_double(c->value), &value);
-    while (next_placeholder(words, &at, &name, &out)) {
-        buf_add_slice(&out, buf_slice(&value));
-        has_place = true;
-    }
-    if (!has_place)
-        buf_printf(&out, ": %s", buf_str(&value));
-    buf_release(&value);
+    while (next_placeholder(words, &at, &name, &out))
+        buf_add_slice(&out, value);
     return finish(&out, arena);
 }
 
-/* Those that pull towards the decision, the strongest first. */
-static void add_contributions(const struct decision *d, struct arena *arena, struct policy_verdict *out)
+bool policy_contribution_is_reason(const struct policy_contribution *c, enum action action)
 {
-    bool is_up = out->action != ACTION_APPROVE;
+    return action == ACTION_APPROVE ? c->margin < 0 : c->margin > 0;
+}
 
-    for (size_t i = 0; i < d->in->contribution_count; i++) {
-        const struct policy_contribution *c = &d->in->contributions[i];
+struct policy_reason policy_contribution_reason(const struct policy_contribution *c, struct arena *arena)
+{
+    struct policy_reason reason;
+    struct slice value;
+    struct buf printed;
 
-        if (is_up ? c->margin > 0 : c->margin < 0)
-            add(out, arena_printf(arena, "feature:%.*s", SLICE_ARG(c->feature)), feature_words(c, arena),
-                arena_printf(arena, "%.*s=%.6g, %+.2f log-odds", SLICE_ARG(c->feature), c->value, c->margin),
-                false);
-    }
+    buf_init(&printed, TEXT_MAX);
+    cel_value_print(cel_double(c->value), &printed);
+    value = buf_slice(&printed);
+    reason = (struct policy_reason){
+        .code = arena_printf(arena, "feature:%.*s", SLICE_ARG(c->feature)),
+        .text = feature_words(c, isnan(c->value) ? SLICE("unknown") : value, arena),
+        .detail = arena_printf(arena, "%.*s=%.*s, %+.2f log-odds", SLICE_ARG(c->feature), SLICE_ARG(value),
+                               c->margin),
+    };
+    buf_release(&printed);
+    return reason;
 }
 
 void reasons_write(const struct decision *d, struct arena *arena, struct policy_verdict *out)
@@ -279,5 +282,4 @@ void reasons_write(const struct decision *d, struct arena *arena, struct policy_
         (d->decider == DECIDED_BY_THRESHOLD || (d->by_score == out->action && out->action != ACTION_APPROVE)))
         add_threshold(d, arena, out);
     add_missing(d, arena, out);
-    add_contributions(d, arena, out);
 }

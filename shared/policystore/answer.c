@@ -17,20 +17,6 @@ static struct policy_thresholds thresholds_of(const Assay__V1__Thresholds *messa
     return (struct policy_thresholds){ message->challenge, message->review, message->decline };
 }
 
-static const struct policy_contribution *contributions_of(const Assay__V1__DecideRequest__Item *item,
-                                                          struct arena *arena)
-{
-    struct policy_contribution *all = arena_new(arena, struct policy_contribution, item->n_contributions + 1);
-
-    for (size_t i = 0; i < item->n_contributions; i++) {
-        const Assay__V1__Contribution *c = item->contributions[i];
-
-        all[i] = (struct policy_contribution){ slice_str(c->feature), slice_str(c->describe), c->value,
-                                               c->margin };
-    }
-    return all;
-}
-
 /* float32, little-endian on the wire; the machines that this runs on are, too, but a bytes field need not be
  * aligned. */
 static const float *vector_of(const ProtobufCBinaryData *bytes, struct arena *arena, size_t *count)
@@ -112,8 +98,6 @@ static Assay__V1__DecideResponse__Item *decide_item(const struct policy *policy,
         .has_score = item->has_score,
         .score = item->score,
         .thresholds = thresholds_of(item->thresholds),
-        .contributions = contributions_of(item, arena),
-        .contribution_count = item->n_contributions,
         .degraded = degraded,
         .degraded_count = item->n_degraded,
     };

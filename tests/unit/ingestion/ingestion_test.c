@@ -177,6 +177,43 @@ Test(decision, hides_details_from_those_who_may_not_see_them)
     buf_release(&out);
 }
 
+static size_t times(const char *text, const char *part)
+{
+    size_t count = 0;
+
+    for (text = strstr(text, part); text; text = strstr(text + 1, part))
+        count++;
+    return count;
+}
+
+Test(decision, tells_the_features_behind_it_to_those_who_may_see_them)
+{
+    static Assay__V1__Contribution up = ASSAY__V1__CONTRIBUTION__INIT, down = ASSAY__V1__CONTRIBUTION__INIT;
+    static Assay__V1__Reason old = ASSAY__V1__REASON__INIT;
+    Assay__V1__Contribution *contributions[] = { &up, &down, &up, &up, &up };
+    struct decision d = sample();
+    struct buf out;
+
+    buf_init(&out, 0);
+    up.feature = down.feature = (char[]){ "amount" };
+    up.describe = down.describe = (char[]){ "the amount" };
+    up.margin = 1;
+    down.margin = -1;
+    d.record.contributions = contributions;
+    d.record.n_contributions = 2;
+    cr_assert_eq(times(written(&out, &d, true), "\"code\":\"feature:amount\""), 1, "what pulls the same way");
+    cr_assert_not_null(strstr(written(&out, &d, true), "\"the amount: 0\",\"detail\":\"amount=0, +1.00"));
+    cr_assert_eq(times(written(&out, &d, false), "feature:"), 0);
+
+    d.record.n_contributions = 5;
+    cr_assert_eq(times(written(&out, &d, true), "\"code\":"), 5, "five reasons at most");
+
+    old.code = (char[]){ "feature:amount" };
+    d.record.reasons[1] = &old;
+    cr_assert_eq(times(written(&out, &d, true), "\"code\":\"feature:amount\""), 1, "an old record has them");
+    buf_release(&out);
+}
+
 Test(decision, reads_back_as_it_was_packed)
 {
     struct decision d = sample(), back = d;

@@ -64,14 +64,12 @@ Test(answer, decides_each_item_in_order_by_its_own_account)
     cr_assert_str_eq(response->items[1]->rules[0]->values, "tx.amount=11");
 }
 
-Test(answer, passes_vectors_scores_thresholds_and_contributions_on)
+Test(answer, passes_vectors_scores_and_thresholds_on)
 {
     static const struct slice names[] = { { "a", 1 }, { "b", 1 } };
     const float vector[] = { NAN, 2.5f };
     Assay__V1__Transaction transaction = ASSAY__V1__TRANSACTION__INIT;
     Assay__V1__Thresholds thresholds = ASSAY__V1__THRESHOLDS__INIT;
-    Assay__V1__Contribution contribution = ASSAY__V1__CONTRIBUTION__INIT,
-                            *contributions[] = { &contribution };
     Assay__V1__DecideRequest__Item item = ASSAY__V1__DECIDE_REQUEST__ITEM__INIT, *items[] = { &item };
     Assay__V1__DecideRequest request = ASSAY__V1__DECIDE_REQUEST__INIT;
     const Assay__V1__DecideResponse__Item *decided;
@@ -80,18 +78,12 @@ Test(answer, passes_vectors_scores_thresholds_and_contributions_on)
 
     publish(0, "1", "b > 2 && !has(a) && score > 0.5", ACTION_CHALLENGE);
     columns = policy_bind(policy, names, ARRAY_LEN(names));
-    contribution.feature = "b";
-    contribution.describe = "{} of b";
-    contribution.value = 2.5;
-    contribution.margin = 1;
     thresholds.challenge = thresholds.review = thresholds.decline = 0.9;
     item.transaction = &transaction;
     item.vector = (ProtobufCBinaryData){ sizeof vector, (uint8_t *)(uintptr_t)vector };
     item.has_score = true;
     item.score = 0.8;
     item.thresholds = &thresholds;
-    item.contributions = contributions;
-    item.n_contributions = 1;
     item.degraded = degraded;
     item.n_degraded = 1;
     request.items = items;
@@ -99,9 +91,8 @@ Test(answer, passes_vectors_scores_thresholds_and_contributions_on)
     decided = answer_decide(policy, columns, &request, &arena, &errors)->items[0];
     cr_assert_eq((int)decided->action, ACTION_CHALLENGE);
     cr_assert_str_eq(decided->rules[0]->values, "b=2.5 a=none score=0.8");
-    cr_assert_eq(decided->n_reasons, 3);
+    cr_assert_eq(decided->n_reasons, 2);
     cr_assert_str_eq(decided->reasons[1]->code, "degraded:features");
-    cr_assert_str_eq(decided->reasons[2]->text, "2.5 of b");
 
     item.vector.len = 7; /* not even two floats */
     decided = answer_decide(policy, columns, &request, &arena, &errors)->items[0];
