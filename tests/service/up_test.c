@@ -136,6 +136,7 @@ static void replay(int seed)
 Test(up, decides_a_stream_whatever_dies_and_leaves_nothing_behind)
 {
     long long pids[PROCESSES_MAX];
+    char load[128];
     size_t count = 0, i;
     json_t *root, *row;
 
@@ -151,6 +152,8 @@ Test(up, decides_a_stream_whatever_dies_and_leaves_nothing_behind)
     cr_assert_eq(assay("get nothing"), 4, "%s", output);
 
     kill_hard("features"); /* the other one goes on */
+    snprintf(load, sizeof load, "load --account replay %s/stream.ndjson", home);
+    cr_assert_eq(assay(load), 0, "whichever is active: %s", output);
     kill_hard("features-standby");
     replay(2);
     kill_hard("rules");
