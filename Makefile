@@ -41,7 +41,7 @@ tests   := $(if $(wildcard tests/unit/*/*.c),$(B)/unit) $(if $(wildcard tests/se
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 benches := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*_bench.c))
 
-.PHONY: all bins interop test compose-test unit bench fuzz fuzzers setup demo lint layers format clean
+.PHONY: all bins interop test compose-test unit bench chaos fuzz fuzzers setup demo lint layers format clean
 .SECONDEXPANSION:
 .SECONDARY:
 all: $(bins) $(tests) $(fuzzers)
@@ -61,6 +61,9 @@ unit: $(B)/unit
 # BENCH_ONLY=forest,rules runs parts; tests/bench/README.md tells what is measured. Nothing here asserts a time.
 bench: $(bins) $(benches)
 	@scripts/bench $(B)
+# ROUNDS=10 SEED=...: load while parts are killed, stopped and cut off, and the proof that nothing was lost.
+chaos: all
+	@scripts/chaos $(B)
 # SECONDS_EACH=60; without a fuzzer (`make test`) each target is given its corpus only.
 fuzz:
 	@scripts/fuzz $(SECONDS_EACH)
@@ -92,7 +95,8 @@ bench_parts := $(filter-out %_bench.o,$(call objs,tests/bench/*.c))
 $(benches): $(B)/%: $(B)/tests/%.o $(bench_parts) $(lib)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c)): $(B)/%: $(B)/tests/%.o $(lib)
+# One that needs more files has them in a folder of its name.
+$(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c)): $(B)/%: $(B)/tests/%.o $$(call objs,tests/$$*/*.c) $(lib)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 fuzz_main := $(if $(findstring fuzzer,$(SAN)),-fsanitize=fuzzer,$(B)/tests/fuzz/replay.o)

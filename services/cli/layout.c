@@ -146,11 +146,14 @@ static enum err add_services(struct maker *m, struct why *why)
     return err;
 }
 
-/* Where the others reach `program`: all its addresses, the first that takes a connection is used. */
+/* Where the others reach `program`: all its addresses, the first that takes a connection is used. What the
+ * environment says is kept: there may be something between them. */
 static void tell_address(struct maker *m, const char *program)
 {
     struct slice addresses = { 0 };
 
+    if (getenv(setting_name(m, program, "ADDR")))
+        return;
     for (size_t i = 0; i < m->count; i++) {
         const struct planned *p = &m->processes[i];
 
