@@ -393,14 +393,6 @@ static enum fit fit(const struct checker *c, const struct builtin *b, const stru
     return worst;
 }
 
-static bool has_dyn(const struct node *call)
-{
-    for (size_t i = 0; i < call->count; i++)
-        if (call->items[i]->type.kind == CEL_DYN)
-            return true;
-    return false;
-}
-
 static struct type check_builtin(struct checker *c, struct node *node, const struct builtin *first,
                                  size_t overloads)
 {
@@ -423,20 +415,22 @@ static struct type check_builtin(struct checker *c, struct node *node, const str
                   argument_kinds(node->items, node->count, kinds));
         return type_of(CEL_DYN);
     }
-    for (size_t i = 0; best_fit == FIT_WIDENED && i < node->count; i++) {
-        if (node->items[i]->type.kind == CEL_INT &&
-            best->args[best->arg_count == VARIADIC ? 0 : i] == CEL_DOUBLE)
-            widen(node->items[i]);
+    if (best_fit == FIT_WIDENED) {
+        for (size_t i = 0; i < node->count; i++) {
+            if (node->items[i]->type.kind == CEL_INT &&
+                best->args[best->arg_count == VARIADIC ? 0 : i] == CEL_DOUBLE)
+                widen(node->items[i]);
+        }
+        return check_builtin(c, node, first, overloads); /* as if they had been doubles from the start */
     }
-    if (best_fit == FIT_EXACT || !has_dyn(node)) {
-        node->builtin = best;
-        node->overloads = 0;
+    node->builtin = best;
+    node->overloads = 0;
+    if (best_fit == FIT_EXACT)
         return type_of(best->result);
-    }
     /* Chosen when evaluated, among all of the name: also where there is but one, which must fit. */
     node->builtin = first;
     node->overloads = overloads;
-    return type_of(overloads == 1 || (best_fit == FIT_MAYBE && maybes == 1) ? best->result : CEL_DYN);
+    return type_of(maybes == 1 ? best->result : CEL_DYN);
 }
 
 static struct type check_caller_function(struct checker *c, struct node *node, const struct cel_function *f)

@@ -29,13 +29,38 @@ enum {
         200 * 1000, /* a round trip: until then requests that were on their way are taken */
 };
 
+enum { PREFACE_BYTES = 24, FRAME_HEAD_BYTES = 9 };
+
+/* RFC 9113, 4.1 */
+struct frame_head {
+    size_t len;
+    int type, flags;
+    int32_t stream;
+};
+
+static struct frame_head frame_head_of(const unsigned char b[FRAME_HEAD_BYTES])
+{
+    return (struct frame_head){
+        .len = (size_t)b[0] << 16 | (size_t)b[1] << 8 | b[2],
+        .type = b[3],
+        .flags = b[4],
+        .stream = (b[5] & 0x7f) << 24 | b[6] << 16 | b[7] << 8 | b[8],
+    };
+}
+
 struct http2 {
     nghttp2_session *ng;
     int64_t second_us; /* the counts below are since then */
     size_t resets, completed, controls, sent;
-    size_t replies;      /* replied to, not all sent */
-    int64_t progress_us; /* when something of a reply was last sent, or the first one made */
-    int64_t drain_us;    /* when the first GOAWAY was sent */
+    size_t replies;        /* replied to, not all sent */
+    int64_t progress_us;   /* when something of a reply was last sent, or the first one made */
+    int64_t drain_us;      /* when the first GOAWAY was sent */
+    int32_t last_stream;   /* that a request came on; */
+    int32_t newest_stream; /* and the same with what nghttp2 was not fed yet */
+    bool has_reset;        /* a stream: what the peer sent on it before it knew may still come */
+    /* Where in the bytes we are: so many of a head, then so many of its frame (or the preface) to come. */
+    unsigned char head[FRAME_HEAD_BYTES];
+    size_t head_bytes, frame_left;
     bool sent_last_goaway;
     bool is_over; /* broken, or ended by the peer */
 };
@@ -92,19 +117,6 @@ static bool is_request(const nghttp2_frame *frame)
     return frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
 }
 
-/* Each frame as its head is read; not those of an unknown kind, which nghttp2 skips and idleness ends. */
-static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
-{
-    bool is_last = hd->flags & NGHTTP2_FLAG_END_STREAM;
-
-    (void)ng;
-    if (hd->type == NGHTTP2_HEADERS ||
-        (hd->type == NGHTTP2_DATA && (is_last || hd->length >= TINY_DATA_BYTES)))
-        return 0;
-    count_control(user);
-    return 0;
-}
-
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     struct http_session *s = user;
@@ -112,6 +124,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 
     if (!is_request(frame))
         return 0;
+    ((struct http2 *)s->protocol)->last_stream = frame->hd.stream_id;
     if (http_host_is_full(s->host)) { /* an answer would take room too: so it is one that takes none */
         nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
         return 0;
@@ -368,6 +381,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
     struct http2 *h = s->protocol;
     struct http_message *m;
 
+    h->has_reset = h->has_reset || frame->hd.type == NGHTTP2_RST_STREAM;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     h->sent++;
@@ -389,16 +403,65 @@ static bool h2_is_over(const struct http_session *s)
            (h->sent_last_goaway && !s->open && !nghttp2_session_want_write(h->ng));
 }
 
+static bool feed(struct http2 *h, const char *bytes, size_t len)
+{
+    if (len && !h->is_over && nghttp2_session_mem_recv(h->ng, (const uint8_t *)bytes, len) < 0)
+        h->is_over = true; /* a flood that nghttp2 itself has seen, or no HTTP/2 at all */
+    return !h->is_over;
+}
+
+/* What nghttp2 passes over without a word; all that came before was fed to it. */
+static void look_at_frame(struct http_session *s, const struct frame_head *f)
+{
+    struct http2 *h = s->protocol;
+    bool is_of_request = f->type == NGHTTP2_HEADERS || f->type == NGHTTP2_DATA;
+
+    /* Of a stream that is over, unless we reset one: what the peer sent before it knew may still come. 5.1 */
+    if (is_of_request && f->stream % 2 && f->stream <= h->last_stream && !h->has_reset &&
+        !nghttp2_session_find_stream(h->ng, f->stream))
+        nghttp2_session_terminate_session(h->ng, NGHTTP2_STREAM_CLOSED);
+    if (f->type == NGHTTP2_PRIORITY && !f->stream) /* 6.3 */
+        nghttp2_session_terminate_session(h->ng, NGHTTP2_PROTOCOL_ERROR);
+    if (f->type == NGHTTP2_HEADERS ||
+        (f->type == NGHTTP2_DATA && (f->flags & NGHTTP2_FLAG_END_STREAM || f->len >= TINY_DATA_BYTES)))
+        return;
+    count_control(s);
+}
+
+/* Walks over the frames and looks at the head of each before nghttp2 gets it. */
 static bool h2_recv(struct http_session *s, const char *bytes, size_t len)
 {
     struct http2 *h = s->protocol;
-    ssize_t taken;
+    size_t at = 0, fed = 0;
 
-    if (h->is_over)
-        return false;
-    taken = nghttp2_session_mem_recv(h->ng, (const uint8_t *)bytes, len);
-    if (taken < 0) /* a flood that nghttp2 itself has seen, or no HTTP/2 at all */
-        h->is_over = true;
+    while (at < len && !h->is_over) {
+        size_t n = len - at;
+        struct frame_head f;
+
+        if (h->frame_left) {
+            n = n < h->frame_left ? n : h->frame_left;
+            h->frame_left -= n;
+            at += n;
+            continue;
+        }
+        n = n < FRAME_HEAD_BYTES - h->head_bytes ? n : FRAME_HEAD_BYTES - h->head_bytes;
+        memcpy(h->head + h->head_bytes, bytes + at, n);
+        h->head_bytes += n;
+        at += n;
+        if (h->head_bytes < FRAME_HEAD_BYTES)
+            break;
+        f = frame_head_of(h->head);
+        h->head_bytes = 0;
+        h->frame_left = f.len;
+        if (f.type != NGHTTP2_HEADERS || f.stream <= h->newest_stream) {
+            feed(h, bytes + fed, at - n - fed);
+            fed = at - n;
+            look_at_frame(s, &f);
+        } else {
+            h->newest_stream = f.stream;
+        }
+    }
+    feed(h, bytes + fed, len - fed);
     return !h2_is_over(s);
 }
 
@@ -517,7 +580,6 @@ void http2_start(struct http_session *s)
 
     if (nghttp2_session_callbacks_new(&callbacks) || nghttp2_option_new(&option))
         mem_alloc(SIZE_MAX, SIZE_MAX); /* ends the process */
-    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
@@ -535,6 +597,7 @@ void http2_start(struct http_session *s)
     nghttp2_session_callbacks_del(callbacks);
     nghttp2_option_del(option);
     h->second_us = s->began_us;
+    h->frame_left = PREFACE_BYTES;
     s->ops = &http2_ops;
     s->protocol = h;
     s->peer.version = 2;

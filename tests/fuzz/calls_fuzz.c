@@ -16,6 +16,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
 static struct features f; /* BUILDING: it serves nothing yet */
 static struct http_server *http;
+static struct metrics *metrics;
+static struct grpc_server *server;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -29,9 +31,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     must(http_server_open(&http, f.loop, &(struct http_server_conf){ 0 }, NULL, &why), "listen", &why);
     for (size_t i = 0; i < M_METRIC_COUNT; i++)
         table[i] = (struct metric){ "fuzz", METRIC_COUNTER, "Calls", { "method", "outcome" } };
-    f.metrics = metrics_add(metrics_new(), table, M_METRIC_COUNT);
+    metrics = metrics_new();
+    f.metrics = metrics_add(metrics, table, M_METRIC_COUNT);
     batch_init(&f.batch);
-    grpc_server_add(grpc_server_new(http, NULL), calls_methods, CALLS_METHODS, &f);
+    server = grpc_server_new(http, NULL);
+    grpc_server_add(server, calls_methods, CALLS_METHODS, &f);
     return 0;
 }
 

@@ -552,6 +552,10 @@ Test(http2, ends_floods_of_frames_that_cost_us_more_than_the_peer)
     again((struct http_server_conf){ 0 });
     greet(&in);
     frame(&in, 1, 5, 1, get_hello, sizeof get_hello);
+    cr_expect_leq(flood(&in, 0x5d, 0, 0, "", 0, 100000), (size_t)1020, "of an unknown kind");
+    again((struct http_server_conf){ 0 });
+    greet(&in);
+    frame(&in, 1, 5, 1, get_hello, sizeof get_hello);
     cr_expect_leq(flood(&in, 3, 0, 1, "\0\0\0\10", 4, 100000), (size_t)1020, "RST_STREAM of a closed stream");
     again((struct http_server_conf){ 0 });
     greet(&in);
@@ -805,4 +809,48 @@ Test(http2, never_takes_memory_for_more_than_the_peer_may_have_open)
     talk();
     cr_assert_leq(f.host.spare_count, (size_t)50);
     cr_assert_eq(f.host.held_bytes, 0);
+}
+
+/* RFC 9113, 5.1: a client that speaks on a stream that is over has lost its count. Not so where we have reset
+ * one, for then what was on its way still comes. */
+Test(http2, ends_a_peer_that_goes_on_with_a_stream_that_is_over)
+{
+    static const unsigned char get_hello[] = { 0x82, 0x86, 0x41, 0x01, 'a', 0x44, 0x06,
+                                               '/',  'h',  'e',  'l',  'l', 'o' };
+    struct buf in, out;
+
+    buf_init(&out, 0);
+    for (int type = 0; type < 2; type++) { /* DATA, HEADERS */
+        again((struct http_server_conf){ 0 });
+        greet(&in);
+        frame(&in, 1, 5, 1, get_hello, sizeof get_hello);
+        fixture_recv(&f, buf_slice(&in).ptr, in.len);
+        fixture_send(&f, &out);
+        cr_assert(is_open());
+        buf_clear(&in);
+        frame(&in, type, 5, 1, get_hello, sizeof get_hello);
+        fixture_recv(&f, buf_slice(&in).ptr, in.len);
+        fixture_send(&f, &out);
+        cr_expect_not(is_open(), "%d", type);
+        buf_release(&in);
+    }
+    again((struct http_server_conf){ 0 });
+    greet(&in);
+    frame(&in, 1, 5, 1, "\x82\x86", 2); /* without a path: reset */
+    fixture_recv(&f, buf_slice(&in).ptr, in.len);
+    fixture_send(&f, &out);
+    buf_clear(&in);
+    frame(&in, 0, 1, 1, "0123456789abcdef", 16);
+    fixture_recv(&f, buf_slice(&in).ptr, in.len);
+    fixture_send(&f, &out);
+    cr_expect(is_open());
+    buf_release(&in);
+    again((struct http_server_conf){ 0 });
+    greet(&in);
+    frame(&in, 2, 0, 0, "\0\0\0\1\0", 5); /* PRIORITY of no stream */
+    fixture_recv(&f, buf_slice(&in).ptr, in.len);
+    fixture_send(&f, &out);
+    cr_expect_not(is_open());
+    buf_release(&in);
+    buf_release(&out);
 }
