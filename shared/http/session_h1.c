@@ -335,6 +335,19 @@ static void advance(struct http_session *s, const char *bytes, size_t len)
         buf_add(&h->in, bytes, len);
 }
 
+/* Nothing can follow any more: what came of a request that is not whole never will be. */
+static void finish(struct http_session *s)
+{
+    struct http1 *h = s->protocol;
+
+    if (!h->has_ended || is_waiting(s) || h->in.len)
+        return;
+    if (h->now)
+        http_message_free(h->now);
+    h->now = NULL;
+    h->is_over = true;
+}
+
 /* What has waited goes on. */
 static void resume(struct http_session *s)
 {
@@ -355,8 +368,7 @@ static void resume(struct http_session *s)
             h->in = waited;
         }
     }
-    if (h->has_ended && !is_waiting(s) && !h->in.len)
-        h->is_over = true;
+    finish(s);
 }
 
 static bool h1_recv(struct http_session *s, const char *bytes, size_t len)
@@ -379,8 +391,7 @@ static void h1_end(struct http_session *s)
 
     h->has_ended = true;
     h->keeps_alive = h->keeps_alive && h->in.len;
-    if (!is_waiting(s) && !h->in.len)
-        h->is_over = true;
+    finish(s);
 }
 
 static bool h1_wants_input(const struct http_session *s)

@@ -161,6 +161,21 @@ Test(http1, answers_what_was_asked_before_the_peer_closed_its_half)
     cr_assert_not(is_open());
 }
 
+Test(http1, is_over_when_the_peer_closes_in_the_middle_of_a_request)
+{
+    static const char *const parts[] = { "", "GE", "GET /hello HTTP/1.1\r\nHo",
+                                         "POST /echo/a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab" };
+
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        limits((struct http_server_conf){ 0 });
+        answer(parts[i]);
+        cr_expect(is_open());
+        http_session_end(f.session);
+        cr_expect(http_session_is_over(f.session), "%s", parts[i]);
+        cr_expect_eq(http_session_open_requests(f.session), 0);
+    }
+}
+
 Test(http1, tells_the_handler_that_the_peer_has_gone_and_drops_the_reply)
 {
     answer(HOLD);
