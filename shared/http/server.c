@@ -68,7 +68,7 @@ static const struct metric metric_table[M_COUNT] = {
                     { "server" } },
     [M_DISPLACED] = { "assay_http_connections_displaced_total",
                       METRIC_COUNTER,
-                      "Connections closed to make room for new ones",
+                      "Connections closed to make room, for new ones or for their requests",
                       { "server" } },
     [M_HANDSHAKES] = { "assay_http_handshakes_failed_total",
                        METRIC_COUNTER,
@@ -131,6 +131,7 @@ struct http_server {
     unsigned tls_generation; /* that the connections have been looked through for */
     int64_t tls_replaced_us;
     size_t stale_a_sweep;
+    int64_t in_vain_us; /* the turn in which nobody was found who could let go of memory */
     int64_t complained_us, flood_told_us, accept_told_us;
     size_t floods_untold;
     int64_t handshakes_us; /* the turn in which */
@@ -453,6 +454,37 @@ static void note_waiting(struct conn *c)
         metric_observe_us(s->metrics, M_UNREAD, s->series, s->host.unread_us);
 }
 
+/* Memory runs out: those go that have held the most for longest, until half of it is free. An honest peer holds
+ * for moments what a hostile one does not let go. */
+static void relieve(struct http_server *s, const struct conn *but)
+{
+    double sum = 0;
+    size_t count = 0;
+    struct conn *next;
+
+    if (s->in_vain_us == loop_mono_us(s->loop))
+        return;
+    for (const struct conn *c = s->conns; c; c = c->next) {
+        double burden = c->session ? http_session_burden(c->session) : 0;
+
+        sum += burden;
+        count += burden > 0;
+    }
+    for (struct conn *c = s->conns; c && s->host.held_bytes > s->host.limits.max_buffered_bytes / 2;
+         c = next) {
+        double burden = c->session ? http_session_burden(c->session) : 0;
+
+        next = c->next;
+        if (c == but || burden <= 0 || burden * (double)count < sum)
+            continue;
+        conn_close(c);
+        if (s->metrics)
+            metric_inc(s->metrics, M_DISPLACED, s->series);
+    }
+    if (http_host_is_burdened(&s->host))
+        s->in_vain_us = loop_mono_us(s->loop);
+}
+
 static void on_can_read(evutil_socket_t fd, short what, void *ctx)
 {
     struct conn *c = ctx;
@@ -467,6 +499,8 @@ static void on_can_read(evutil_socket_t fd, short what, void *ctx)
     }
     if (!c->session && !shake_hands(c))
         return;
+    if (http_host_is_burdened(&s->host))
+        relieve(s, c);
     do {
         n = conn_read(c, s->in, READ_BYTES);
         if (n < 0 && is_transient(errno))

@@ -22,8 +22,9 @@
  *   max_connections     When all are taken, a new one takes the place of the one that has gone longest without
  *                       being answered anything, unless that waits for a handler: so a crowd that holds its
  *                       connections and asks nothing makes room first, and whoever is served stays.
- *   max_buffered_bytes  Bodies, heads and replies that are not sent yet, of all together. Beyond, 503
- *                       (HTTP/1.1) or REFUSED_STREAM.
+ *   max_buffered_bytes  Bodies, heads and replies that are not sent yet, of all together. Beyond, and for a
+ *                       connection that holds an eighth of it, 503 (HTTP/1.1) or REFUSED_STREAM. From three
+ *                       quarters on, connections are closed that have held the most for longest.
  * From three quarters of either on, patience (the timeouts) is an eighth.
  *
  * When the files of its TLS have been replaced, connections that were made with the old ones are ended

@@ -15,7 +15,8 @@ enum {
     PREFACE_BYTES = sizeof preface - 1,
     SPARE_MAX = 1024,
     SPARE_KEEPS_BYTES = 64 << 10,
-    REQUEST_BYTES = 5 << 10
+    REQUEST_BYTES = 5 << 10,
+    SESSION_SHARE = 8, /* no connection holds more than this part of all memory, but for one more request */
 };
 
 /* ---- the host ---- */
@@ -105,6 +106,23 @@ static void refuse_with(struct http_message *m, int status)
         m->refusal = status;
 }
 
+static void take_hold(struct http_message *m, size_t bytes)
+{
+    m->host->held_bytes += bytes;
+    m->held_bytes += bytes;
+    if (m->session)
+        m->session->held_bytes += bytes;
+}
+
+static void let_go(struct http_message *m)
+{
+    if (m->host)
+        m->host->held_bytes -= m->held_bytes;
+    if (m->session)
+        m->session->held_bytes -= m->held_bytes;
+    m->held_bytes = 0;
+}
+
 /* Counts memory that a peer makes us take; false, and the request refused, when all together hold too much.
  */
 static bool hold(struct http_message *m, size_t bytes)
@@ -115,19 +133,26 @@ static bool hold(struct http_message *m, size_t bytes)
         refuse_with(m, 503);
         return false;
     }
-    h->held_bytes += bytes;
-    m->held_bytes += bytes;
+    take_hold(m, bytes);
     return true;
 }
 
-bool http_host_is_full(const struct http_host *h)
+bool http_session_is_full(const struct http_session *s)
 {
-    return h->held_bytes + REQUEST_BYTES > h->limits.max_buffered_bytes;
+    const struct http_host *h = s->host;
+    size_t most = h->limits.max_buffered_bytes;
+
+    return h->held_bytes + REQUEST_BYTES > most || s->held_bytes > most / SESSION_SHARE;
+}
+
+bool http_host_is_burdened(const struct http_host *h)
+{
+    return h->held_bytes > h->limits.max_buffered_bytes / 4 * 3;
 }
 
 int64_t http_host_patience(const struct http_host *h, int64_t us)
 {
-    return h->is_crowded || h->held_bytes > h->limits.max_buffered_bytes / 4 * 3 ? us / 8 : us;
+    return h->is_crowded || http_host_is_burdened(h) ? us / 8 : us;
 }
 
 struct http_message *http_message_new(struct http_session *s)
@@ -181,9 +206,8 @@ void http_message_free(struct http_message *m)
 
     if (m->session && m->session->open_count == 1)
         m->session->idle_since_us = h->mono_us(h->ctx);
+    let_go(m);
     unlink_message(m);
-    if (h)
-        h->held_bytes -= m->held_bytes;
     if (!h || h->spare_count >= SPARE_MAX) {
         message_release(m);
         return;
@@ -203,6 +227,7 @@ void http_message_abandon(struct http_message *m)
         return;
     }
     unlink_message(m);
+    m->session->held_bytes -= m->held_bytes;
     peer = arena_new(&m->req.arena, struct http_peer, 1);
     *peer = m->session->peer;
     m->req.peer = peer;
@@ -465,8 +490,7 @@ void http_reply(struct http_request *req, const struct http_reply *reply)
     m->reply_body = join_body(m, reply);
     m->reply_sent = 0;
     m->replied_us = h->mono_us(h->ctx);
-    h->held_bytes += m->reply_body.len; /* refused or not, it takes its room until it is sent */
-    m->held_bytes += m->reply_body.len;
+    take_hold(m, m->reply_body.len); /* refused or not, it takes its room until it is sent */
     s->replies++;
     m->trailers = own.trailers;
     m->trailer_count = own.trailer_count;
@@ -684,6 +708,14 @@ bool http_session_is_handling(const struct http_session *s)
         if (m->state == HTTP_HANDLING)
             return true;
     return false;
+}
+
+double http_session_burden(const struct http_session *s)
+{
+    if (!s->open || http_session_is_handling(s))
+        return 0;
+    return (double)s->held_bytes *
+           (double)(s->host->mono_us(s->host->ctx) - s->open->req.arrived_mono_us + 1);
 }
 
 size_t http_session_open_requests(const struct http_session *s)

@@ -81,6 +81,11 @@ void http_session_retire(struct http_session *s);
 size_t http_session_replies(const struct http_session *s);
 /* A handler has a request of it. */
 bool http_session_is_handling(const struct http_session *s);
+/* How much it holds of max_buffered_bytes, and since when: 0 while a handler has a request of it. In bytes times
+ * microseconds, for comparing. */
+double http_session_burden(const struct http_session *s);
+/* Three quarters of max_buffered_bytes are held. */
+bool http_host_is_burdened(const struct http_host *h);
 /* Requests that are being received or handled. */
 size_t http_session_open_requests(const struct http_session *s);
 

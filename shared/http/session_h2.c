@@ -125,7 +125,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     if (!is_request(frame))
         return 0;
     ((struct http2 *)s->protocol)->last_stream = frame->hd.stream_id;
-    if (http_host_is_full(s->host)) { /* an answer would take room too: so it is one that takes none */
+    if (http_session_is_full(s)) { /* an answer would take room too: so it is one that takes none */
         nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
         return 0;
     }
@@ -153,8 +153,10 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
     if (name_len && name[0] != ':') {
         http_message_add_header(m, n, v);
         /* The table is compressed: what follows must be decoded, but not without end. */
-        if (m->header_bytes > 8 * s->host->limits.max_header_bytes)
+        if (m->header_bytes > 8 * s->host->limits.max_header_bytes) {
             calm_down(s, "headers");
+            return NGHTTP2_ERR_CALLBACK_FAILURE; /* a byte of the table may stand for 4 KiB: not one more */
+        }
         return 0;
     }
     if (slice_eq(n, SLICE(":path")))

@@ -66,6 +66,7 @@ struct http_session {
     struct http_message *open, **open_last; /* by arrival */
     size_t open_count;
     size_t replies;
+    size_t held_bytes; /* its share of the host's */
     int64_t began_us;
     int64_t idle_since_us; /* when the last request was done */
     size_t sniffed;        /* bytes of the HTTP/2 preface seen */
@@ -82,8 +83,8 @@ struct http_message *http_message_new(struct http_session *s);
 void http_message_free(struct http_message *m);
 /* The peer has gone: a message that a handler holds is told and left to it, any other freed. */
 void http_message_abandon(struct http_message *m);
-/* No memory is left for another request. */
-bool http_host_is_full(const struct http_host *h);
+/* No memory is left for another request, of all or of the share of one connection. */
+bool http_session_is_full(const struct http_session *s);
 /* Copies a field of the head. Over a limit it is dropped and the refusal set to 431. */
 void http_message_add_header(struct http_message *m, struct slice name, struct slice value);
 /* Splits "path?query" as it was sent. */

@@ -34,8 +34,8 @@ static void on_small(void *service, struct http_request *req)
 static void on_big(void *service, struct http_request *req)
 {
     (void)service;
-    http_reply(req, &(struct http_reply){
-                        .status = 200, .type = "text/plain", .body = slice_of(big, sizeof big) });
+    http_reply(
+        req, &(struct http_reply){ .status = 200, .type = "text/plain", .body = slice_of(big, sizeof big) });
 }
 
 static const struct http_route routes[] = {
