@@ -94,7 +94,8 @@ void json_write_text(struct buf *to, struct slice text)
             buf_printf(to, "\\u%04x", s[i]);
         plain = ++i;
     }
-    buf_add(to, text.ptr + plain, text.len - plain);
+    if (plain < text.len)
+        buf_add(to, text.ptr + plain, text.len - plain);
     buf_add_char(to, '"');
 }
 
