@@ -11,7 +11,7 @@ RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/postgresql --shell 
  && rm -rf /var/lib/apt/lists/* \
  && install -d -o postgres -g postgres -m 700 /var/lib/postgresql
 COPY docker/start-postgres /usr/local/bin/
-ENV PATH=/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin
+ENV PATH=/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/15 PGHOST=/tmp
 USER postgres
 # A fast shutdown: sessions end, everything is written.
 STOPSIGNAL SIGINT
