@@ -233,19 +233,42 @@ static enum err make_leaf(struct certs *c, const struct leaf_wish *wish, struct 
 
 /* ---- what can be done ---- */
 
+/* The hosts that it had, and those wished for that it did not have. */
+static void merge_hosts(struct buf *out, const char *had, const char *more)
+{
+    buf_add_str(out, had);
+    while (more && *more) {
+        size_t len;
+        const char *at = had;
+        bool is_there = false;
+
+        more += strspn(more, ", ");
+        len = strcspn(more, ", ");
+        while (*at && !is_there) {
+            size_t one = strcspn(at, ",");
+
+            is_there = one == len && strncmp(at, more, len) == 0;
+            at += one + (at[one] == ',');
+        }
+        if (len && !is_there)
+            buf_printf(out, ",%.*s", (int)len, more);
+        more += len;
+    }
+}
+
 static enum err make_usual_leaf(struct certs *c, const char *name, bool is_server, bool is_client,
                                 const struct certs_wish *wish, struct why *why)
 {
     struct leaf_wish leaf = {
         .name = name, .days = wish->days, .is_server = is_server, .is_client = is_client
     };
+    char usual[128];
     struct buf hosts;
     enum err err;
 
+    snprintf(usual, sizeof usual, "%s%s", name, is_server ? ",localhost,127.0.0.1,::1" : "");
     buf_init(&hosts, 0);
-    buf_printf(&hosts, "%s", name);
-    if (is_server)
-        buf_printf(&hosts, ",localhost,127.0.0.1,::1,%s", wish->hosts ? wish->hosts : "");
+    merge_hosts(&hosts, usual, is_server ? wish->hosts : NULL);
     leaf.hosts = buf_str(&hosts);
     err = make_leaf(c, &leaf, why);
     buf_release(&hosts);
@@ -293,29 +316,6 @@ enum err certs_issue(const char *dir, const char *name, bool is_server, const st
         err = write_bundles(&c, why);
     close_certs(&c);
     return err;
-}
-
-/* The hosts that it had, and those wished for that it did not have. */
-static void merge_hosts(struct buf *out, const char *had, const char *more)
-{
-    buf_add_str(out, had);
-    while (more && *more) {
-        size_t len;
-        const char *at = had;
-        bool is_there = false;
-
-        more += strspn(more, ", ");
-        len = strcspn(more, ", ");
-        while (*at && !is_there) {
-            size_t one = strcspn(at, ",");
-
-            is_there = one == len && strncmp(at, more, len) == 0;
-            at += one + (at[one] == ',');
-        }
-        if (len && !is_there)
-            buf_printf(out, ",%.*s", (int)len, more);
-        more += len;
-    }
 }
 
 static enum err renew_leaf(struct certs *c, const char *name, void *arg, struct why *why)

@@ -167,7 +167,7 @@ static void tell_address(struct maker *m, const char *program)
 
 /* Who it is to the others; and, for what is called from outside, HTTPS, unless it has a certificate for that
  * already. At most three settings. */
-static size_t tell_certificates(struct maker *m, const char *program, char **env)
+static void tell_certificates(struct maker *m, const char *program, char **env)
 {
     const char *https = setting_name(m, program, "HTTPS_CERT"), *certs = m->wish->home;
     size_t n = 0;
@@ -177,8 +177,7 @@ static size_t tell_certificates(struct maker *m, const char *program, char **env
     env[n++] =
         assignment(m, "ASSAY_TLS_CA", arena_printf(m->arena, "%s/certs/%s/ca.pem", certs, program).ptr);
     if (strcmp(program, "ingestion") == 0 && !getenv(https))
-        env[n++] = assignment(m, https, arena_printf(m->arena, "%s/certs/edge/tls.pem", certs).ptr);
-    return n;
+        env[n] = assignment(m, https, arena_printf(m->arena, "%s/certs/edge/tls.pem", certs).ptr);
 }
 
 static void set_env(struct maker *m)
@@ -197,7 +196,7 @@ static void set_env(struct maker *m)
             snprintf(port, sizeof port, "%d", p->admin_port);
             env[n++] = assignment(m, setting_name(m, program, "ADMIN_PORT"), port);
             if (m->wish->has_tls)
-                n += tell_certificates(m, program, &env[n]);
+                tell_certificates(m, program, &env[n]);
         }
         p->env = env;
     }
