@@ -13,7 +13,10 @@ enum {
     SMOOTHING = 4, /* a sample moves the rate by this part of the difference */
     SHARE = 8,     /* times what is free */
     BEYOND = 2,    /* this part of the limit above it, for those who have less than their share */
-    MARGIN = 4,    /* this part of the time that is left, for what the estimate misses */
+    OWN_KEPT_US = 2000000,
+    PROBES = 2, /* samples: in the first the queue drains */
+    PROBE = 2,  /* this part of the limit is let in meanwhile */
+    MARGIN = 4, /* this part of the time that is left, for what the estimate misses */
     RETRY_MOST_S = 8,
 };
 
@@ -34,9 +37,16 @@ struct admission {
     /* The sample that is being taken. Time in which nothing was under way does not count. */
     int64_t began_us, idle_us, idle_since_us;
     size_t done, refused;
+    double took_us;          /* all that was done, together */
     bool is_crowded;         /* there was always more to do */
     double refused_per_done; /* of the last one */
     uint32_t retries;
+
+    /* How long work takes without a queue: the least of some time, since when, and the samples still to be
+     * taken of a shorter queue. */
+    double own_us;
+    int64_t own_at_us;
+    unsigned probes;
 };
 
 const char *const verdict_names[VERDICT_COUNT] = {
@@ -48,7 +58,13 @@ const char *const verdict_names[VERDICT_COUNT] = {
 
 static void set_limit(struct admission *a)
 {
-    double limit = a->rate_per_s * (double)a->conf.wait_us / SECOND_US;
+    double wait_us = a->own_us + a->own_us / 2, limit;
+
+    if (wait_us < (double)a->conf.wait_us)
+        wait_us = (double)a->conf.wait_us;
+    if (wait_us > (double)a->conf.wait_most_us)
+        wait_us = (double)a->conf.wait_most_us;
+    limit = a->rate_per_s * wait_us / SECOND_US;
 
     if (limit < (double)a->conf.least)
         limit = (double)a->conf.least;
@@ -80,7 +96,33 @@ void admission_free(struct admission *a)
     mem_free(a);
 }
 
-/* ---- the rate ---- */
+/* ---- the rate, and the time of the work itself ---- */
+
+/* What is let in of a single flow now. */
+static size_t open_limit(const struct admission *a)
+{
+    size_t part = a->limit / PROBE;
+
+    return !a->probes ? a->limit : part > a->conf.least ? part : a->conf.least;
+}
+
+/* Without a queue all that is seen counts; with one only what is less, and every two seconds the queue is
+ * made short for a moment to see. */
+static void learn_own_time(struct admission *a, double took_us, int64_t now_us)
+{
+    bool is_probe = a->probes > 0 && --a->probes == 0; /* before the last one the queue drains */
+
+    if (a->probes > 0)
+        return;
+    if (is_probe)
+        a->own_us = took_us;
+    else if (!a->is_crowded || took_us < a->own_us)
+        a->own_us += (took_us - a->own_us) / SMOOTHING;
+    if (is_probe || !a->is_crowded)
+        a->own_at_us = now_us;
+    else if (now_us - a->own_at_us > OWN_KEPT_US)
+        a->probes = PROBES;
+}
 
 /* The time of the sample in which something was under way. */
 static int64_t busy_us(const struct admission *a, int64_t now_us)
@@ -99,13 +141,16 @@ static void sample(struct admission *a, int64_t now_us)
     if (busy > 0) {
         rate = (double)a->done * SECOND_US / (double)busy;
         weight = (double)busy / (double)took_us / SMOOTHING;
-        if (rate > a->rate_per_s || a->is_crowded)
+        if (rate > a->rate_per_s || (a->is_crowded && !a->probes))
             a->rate_per_s += (rate - a->rate_per_s) * weight;
+        if (a->done > 0)
+            learn_own_time(a, a->took_us / (double)a->done, now_us);
         set_limit(a);
     }
     a->refused_per_done = (double)a->refused / (double)(a->done + 1);
     a->began_us = a->idle_since_us = now_us;
     a->idle_us = 0;
+    a->took_us = 0;
     a->done = a->refused = 0;
     a->is_crowded = a->under_way >= a->limit / 2;
 }
@@ -165,12 +210,12 @@ static bool has_its_share(struct admission *a, uint64_t key)
 {
     const struct flow *flow = flow_find(a, key);
     size_t own = flow ? flow->under_way : 0, flows = a->flow_count + !flow;
-    size_t free = a->limit > a->under_way ? a->limit - a->under_way : 0;
+    size_t limit = open_limit(a), free = limit > a->under_way ? limit - a->under_way : 0;
 
     if (own < SHARE * free)
         return false;
     /* A lone flow leaves something free; of several each may fill its part. */
-    return flows == 1 || own >= a->limit / flows || a->under_way >= a->limit + a->limit / BEYOND;
+    return flows == 1 || own >= limit / flows || a->under_way >= a->limit + a->limit / BEYOND;
 }
 
 static enum verdict judge(struct admission *a, uint64_t key, size_t units, int64_t left_us)
@@ -220,10 +265,11 @@ void admission_leave(struct admission *a, struct flow *flow, int64_t now_us)
         flow_drop(a, flow);
 }
 
-void admission_done(struct admission *a, struct flow *flow, int64_t now_us)
+void admission_done(struct admission *a, struct flow *flow, int64_t entered_us, int64_t now_us)
 {
     sample(a, now_us);
     a->done++;
+    a->took_us += (double)(now_us - entered_us);
     admission_leave(a, flow, now_us);
 }
 

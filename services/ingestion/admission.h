@@ -13,11 +13,14 @@
  * Source: Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue 14(5), 2016, the rule for
  * application-limited samples; here the bound is on the wait and not on the pipe's own time, because larger
  * groups are cheaper ones and want a queue. A limit that is too low lifts itself: as long as work passes in
- * less than `wait`, more is completed than the rate says.
+ * less than `wait`, more is completed than the rate says. Where work takes about as long without any queue
+ * (a slow disk, a busy machine), the wait is half as much again as it takes. That is learnt in quiet times;
+ * while there always is a queue, every two seconds half the limit is let in for two samples, to see (BBR's
+ * PROBE_RTT).
  *
  * The share: a flow is let in below limit / flows, and above that while it has less than 8 times what is
  * free. So one busy flow leaves a ninth of the limit free, and a newcomer never finds it taken; several
- * divide it equally. While the limit falls, or a newcomer takes its part of it, a quarter more than the limit
+ * divide it equally. While the limit falls, or a newcomer takes its part of it, half as much again as the limit
  * is let in. Source: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet
  * switches", IEEE/ACM Transactions on Networking 6(2), 1998. */
 #ifndef ASSAY_INGESTION_ADMISSION_H
@@ -31,10 +34,11 @@ struct admission;
 struct flow;
 
 struct admission_conf {
-    size_t most;        /* units under way, whatever the rate */
-    size_t least;       /* so many are let in, however slow it is: at least 1, at most `most` */
-    int64_t wait_us;    /* how long a unit should be under way when there is more to do than can be done */
-    int64_t rate_per_s; /* taken for granted until there is something to measure */
+    size_t most;          /* units under way, whatever the rate */
+    size_t least;         /* so many are let in, however slow it is: at least 1, at most `most` */
+    int64_t wait_us;      /* how long a unit should be under way when there is more to do than can be done */
+    int64_t wait_most_us; /* and when the work takes that long by itself */
+    int64_t rate_per_s;   /* taken for granted until there is something to measure */
 };
 
 struct admission *admission_new(const struct admission_conf *conf);
@@ -56,7 +60,7 @@ enum verdict admission_ask(struct admission *a, uint64_t key, size_t units, int6
 /* Lets them in, whatever was answered. Each unit then ends by one of the two below. */
 struct flow *admission_enter(struct admission *a, uint64_t key, size_t units, int64_t now_us);
 /* It is done, however it ended, or it never began (it then says nothing about the rate). */
-void admission_done(struct admission *a, struct flow *flow, int64_t now_us);
+void admission_done(struct admission *a, struct flow *flow, int64_t entered_us, int64_t now_us);
 void admission_leave(struct admission *a, struct flow *flow, int64_t now_us);
 
 /* Whole seconds after which one that was refused should ask again: the more are refused for each that is

@@ -114,11 +114,11 @@ struct gate *gate_new(struct ingestion *in)
 {
     size_t most = (size_t)in->conf.jobs_most;
     const struct admission_conf confs[WORK_COUNT] = {
-        /* A third of the deadline in the queue leaves two for what cannot be foreseen. */
-        [WORK_DECIDE] = { most, most < DECIDE_LEAST ? most : DECIDE_LEAST, in->conf.deadline_ms * MS_US / 3,
-                          DECIDE_RATE },
-        [WORK_READ] = { READ_MOST, READ_LEAST, READ_WAIT_US, OTHER_RATE },
-        [WORK_LABEL] = { LABEL_MOST, LABEL_LEAST, LABEL_WAIT_US, OTHER_RATE },
+        /* Half of the deadline: the other half is for what cannot be foreseen. */
+        [WORK_DECIDE] = { most, most < DECIDE_LEAST ? most : DECIDE_LEAST, in->conf.deadline_ms * MS_US / 2,
+                          in->conf.deadline_ms * MS_US * 3 / 4, DECIDE_RATE },
+        [WORK_READ] = { READ_MOST, READ_LEAST, READ_WAIT_US, 4 * READ_WAIT_US, OTHER_RATE },
+        [WORK_LABEL] = { LABEL_MOST, LABEL_LEAST, LABEL_WAIT_US, 4 * LABEL_WAIT_US, OTHER_RATE },
     };
     struct gate *g = mem_new(struct gate);
 
@@ -185,10 +185,14 @@ bool gate_ask(struct gate *g, enum work work, const struct caller *key, size_t u
 
 struct pass gate_enter(struct gate *g, enum work work, const struct caller *key, size_t units)
 {
+    int64_t now_us = loop_mono_us(g->loop);
+
     metric_add(g->metrics, M_ADMITTED, g->admitted[work], (double)units);
-    return (struct pass){ g, work,
-                          admission_enter(g->works[work], flow_key(key), units, loop_mono_us(g->loop)),
-                          units };
+    return (struct pass){ .gate = g,
+                          .work = work,
+                          .flow = admission_enter(g->works[work], flow_key(key), units, now_us),
+                          .units = units,
+                          .entered_us = now_us };
 }
 
 struct pass pass_split(struct pass *p)
@@ -204,7 +208,7 @@ struct pass pass_split(struct pass *p)
 void pass_done(struct pass *p)
 {
     for (; p->gate && p->units > 0; p->units--)
-        admission_done(p->gate->works[p->work], p->flow, loop_mono_us(p->gate->loop));
+        admission_done(p->gate->works[p->work], p->flow, p->entered_us, loop_mono_us(p->gate->loop));
     p->gate = NULL;
 }
 

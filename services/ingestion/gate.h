@@ -31,6 +31,7 @@ struct pass {
     enum work work;
     struct flow *flow;
     size_t units;
+    int64_t entered_us;
 };
 struct pass gate_enter(struct gate *g, enum work work, const struct caller *key, size_t units);
 /* One unit for itself. */

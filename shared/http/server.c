@@ -22,7 +22,9 @@
 #include "log/log.h"
 
 enum {
-    READ_BYTES = 64 << 10,
+    READ_BYTES = 64 << 10,      /* of one connection in a turn, when few have something to say */
+    READ_LEAST_BYTES = 4 << 10, /* when many do */
+    TURN_BYTES = 256 << 10, /* of all together: what has been let in must not wait for what may be refused */
     WRITE_BYTES = 64 << 10,
     ACCEPTS_PER_TURN = 64,
     LINGER_BYTES_MAX = 4 << 20,
@@ -134,10 +136,12 @@ struct http_server {
     int64_t in_vain_us; /* the turn in which nobody was found who could let go of memory */
     int64_t complained_us, flood_told_us, accept_told_us;
     size_t floods_untold;
-    int64_t handshakes_us; /* the turn in which */
-    int handshakes;        /* so many were worked on */
-    char *in;              /* READ_BYTES */
-    struct buf out;        /* of one connection in one flush */
+    int64_t handshakes_us;         /* the turn in which */
+    int handshakes;                /* so many were worked on */
+    char *in;                      /* READ_BYTES */
+    int64_t turn_us;               /* which turn of the loop it is, by its time */
+    size_t turn_reads, last_reads; /* connections read from in this turn and in the one before */
+    struct buf out;                /* of one connection in one flush */
     bool is_draining;
     int64_t drain_deadline_us;
     void (*drained)(void *ctx);
@@ -485,10 +489,26 @@ static void relieve(struct http_server *s, const struct conn *but)
         s->in_vain_us = loop_mono_us(s->loop);
 }
 
+/* How much is read at once: an equal part for each, as many as there were in the turn before. */
+static size_t fair_bytes(struct http_server *s)
+{
+    size_t part;
+
+    if (s->turn_us != loop_mono_us(s->loop)) {
+        s->turn_us = loop_mono_us(s->loop);
+        s->last_reads = s->turn_reads;
+        s->turn_reads = 0;
+    }
+    s->turn_reads++;
+    part = TURN_BYTES / (s->last_reads + 1);
+    return part > READ_BYTES ? READ_BYTES : part < READ_LEAST_BYTES ? READ_LEAST_BYTES : part;
+}
+
 static void on_can_read(evutil_socket_t fd, short what, void *ctx)
 {
     struct conn *c = ctx;
     struct http_server *s = c->server;
+    size_t room;
     ssize_t n;
 
     (void)fd;
@@ -501,8 +521,9 @@ static void on_can_read(evutil_socket_t fd, short what, void *ctx)
         return;
     if (http_host_is_burdened(&s->host))
         relieve(s, c);
+    room = fair_bytes(s);
     do {
-        n = conn_read(c, s->in, READ_BYTES);
+        n = conn_read(c, s->in, room);
         if (n < 0 && is_transient(errno))
             return;
         if (n < 0) {
@@ -517,7 +538,7 @@ static void on_can_read(evutil_socket_t fd, short what, void *ctx)
             return;
         }
         note_waiting(c);
-        c->behind_us = n < READ_BYTES ? 0 : c->behind_us ? c->behind_us : loop_mono_us(s->loop);
+        c->behind_us = (size_t)n < room ? 0 : c->behind_us ? c->behind_us : loop_mono_us(s->loop);
         if (!http_session_recv(c->session, s->in, (size_t)n)) {
             set_reading(c, false);
             return;

@@ -299,6 +299,49 @@ Test(ingestion, finishes_what_is_under_way_before_it_ends)
     http_said_free(&r.said);
 }
 
+static bool is_under_way(const char *work)
+{
+    struct http_said said = http_ask(w.ingestion.admin_port, "GET", "/metrics", NULL, NULL, NULL, 0);
+    char line[128];
+    bool is;
+
+    snprintf(line, sizeof line, "assay_ingestion_admission_under_way{work=\"%s\"} 1\n", work);
+    is = said.body && strstr(said.body, line);
+    http_said_free(&said);
+    return is;
+}
+
+Test(ingestion, refuses_at_once_what_it_has_no_room_for)
+{
+    struct racer r = { 0 };
+    struct http_said said;
+
+    process_stop(&w.ingestion);
+    start_ingestion((const char *const[]){ "ASSAY_INGESTION_QUEUE=1", NULL });
+    r.port = w.ingestion.port;
+    sql("BEGIN; LOCK TABLE decisions IN EXCLUSIVE MODE");
+    strcpy(r.body, txn("first", 100));
+    cr_assert_eq(pthread_create(&r.thread, NULL, race, &r), 0);
+    while (!is_under_way("decide"))
+        usleep(10000);
+    said = ask("POST", "/v1/transactions", w.key, txn("second", 100));
+    cr_expect_eq(said.status, 503, "%d %s", said.status, said.body);
+    cr_expect(strstr(said.body, "overloaded"), "%s", said.body);
+    cr_expect(http_said_header(&said, "retry-after") && atoi(http_said_header(&said, "retry-after")) >= 1);
+    cr_expect(strstr(http_said_header(&said, "content-type"), "application/problem+json"));
+    http_said_free(&said);
+    cr_expect_eq(post_status("no JSON at all"), 503, "its body is not looked at");
+    said = ask("GET", "/v1/transactions/nobody", w.key, NULL);
+    cr_expect_eq(said.status, 404, "reads have room of their own: %d %s", said.status, said.body);
+    http_said_free(&said);
+    sql("COMMIT");
+    pthread_join(r.thread, NULL);
+    cr_expect_eq(r.said.status, 200, "%d %s", r.said.status, r.said.body);
+    http_said_free(&r.said);
+    cr_expect_eq(post_status(txn("second", 100)), 200);
+    cr_expect_eq(sql_int("SELECT count(*) FROM decisions"), 2);
+}
+
 Test(ingestion, decides_what_is_known_but_was_never_decided)
 {
     struct http_said said;

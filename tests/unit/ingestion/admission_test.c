@@ -9,9 +9,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-enum { FLOWS = 4, QUEUE = 1 << 16, LATENCY_US = 5000, DEADLINE_US = 150000 };
+enum { FLOWS = 4, QUEUE = 1 << 16, DEADLINE_US = 150000 };
 
-static const struct admission_conf conf = { .most = 4096, .least = 32, .wait_us = 50000, .rate_per_s = 4000 };
+static const struct admission_conf conf = {
+    .most = 4096, .least = 32, .wait_us = 75000, .wait_most_us = 112000, .rate_per_s = 4000
+};
 
 /* One caller: what it asks for, and what became of it. */
 struct caller {
@@ -23,6 +25,7 @@ static struct {
     struct admission *a;
     int64_t now_us;
     double per_s, owed; /* what is done */
+    int64_t own_us;     /* how long each takes at least */
     struct caller callers[FLOWS];
     struct waiting {
         struct flow *flow;
@@ -37,13 +40,14 @@ static void setup(void)
     sim.a = admission_new(&conf);
     sim.now_us = 1000 * SECOND_US;
     sim.per_s = 8000;
+    sim.own_us = 5000;
 }
 
 static void finish_one(void)
 {
     struct waiting *w = &sim.queue[sim.head++ % QUEUE];
 
-    admission_done(sim.a, w->flow, sim.now_us);
+    admission_done(sim.a, w->flow, w->since_us, sim.now_us);
     if (sim.now_us - w->since_us <= DEADLINE_US)
         sim.callers[w->caller].good++;
     else
@@ -89,7 +93,7 @@ static void step(void)
     for (size_t i = 0; i < FLOWS; i++)
         sim.callers[i].owed += sim.callers[i].per_s / 1000;
     for (sim.owed += sim.per_s / 1000; sim.owed >= 1; sim.owed--) {
-        if (sim.head == sim.tail || sim.now_us - sim.queue[sim.head % QUEUE].since_us < LATENCY_US) {
+        if (sim.head == sim.tail || sim.now_us - sim.queue[sim.head % QUEUE].since_us < sim.own_us) {
             sim.owed = 0; /* what nobody used is gone */
             return;
         }
@@ -160,12 +164,26 @@ Test(admission, is_itself_again_a_second_after_nothing_went_through_for_one)
     run_ms(1000);
     sim.per_s = 0;
     run_ms(1000);
-    cr_expect_leq(admission_state(sim.a).under_way, 8000 / 20 * 3 / 2, "it does not pile up");
+    cr_expect_leq(admission_state(sim.a).under_way, 8000 * 75 / 1000 * 3 / 2, "it does not pile up");
     sim.per_s = 8000;
     run_ms(1000);
     run_ms(1000);
     cr_expect_eq(sim.callers[0].late, 0);
     cr_expect_gt(sim.callers[0].good, 7800);
+}
+
+Test(admission, does_not_throttle_work_that_takes_long_by_itself)
+{
+    sim.own_us = 70000;
+    sim.callers[0].per_s = 3 * sim.per_s;
+    run_ms(3000);
+    run_ms(12000);
+    cr_expect_eq(sim.callers[0].late, 0);
+    cr_expect_geq((double)sim.callers[0].good, 0.95 * 12 * sim.per_s, "%zu", sim.callers[0].good);
+    sim.own_us = 5000;
+    run_ms(16000);
+    cr_expect_eq(sim.callers[0].late, 0);
+    cr_expect_leq(admission_state(sim.a).limit, 8000 * 80 / 1000, "it is looked for again");
 }
 
 Test(admission, learns_nothing_from_quiet_times)
@@ -203,10 +221,10 @@ Test(admission, never_refuses_a_small_key_for_a_flood)
     sim.callers[0].per_s = 5 * sim.per_s;
     sim.callers[1].per_s = 0.2 * sim.per_s;
     run_ms(1000);
-    run_ms(3000);
+    run_ms(12000);
     cr_expect_eq(sim.callers[1].refused, 0);
     cr_expect_eq(sim.callers[1].late, 0);
-    cr_expect_geq((double)sim.callers[0].good, 0.75 * 3 * sim.per_s, "the flood gets what is left");
+    cr_expect_geq((double)sim.callers[0].good, 0.78 * 12 * sim.per_s, "the flood gets what is left");
 }
 
 Test(admission, shares_equally_what_all_want_and_gives_the_rest_to_those_who_want_more)
@@ -231,7 +249,7 @@ Test(admission, counts_a_batch_as_what_it_lists)
     cr_expect_eq(admission_state(sim.a).under_way, 1000);
     cr_expect_eq(admission_ask(sim.a, 2, 1, INT64_MAX, sim.now_us), VERDICT_SHARE);
     for (int i = 0; i < 990; i++)
-        admission_done(sim.a, flow, sim.now_us);
+        admission_done(sim.a, flow, sim.now_us - 1000, sim.now_us);
     cr_expect_eq(admission_ask(sim.a, 2, 1000, SECOND_US, sim.now_us), VERDICT_ENTER,
                  "what is larger than the limit comes in when there is little else");
     for (int i = 0; i < 10; i++)
