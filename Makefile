@@ -37,7 +37,7 @@ protos  := $(wildcard shared/proto/*.proto)
 gen_h   := $(protos:shared/%.proto=$(B)/gen/%.pb-c.h)
 gen_o   := $(gen_h:.h=.o) $(B)/gen/migrations.o
 tests   := $(if $(wildcard tests/unit/*/*.c),$(B)/unit) $(if $(wildcard tests/service/*.c),$(B)/service) \
-           $(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c))
+           $(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c)) $(B)/bench/overload_bench
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 benches := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*_bench.c))
 
