@@ -106,7 +106,8 @@ struct conn {
     size_t replies; /* when it was last moved behind the others */
     struct buf out; /* what the socket did not take */
     int64_t opened_us;
-    int64_t behind_us;   /* since when more has come than was read; 0: all was read */
+    int64_t full_us;     /* the turn that read all it might, so that there may be more; 0: the last did not */
+    int64_t behind_us;   /* the first of such turns in a row */
     int64_t progress_us; /* when the socket last took something, or nothing had to be taken */
     int64_t kept_up_us;  /* when nothing had to be taken */
     int64_t linger_us;
@@ -447,15 +448,21 @@ static bool shake_hands(struct conn *c)
     return true;
 }
 
-/* What is read now came after the last turn looked; or before, when that did not read all. */
-static void note_waiting(struct conn *c)
+/* What is read now came after the last turn looked. But where that turn, and those before it, left something
+ * unread, it may be as old as the first of them: the socket then has more to say in each turn. */
+static void note_waiting(struct conn *c, bool has_more)
 {
     struct http_server *s = c->server;
-    int64_t now_us = loop_mono_us(s->loop), lag_us = loop_lag_us(s->loop);
+    int64_t now_us = loop_mono_us(s->loop), lag_us = loop_lag_us(s->loop), waited_us = lag_us;
 
-    s->host.unread_us = c->behind_us ? now_us - c->behind_us : lag_us;
+    if (!lag_us || now_us - lag_us > c->full_us)
+        c->behind_us = now_us;
+    else if (now_us - c->behind_us > waited_us)
+        waited_us = now_us - c->behind_us;
+    c->full_us = has_more ? now_us : 0;
+    s->host.unread_us = waited_us;
     if (s->metrics)
-        metric_observe_us(s->metrics, M_UNREAD, s->series, s->host.unread_us);
+        metric_observe_us(s->metrics, M_UNREAD, s->series, waited_us);
 }
 
 /* Memory runs out: those go that have held the most for longest, until half of it is free. An honest peer holds
@@ -537,8 +544,7 @@ static void on_can_read(evutil_socket_t fd, short what, void *ctx)
             mark_dirty(c);
             return;
         }
-        note_waiting(c);
-        c->behind_us = (size_t)n < room ? 0 : c->behind_us ? c->behind_us : loop_mono_us(s->loop);
+        note_waiting(c, (size_t)n == room);
         if (!http_session_recv(c->session, s->in, (size_t)n)) {
             set_reading(c, false);
             return;

@@ -26,8 +26,8 @@ struct post {
 struct loop {
     struct event_base *base;
     struct task_queue work, flushes;
-    int64_t mono_us, wall_us; /* of this turn; 0: not read yet */
-    int64_t lag_us;           /* the time that the turn before took, from where it read the clock */
+    int64_t mono_us, wall_us;   /* of this turn; 0: not read yet */
+    int64_t began_us, ended_us; /* the turn before, from where it read the clock; 0: it did not */
     bool is_stopped;
 
     struct event *on_term, *on_int, *on_hup;
@@ -205,7 +205,8 @@ void loop_turn(struct loop *l, bool may_wait)
     l->wall_us = 0;
     event_base_loop(l->base, may_wait && !has_tasks ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
     finish_turn(l);
-    l->lag_us = l->mono_us ? clock_mono_us() - l->mono_us : 0;
+    l->began_us = l->mono_us;
+    l->ended_us = clock_mono_us();
 }
 
 void loop_run(struct loop *l)
@@ -240,9 +241,14 @@ int64_t loop_wall_us(struct loop *l)
     return l->wall_us;
 }
 
+/* Polling an idle loop waits; only what is ready at once comes back sooner. */
+enum { REST_US = 1000 };
+
 int64_t loop_lag_us(struct loop *l)
 {
-    return l->lag_us;
+    bool has_rested = loop_mono_us(l) - l->ended_us > REST_US;
+
+    return l->began_us && !has_rested ? loop_mono_us(l) - l->began_us : 0;
 }
 
 static void on_stop_signal(evutil_socket_t signal_number, short what, void *ctx)

@@ -44,7 +44,8 @@ struct event_base *loop_base(struct loop *l);
 int64_t loop_mono_us(struct loop *l);
 int64_t loop_wall_us(struct loop *l);
 
-/* How long what this turn finds may have waited for it: the time that the turn before was busy. */
+/* How long what this turn finds may have waited for it: since the turn before began, when there was no rest
+ * between the two; 0 after a rest. */
 int64_t loop_lag_us(struct loop *l);
 
 /* Something to run once at the end of this turn. Embed it in what it belongs to, zero-initialised but for

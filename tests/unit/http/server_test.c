@@ -479,6 +479,40 @@ Test(http_server, counts_the_time_in_which_a_request_was_not_read)
     stop();
 }
 
+/* A body of just as many bytes as are read at once leaves nothing unread: what comes later is not older. */
+Test(http_server, does_not_count_the_time_in_which_nothing_was_sent)
+{
+    enum { READ_AT_ONCE = 64 << 10 };
+    static char all[READ_AT_ONCE + 1];
+    const char *heard, *age;
+    int64_t echoed_us, asked_us;
+    int fd, head;
+
+    start((struct http_server_conf){ 0 });
+    fd = reach();
+    head = snprintf(all, sizeof all, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 65000\r\n");
+    memset(all + head, 'x', sizeof all - 1 - (size_t)head);
+    memcpy(all + head, "X-Fill: ", 8);
+    memcpy(all + READ_AT_ONCE - 65000 - 4, "\r\n\r\n", 4);
+    say(fd, all);
+    for (size_t got = 0; got < 65000;) {
+        ssize_t n = read(fd, all, sizeof all - 1);
+
+        cr_assert_gt(n, 0);
+        got += (size_t)n;
+    }
+    echoed_us = clock_mono_us();
+    usleep(50000);
+    asked_us = clock_mono_us();
+    say(fd, "GET /age HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    heard = hear(fd);
+    age = strstr(heard, "age=");
+    cr_assert_not_null(age, "%.200s", heard);
+    cr_assert_lt(strtoll(age + 4, NULL, 10), clock_mono_us() - asked_us + (asked_us - echoed_us) / 2);
+    close(fd);
+    stop();
+}
+
 static void drain(void *ctx)
 {
     http_server_drain(server, *(int64_t *)ctx, stop_loop, NULL);
