@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "job.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "history.h"
 #include "needs.h"
 
-enum { SNAPSHOTS_KEPT = 5 };
+enum { SNAPSHOTS_KEPT = 5, BACKGROUND_NICE = 10 };
 
 /* Which plan to build: none while the served one has all that is needed; after a start the one of the log's
  * newest PLAN entry, if it will do, since its snapshots are there. */
@@ -68,12 +71,21 @@ static enum err snapshot(struct job *job, struct pg_session *s, const atomic_boo
     return err;
 }
 
+/* Payments come first where there is more work than processors: a state of a million transactions takes seconds
+ * to read and to compress. On Linux the priority is the thread's own. */
+static void step_back(void)
+{
+    setpriority(PRIO_PROCESS, (id_t)gettid(), BACKGROUND_NICE);
+}
+
 void job_run(void *ctx, const atomic_bool *is_cancelled)
 {
     struct job *job = ctx;
     struct pg_session *s = NULL;
     int64_t began = clock_mono_us();
 
+    if (job->kind != JOB_BUILD) /* somebody may wait for that one */
+        step_back();
     if (job->kind == JOB_FREE) {
         replica_free(job->replica);
         job->replica = NULL;
