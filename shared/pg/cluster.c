@@ -428,6 +428,7 @@ static const char *const settings[] = {
     "max_wal_size=4GB",
     "min_wal_size=512MB",
     "wal_compression=lz4",
+    "wal_init_zero=off", /* who needs a new segment would write 16 MB and sync them while all commits wait */
     "checkpoint_timeout=15min",
     "synchronous_commit=on",
     "random_page_cost=1.1",
