@@ -70,7 +70,7 @@ assert 0 < scored.rows[0].score < 1 and scored.rows[0].contributions and scored.
 
 decided = rpc.RulesStub(rules).Decide(pb.DecideRequest(plan=first.plan, items=[pb.DecideRequest.Item(
     transaction=payment, vector=vector, has_score=True, score=scored.rows[0].score,
-    thresholds=scored.models[0].thresholds, contributions=scored.rows[0].contributions)]), timeout=10)
+    thresholds=scored.models[0].thresholds)]), timeout=10)
 assert len(decided.items) == 1 and decided.items[0].reasons
 
 refused(lambda: compute(pb.ComputeRequest(items=[pb.ComputeRequest.Item(transaction=payment)]), timeout=10),
