@@ -91,9 +91,10 @@ static const struct metric metric_table[M_COUNT] = {
  *   handshake (TLS only) -> session -> is over, all written -> lingering until the peer closes too */
 struct conn {
     struct http_server *server;
-    struct conn *next, **place;   /* those that were not answered for longest come first */
-    struct http_session *session; /* NULL before the TLS handshake is done */
-    struct tls_conn *tls;         /* NULL in the clear */
+    struct conn *next, **place;                   /* those that were not answered for longest come first */
+    struct conn *next_stranger, **stranger_place; /* the same for those that never were */
+    struct http_session *session;                 /* NULL before the TLS handshake is done */
+    struct tls_conn *tls;                         /* NULL in the clear */
     struct http_peer peer;
     int fd;
     struct event can_read, can_write;
@@ -128,7 +129,7 @@ struct http_server {
     bool is_accepting;
     struct loop_timer accept_again, sweep;
     struct loop_task flush;
-    struct conn *conns, **last_conn, *dirty;
+    struct conn *conns, **last_conn, *strangers, **last_stranger, *dirty;
     size_t conn_count;
     struct tls *tls;         /* the owner's; NULL in the clear */
     unsigned tls_generation; /* that the connections have been looked through for */
@@ -314,6 +315,29 @@ static void conn_unlink(struct conn *c)
         c->server->last_conn = c->place;
 }
 
+static void meet(struct conn *c)
+{
+    struct http_server *s = c->server;
+
+    c->stranger_place = s->last_stranger;
+    *s->last_stranger = c;
+    s->last_stranger = &c->next_stranger;
+}
+
+/* No stranger any more, if it was one. */
+static void know(struct conn *c)
+{
+    if (!c->stranger_place)
+        return;
+    *c->stranger_place = c->next_stranger;
+    if (c->next_stranger)
+        c->next_stranger->stranger_place = c->stranger_place;
+    else
+        c->server->last_stranger = c->stranger_place;
+    c->next_stranger = NULL;
+    c->stranger_place = NULL;
+}
+
 static void conn_link(struct conn *c)
 {
     struct http_server *s = c->server;
@@ -335,6 +359,7 @@ static void conn_flush(struct conn *c)
         return;
     if (http_session_replies(c->session) != c->replies) {
         c->replies = http_session_replies(c->session);
+        know(c);
         conn_unlink(c);
         conn_link(c);
     }
@@ -577,6 +602,7 @@ static void conn_close(struct conn *c)
     tls_conn_free(c->tls);
     close(c->fd);
     buf_release(&c->out);
+    know(c);
     conn_unlink(c);
     s->conn_count--;
     count_connections(s);
@@ -608,6 +634,7 @@ static void conn_open(struct http_server *s, int fd, const struct sockaddr_stora
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     *c = (struct conn){ .server = s, .fd = fd };
     conn_link(c);
+    meet(c);
     s->conn_count++;
     buf_init(&c->out, 0);
     name_peer(&c->peer, from);
@@ -660,22 +687,30 @@ static void accept_again(void *ctx)
         set_accepting(s, true);
 }
 
+static bool waits_for_handler(const struct conn *c)
+{
+    return c->session && http_session_is_handling(c->session);
+}
+
 /* Whether a new connection has a place; one that is of little use may have to go for it. */
 static bool make_room(struct http_server *s)
 {
-    struct conn *c = s->conns;
+    struct conn *c = s->strangers;
 
     if (s->conn_count < s->host.limits.max_connections)
         return true;
-    for (int i = 0; i < CANDIDATES_MAX && c; i++, c = c->next) {
-        if (c->session && http_session_is_handling(c->session))
-            continue;
-        conn_close(c);
-        if (s->metrics)
-            metric_inc(s->metrics, M_DISPLACED, s->series);
-        return true;
-    }
-    return false;
+    for (int i = 0; i < CANDIDATES_MAX && c && waits_for_handler(c); i++)
+        c = c->next_stranger;
+    if (!c || waits_for_handler(c))
+        c = s->conns;
+    for (int i = 0; i < CANDIDATES_MAX && c && waits_for_handler(c); i++)
+        c = c->next;
+    if (!c || waits_for_handler(c))
+        return false;
+    conn_close(c);
+    if (s->metrics)
+        metric_inc(s->metrics, M_DISPLACED, s->series);
+    return true;
 }
 
 static void complain_of_accept(struct http_server *s, int e)
@@ -868,6 +903,7 @@ enum err http_server_open(struct http_server **out, struct loop *loop, const str
     http_host_init(&s->host, conf);
     s->host.ctx = s;
     s->last_conn = &s->conns;
+    s->last_stranger = &s->strangers;
     fit_descriptors(s);
     s->host.mono_us = turn_mono_us;
     s->host.wall_us = turn_wall_us;

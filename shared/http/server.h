@@ -19,9 +19,9 @@
  *
  * Hostile peers cost little: what one may do is bounded by struct http_server_conf, and what all may do
  * together by two of its limits.
- *   max_connections     When all are taken, a new one takes the place of the one that has gone longest without
- *                       being answered anything, unless that waits for a handler: so a crowd that holds its
- *                       connections and asks nothing makes room first, and whoever is served stays.
+ *   max_connections     When all are taken, a new one takes the place of the oldest that was never answered
+ *                       anything, then of the one that was not for longest; not of one that waits for a handler.
+ *                       So a crowd that asks nothing makes room first, and whoever is served stays.
  *   max_buffered_bytes  Bodies, heads and replies that are not sent yet, of all together. Beyond, and for a
  *                       connection that holds an eighth of it, 503 (HTTP/1.1) or REFUSED_STREAM. From three
  *                       quarters on, connections are closed that have held the most for longest.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * hostile.c - peers that mean harm against a running server, and an honest client beside them.
  *
- *   hostile [-s SECONDS] [-o NAME]                 against http_serve, which it starts
- *   hostile [-s SECONDS] [-o NAME] PORT PID PATH   against a server that runs; PATH is what the client asks for
+ *   hostile [-s SECONDS] [-r ROUNDS] [-o NAME]                 against http_serve, which it starts
+ *   hostile [-s SECONDS] [-r ROUNDS] [-o NAME] PORT PID PATH   against a server that runs; PATH is what the client asks for
  *
  * Each attack goes on for SECONDS (1) at least and until every connection that the server must end has been
  * ended. It is asserted that this comes to pass, that the attackers hear what they should, that the client is
@@ -673,25 +673,31 @@ static void end_server(void)
 
 /* ---- one attack ---- */
 
-static void suffer(const char *name, const struct attack *a, int64_t for_us)
+static void suffer(const char *name, const struct attack *a, int64_t for_us, int rounds)
 {
-    double before_ms, during_ms;
+    double before_ms = 0, during_ms = 0;
     long lines = log_lines();
     int kept, open_before = descriptors();
-    int64_t began_us;
-    struct outcome o;
+    int64_t began_us = clock_mono_us();
+    struct outcome o = { 0 };
 
-    client_begin();
-    usleep((useconds_t)(for_us / 2));
-    before_ms = client_end();
-    began_us = clock_mono_us();
-    client_begin();
-    o = a ? carry_out(a, for_us) : carry_out_handshakes(for_us);
-    during_ms = client_end();
-    expect(client.failed == 0, name, "the honest client was not answered");
-    expect(client.asked_anew > 0, name, "the honest client came to no new connection");
-    expect(o.heard, name, "the attacker did not hear what it should");
-    expect(o.all_ended || a->stays, name, "not every attacker was ended");
+    for (int round = 0; round < rounds;
+         round++) { /* turn by turn, and the best of each: a machine has moods */
+        double ms;
+
+        client_begin();
+        usleep((useconds_t)(for_us / 2));
+        ms = client_end();
+        before_ms = round && before_ms < ms ? before_ms : ms;
+        client_begin();
+        o = a ? carry_out(a, for_us) : carry_out_handshakes(for_us);
+        ms = client_end();
+        during_ms = round && during_ms < ms ? during_ms : ms;
+        expect(client.failed == 0, name, "the honest client was not answered");
+        expect(client.asked_anew > 0, name, "the honest client came to no new connection");
+        expect(o.heard, name, "the attacker did not hear what it should");
+        expect(o.all_ended || (a && a->stays), name, "not every attacker was ended");
+    }
     for (int i = 0; i < 200 && (kept = descriptors()) > open_before; i++)
         usleep(50000);
     expect(kept <= open_before, name, "descriptors are kept");
@@ -713,11 +719,13 @@ int main(int argc, char **argv)
     int64_t for_us = SECOND_US;
     struct rlimit limit;
     const char *only = NULL;
-    int option;
+    int option, rounds = 1;
 
-    while ((option = getopt(argc, argv, "s:o:")) != -1) {
+    while ((option = getopt(argc, argv, "s:r:o:")) != -1) {
         if (option == 's')
             for_us = (int64_t)(strtod(optarg, NULL) * SECOND_US);
+        else if (option == 'r')
+            rounds = atoi(optarg);
         else if (option == 'o')
             only = optarg;
         else
@@ -739,9 +747,9 @@ int main(int argc, char **argv)
     printf("%-24s %7s %9s %9s %7s %7s\n", "attack", "ended", "p99 ms", "under it", "ratio", "RSS MB");
     for (size_t i = 0; i < ARRAY_LEN(attacks); i++)
         if ((!only || strcmp(only, attacks[i].name) == 0) && (!attacks[i].uses_tls || server.tls_port))
-            suffer(attacks[i].name, &attacks[i], for_us);
+            suffer(attacks[i].name, &attacks[i], for_us, rounds);
     if (server.tls_port && !only)
-        suffer("TLS handshake flood", NULL, for_us);
+        suffer("TLS handshake flood", NULL, for_us, rounds);
     end_server();
     return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -79,7 +79,6 @@ int main(int argc, char **argv)
         conf = (struct http_server_conf){ .name = "clear",
                                           .max_connections = 1000,
                                           .max_buffered_bytes = 64 << 20,
-                                          .idle_timeout_us = 4 * SECOND_US,
                                           .header_timeout_us = SECOND_US,
                                           .body_timeout_us = SECOND_US,
                                           .write_timeout_us = SECOND_US };

@@ -391,9 +391,7 @@ Test(http_server, makes_room_where_nothing_was_answered_for_longest)
         if (i > 2)
             say(idle[i], "GET /hello HT");
     }
-    for (int i = 0; i < 3; i++)
-        cr_assert(was_answered(busy[i]));
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5; i++) { /* younger than the answers of the three, but never answered themselves */
         more[i] = reach();
         cr_assert(was_answered(more[i]));
         cr_assert(was_closed(idle[i]), "%d", i);
