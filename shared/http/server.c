@@ -26,7 +26,7 @@ enum {
     READ_LEAST_BYTES = 4 << 10, /* when many do */
     TURN_BYTES = 256 << 10, /* of all together: what has been let in must not wait for what may be refused */
     WRITE_BYTES = 64 << 10,
-    ACCEPTS_PER_TURN = 64,
+    ACCEPTS_PER_TURN = 16,
     LINGER_BYTES_MAX = 4 << 20,
     HANDSHAKES_PER_TURN = 8, /* each takes a good part of a millisecond, and others wait */
     CANDIDATES_MAX = 64,     /* looked at for one that makes room */
