@@ -82,17 +82,23 @@ struct admission *admission_new(const struct admission_conf *conf)
     return a;
 }
 
+static void flows_free(struct flow *flow)
+{
+    while (flow) {
+        struct flow *next = flow->next;
+
+        mem_free(flow);
+        flow = next;
+    }
+}
+
 void admission_free(struct admission *a)
 {
     if (!a)
         return;
-    assert(a->under_way == 0);
-    while (a->spare) {
-        struct flow *next = a->spare->next;
-
-        mem_free(a->spare);
-        a->spare = next;
-    }
+    flows_free(a->spare);
+    for (size_t i = 0; i < BUCKETS; i++)
+        flows_free(a->buckets[i]);
     mem_free(a);
 }
 

@@ -42,7 +42,7 @@ struct admission_conf {
 };
 
 struct admission *admission_new(const struct admission_conf *conf);
-void admission_free(struct admission *a); /* when nothing is under way */
+void admission_free(struct admission *a); /* what is under way is forgotten */
 
 enum verdict {
     VERDICT_ENTER,

@@ -18,7 +18,7 @@ struct gate;
 enum work { WORK_DECIDE, WORK_READ, WORK_LABEL, WORK_COUNT };
 
 struct gate *gate_new(struct ingestion *in);
-void gate_free(struct gate *g); /* when nothing is on its way */
+void gate_free(struct gate *g); /* passes that are still out must not be used any more */
 
 /* Whether `units` of work of this caller may come in, with `left_us` to do them (INT64_MAX: as long as it
  * takes). If not, `req` has been answered with 503 and Retry-After. */

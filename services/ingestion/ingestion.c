@@ -253,8 +253,8 @@ void ingestion_close(struct ingestion *in)
     part_close(in->features);
     part_close(in->scoring);
     part_close(in->rules);
-    policy_store_close(in->policy);
     pg_pool_close(in->pg);
+    policy_store_close(in->policy);
     pipeline_free(in->pipeline);
     gate_free(in->gate);
     keys_free(in->keys);

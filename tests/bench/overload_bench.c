@@ -32,7 +32,11 @@ enum {
     DEADLINE_MS = 150,
     CHECK_DEADLINE_MS = 1000, /* on a machine that others keep busy */
     CONNECTIONS = 32,
+#ifdef __SANITIZE_ADDRESS__
+    GROWTH_MOST_KIB = 512 << 10, /* what was freed is kept for a while, to notice who still uses it */
+#else
     GROWTH_MOST_KIB = 64 << 10,
+#endif
 };
 
 struct bench {
