@@ -13,6 +13,7 @@
 #include "features.h"
 #include "keeper.h"
 #include "log/log.h"
+#include "partitions.h"
 #include "sql.h"
 
 enum { BATCH_ITEMS = 512, TABLE_SIZE = 1 << 14, TRIES_MAX = 3, WAITING_ITEMS_MAX = 1 << 14 };
@@ -526,6 +527,10 @@ static void move_outbox(const struct features *f, struct pg_unit *unit)
         pg_array_text(ids, item->id);
         pg_array_i64(ns, (int64_t)item->n);
     }
+    /* Copies of a label are one label: their rows go with the last of those that are appended. */
+    for (size_t i = 0; b->end == b->count && i < b->follower_count; i++)
+        if (b->followers[i]->seq && b->followers[i]->leader->fate != FATE_FAILED)
+            pg_array_i64(seqs, b->followers[i]->seq);
 }
 
 static void add_entries(const struct features *f, struct pg_unit *unit)
@@ -572,7 +577,7 @@ static void send_append(struct features *f)
         from = known < from ? known : from;
         to = known > to ? known : to;
     }
-    if (from <= to && keeper_makes_partitions(f, from, to))
+    if (from <= to && partitions_are_made(f, from, to))
         return;
     unit = pg_unit_new(f->session);
     pg_add_i64(pg_unit_add(unit, SQL_CHECK_EPOCH), (int64_t)f->epoch);

@@ -32,7 +32,7 @@ const char *role_name(enum role role);
 
 struct features_conf {
     const char *pg_url, *catalogue, *instance;
-    int64_t recent_vectors, snapshot_entries;
+    int64_t recent_vectors, snapshot_entries, silence_limit_ms;
 };
 
 enum features_metric {
@@ -67,13 +67,15 @@ struct features {
 
     struct pg_pool *session, *reader;
     bool session_is_busy, reader_is_busy;
-    struct loop_task step;   /* keeper_step() */
-    struct loop_timer clock; /* every 20 ms: what is not called for by an event */
+    int64_t session_asked_us; /* when it became busy */
+    struct loop_task step;    /* keeper_step() */
+    struct loop_timer clock;  /* every 20 ms: what is not called for by an event */
 
     /* The keeper's: when it does something again, monotonic; and how far a takeover has come. */
-    int64_t lock_at_us, outbox_at_us, models_at_us, build_at_us, snapshot_try_us, partitions_at_us;
+    int64_t lock_at_us, fence_at_us, outbox_at_us, models_at_us, build_at_us, snapshot_try_us,
+        partitions_at_us;
     bool is_listening;
-    bool has_epoch, is_caught_up, is_outbox_empty, upcoming_is_near;
+    bool has_epoch, is_caught_up, is_outbox_short, upcoming_is_near;
     bool wants_build; /* the models have changed since the last one began */
     char *models;     /* the versions that aliases point to, as last seen; NULL: not yet */
     uint64_t snapshot_n, upcoming_snapshot_n; /* the newest snapshot under the plan, and under the next one */

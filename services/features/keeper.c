@@ -13,14 +13,15 @@
 #include "history.h"
 #include "job.h"
 #include "log/log.h"
+#include "outbox.h"
 #include "logstore/reader.h"
-#include "proto/txn_proto.h"
 #include "sql.h"
 
-enum { TAIL_ROWS = 2000, OUTBOX_ROWS = 2000, NEAR_ENTRIES = 200, MONTHS_AHEAD = 2, MONTHS_MAX = 600 };
+enum { TAIL_ROWS = 2000, NEAR_ENTRIES = 200 };
 
 static const int64_t clock_us = 20 * MS_US;
-static const int64_t lock_every_us = 200 * MS_US, outbox_every_us = SECOND_US, models_every_us = SECOND_US;
+static const int64_t lock_every_us = 50 * MS_US, fence_every_us = 500 * MS_US, models_every_us = SECOND_US;
+static const int64_t silent_us = SECOND_US; /* as long as ingestion waits for PostgreSQL */
 static const int64_t retry_us = SECOND_US, snapshot_retry_us = 30 * SECOND_US;
 
 static const char *const role_names[] = {
@@ -48,6 +49,7 @@ static void role_set(struct features *f, enum role role)
 void keeper_session_send(struct features *f, struct pg_unit *unit, pg_done_fn *done)
 {
     f->session_is_busy = true;
+    f->session_asked_us = clock_mono_us();
     pg_unit_send(unit, 0, done, f);
 }
 
@@ -55,6 +57,11 @@ void keeper_session_done(struct features *f)
 {
     f->session_is_busy = false;
     loop_work(f->loop, &f->step);
+}
+
+bool keeper_session_is_silent(const struct features *f)
+{
+    return f->session_is_busy && clock_mono_us() - f->session_asked_us > silent_us;
 }
 
 /* The session did what it must not fail at: begin again from the lock. */
@@ -244,63 +251,6 @@ static void use_worker(struct features *f, int64_t now)
     worker_start(&f->worker, f->loop, job_run, on_job, &f->job);
 }
 
-/* ---- partitions ---- */
-
-static int month_of(int64_t at_us)
-{
-    int year, month, day;
-
-    civil_from_days(at_us / DAY_US, &year, &month, &day);
-    return (year - 1970) * 12 + month - 1;
-}
-
-static bool has_month(const struct features *f, int month)
-{
-    return (size_t)month / 8 < sizeof(f->months) && (f->months[month / 8] >> (month % 8) & 1);
-}
-
-static void on_partitions(void *ctx, const struct pg_reply *reply)
-{
-    struct features *f = ctx;
-
-    keeper_session_done(f);
-    if (!reply->err)
-        return;
-    /* DEFAULT has the rows until it works. */
-    log_event(LOG_WARN, "partitions_wait", "why=%s", log_quoted(slice_str(reply->why.text)));
-    memset(f->months, 0, sizeof(f->months));
-    f->partitions_at_us = clock_mono_us() + 5 * SECOND_US;
-}
-
-bool keeper_makes_partitions(struct features *f, int64_t from_us, int64_t to_us)
-{
-    int first = month_of(from_us), last = month_of(to_us), year, made = 0;
-    struct pg_unit *unit;
-    struct pg_params *p;
-
-    while (first <= last && has_month(f, first))
-        first++;
-    while (last > first && has_month(f, last))
-        last--;
-    if (first > last || loop_mono_us(f->loop) < f->partitions_at_us)
-        return false;
-    for (size_t i = 0; i < sizeof(f->months); i++)
-        made += __builtin_popcount(f->months[i]);
-    /* Times strewn over centuries are no reason to make thousands of tables. */
-    if (last - first > MONTHS_MAX / 4 || made > MONTHS_MAX)
-        return false;
-    last += MONTHS_AHEAD;
-    year = 1970 + first / 12;
-    unit = pg_unit_new(f->session);
-    p = pg_unit_add(unit, SQL_ENSURE_PARTITIONS);
-    pg_add_time_us(p, civil_days(year, first % 12 + 1, 1) * DAY_US);
-    pg_add_time_us(p, civil_days(1970 + last / 12, last % 12 + 1, 1) * DAY_US);
-    for (int m = first; m <= last && (size_t)m / 8 < sizeof(f->months); m++)
-        f->months[m / 8] = (unsigned char)(f->months[m / 8] | 1U << (m % 8));
-    keeper_session_send(f, unit, on_partitions);
-    return true;
-}
-
 /* ---- the lock and the way to ACTIVE ---- */
 
 static void on_session_up(void *ctx)
@@ -337,9 +287,40 @@ static void on_lock(void *ctx, const struct pg_reply *reply)
         }
         return;
     }
-    f->has_epoch = f->is_caught_up = f->is_outbox_empty = false;
+    f->has_epoch = f->is_caught_up = f->is_outbox_short = false;
     f->outbox_after = 0;
     role_set(f, ROLE_TAKING_OVER);
+}
+
+/* Whoever has the lock and lets PostgreSQL wait (it is stopped, or cut off) loses its session, and with the
+ * session the lock. What it had not committed by then it never will: the fence is sound without any clock. */
+static void on_fence(void *ctx, const struct pg_reply *reply)
+{
+    struct features *f = ctx;
+
+    keeper_session_done(f);
+    if (reply->err)
+        log_event(LOG_WARN, "cannot_end_silent_holder", "why=%s", log_quoted(slice_str(reply->why.text)));
+    else if (pg_rows(reply->results[0]) && !pg_is_null(reply->results[0], 0, 0))
+        log_event(LOG_WARN, "silent_holder_ended", "session=%s",
+                  log_quoted(pg_get_text(reply->results[0], 0, 0)));
+    f->lock_at_us = 0;
+}
+
+static void stand_by(struct features *f, int64_t now)
+{
+    struct pg_unit *unit = pg_unit_new(f->session);
+
+    pg_unit_is_read(unit);
+    if (now >= f->fence_at_us && f->conf.silence_limit_ms) {
+        f->fence_at_us = now + fence_every_us;
+        pg_add_i64(pg_unit_add(unit, SQL_END_SILENT_HOLDER), f->conf.silence_limit_ms);
+        keeper_session_send(f, unit, on_fence);
+        return;
+    }
+    f->lock_at_us = now + lock_every_us;
+    pg_unit_add(unit, SQL_TRY_LOCK);
+    keeper_session_send(f, unit, on_lock);
 }
 
 static void on_epoch(void *ctx, const struct pg_reply *reply)
@@ -410,65 +391,6 @@ static void send_plan(struct features *f, const struct plan *plan)
     keeper_session_send(f, unit, on_plan);
 }
 
-/* One row of the outbox. False when it cannot be read. */
-static bool read_outbox_row(struct item *item, const struct pg_result *r, size_t row)
-{
-    struct arena *arena = item->call->arena;
-    struct why why;
-    enum err err;
-
-    item->seq = pg_get_int(r, row, 0);
-    item->kind = (enum entry_kind)pg_get_int(r, row, 1);
-    item->account = (uint32_t)pg_get_int(r, row, 2);
-    item->id = arena_slice(arena, pg_get_text(r, row, 3));
-    item->body = arena_slice(arena, pg_get_bytes(r, row, 5));
-    err = item->kind == ENTRY_TXN ? txn_unpack(&item->txn, item->body, arena, &why)
-                                  : label_unpack(&item->label, item->body, arena, &why);
-    if (err)
-        log_event(LOG_ERROR, "outbox_unreadable", "seq=%" PRId64 " why=%s", item->seq,
-                  log_quoted(slice_str(why.text)));
-    return err == ERR_OK;
-}
-
-static void on_outbox(void *ctx, const struct pg_reply *reply)
-{
-    struct features *f = ctx;
-    size_t rows = reply->err ? 0 : pg_rows(reply->results[0]);
-    struct call *call;
-
-    keeper_session_done(f);
-    f->outbox_at_us = clock_mono_us() + outbox_every_us;
-    if (reply->err)
-        return;
-    f->is_outbox_empty = rows == 0;
-    if (!rows)
-        return;
-    call = call_new(NULL, NULL, rows);
-    call->count = 0;
-    for (size_t i = 0; i < rows; i++) {
-        if (read_outbox_row(&call->items[call->count], reply->results[0], i))
-            call->count++;
-        else if (call->count == 0) /* leave it, and go on behind it */
-            f->outbox_after = call->items[0].seq;
-        else
-            break;
-    }
-    batch_form_outbox(f, call);
-    if (rows == OUTBOX_ROWS)
-        f->outbox_at_us = 0;
-}
-
-static void read_outbox(struct features *f)
-{
-    struct pg_unit *unit = pg_unit_new(f->session);
-    struct pg_params *p = pg_unit_add(unit, SQL_READ_OUTBOX);
-
-    pg_add_i64(p, f->outbox_after);
-    pg_add_i32(p, OUTBOX_ROWS);
-    pg_unit_is_read(unit);
-    keeper_session_send(f, unit, on_outbox);
-}
-
 /* Only who has the log listens: so callers with several addresses pass a standby over. */
 static void become_active(struct features *f)
 {
@@ -500,8 +422,8 @@ static void take_over(struct features *f)
         send_plan(f, replica_plan(f->replica));
     } else if (f->batch.is_open) { /* what the last session left unsaid, then what the outbox has */
         batch_continue(f);
-    } else if (!f->is_outbox_empty) {
-        read_outbox(f);
+    } else if (!f->is_outbox_short) {
+        outbox_read(f);
     } else {
         become_active(f);
     }
@@ -516,7 +438,7 @@ static void serve(struct features *f, int64_t now)
     else if (f->upcoming_is_near)
         send_plan(f, replica_plan(f->upcoming));
     else if (now >= f->outbox_at_us)
-        read_outbox(f);
+        outbox_read(f);
     else if (batch_form(f))
         batch_continue(f);
 }
@@ -526,19 +448,13 @@ static void step(void *ctx)
 {
     struct features *f = ctx;
     int64_t now = clock_mono_us();
-    struct pg_unit *unit;
 
     if (f->session_is_busy || !pg_pool_is_up(f->session))
         return;
     switch (f->role) {
     case ROLE_STANDBY:
-        if (now < f->lock_at_us)
-            return;
-        f->lock_at_us = now + lock_every_us;
-        unit = pg_unit_new(f->session);
-        pg_unit_add(unit, SQL_TRY_LOCK);
-        pg_unit_is_read(unit);
-        keeper_session_send(f, unit, on_lock);
+        if (now >= f->lock_at_us)
+            stand_by(f, now);
         break;
     case ROLE_TAKING_OVER:
         take_over(f);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * keeper.h - keeps the process in its role: the lock and the epoch, following the log, taking over, the
- * outbox, changes of plan, snapshots. */
+ * keeper.h - keeps the process in its role: the lock and the epoch, following the log, taking over,
+ * changes of plan, snapshots. */
 #ifndef ASSAY_FEATURES_KEEPER_H
 #define ASSAY_FEATURES_KEEPER_H
 
@@ -22,8 +22,7 @@ void keeper_close(struct features *f);
  */
 void keeper_session_send(struct features *f, struct pg_unit *unit, pg_done_fn *done);
 void keeper_session_done(struct features *f);
-
-/* True when the partitions for that time are not there yet and are being made now: go on in the next step. */
-bool keeper_makes_partitions(struct features *f, int64_t from_us, int64_t to_us);
+/* PostgreSQL has not answered for a second: callers do better without us. */
+bool keeper_session_is_silent(const struct features *f);
 
 #endif

@@ -22,6 +22,8 @@ static const struct conf_field settings[] = {
       "newest vectors kept for who asks again", 1, 50000000 },
     { "FEATURES_SNAPSHOT_ENTRIES", CONF_INT, AT(snapshot_entries), "100000",
       "entries of the log between snapshots", 100, 1000000000 },
+    { "FEATURES_SILENCE_LIMIT", CONF_DURATION_MS, AT(silence_limit_ms), "3s",
+      "a standby ends the session of a holder of the log that is silent for so long; 0: never", 0, 3600000 },
 };
 
 static const struct service_about about = {
@@ -90,6 +92,10 @@ static bool is_active(void *ctx, struct why *detail)
 {
     const struct features *f = ctx;
 
+    if (f->role == ROLE_ACTIVE && keeper_session_is_silent(f)) {
+        err_set(detail, ERR_UNAVAILABLE, "PostgreSQL does not answer");
+        return false;
+    }
     if (f->role == ROLE_ACTIVE)
         return true;
     err_set(detail, ERR_UNAVAILABLE, "%s%s%s", role_name(f->role), *pg_pool_trouble(f->session) ? ": " : "",

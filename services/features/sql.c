@@ -10,6 +10,8 @@
 
 const struct pg_statement sql_statements[SQL_COUNT] = {
     [SQL_TRY_LOCK] = { "try_lock", "SELECT pg_try_advisory_lock(" LOG_LOCK ")" },
+    [SQL_END_SILENT_HOLDER] = { "end_silent_holder",
+                                "SELECT end_silent_log_holder(" LOG_LOCK ", $1::int8 * interval '1 ms')" },
     [SQL_NEXT_EPOCH] = { "next_epoch",
                          "UPDATE log_epoch SET epoch = epoch + 1, holder = $1::text, since = now() "
                          "RETURNING epoch" },

@@ -9,6 +9,7 @@
 
 enum sql {
     SQL_TRY_LOCK,
+    SQL_END_SILENT_HOLDER,
     SQL_NEXT_EPOCH,
     SQL_TAIL,
     SQL_MODELS,

@@ -3,8 +3,10 @@
  * somebody is killed. */
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -583,6 +585,47 @@ Test(features, hands_over_to_a_standby)
     close_fixture(&f);
 }
 
+Test(features, a_standby_ends_the_session_of_a_holder_that_is_stopped)
+{
+    struct fixture f = { 0 };
+    struct process stopped;
+
+    open_fixture(&f, test_database());
+    launch(&f, &f.standby);
+    cr_assert_eq(send_stream(&f, 0, 300, NULL), 0);
+    stopped = f.features;
+    cr_assert_eq(kill(stopped.pid, SIGSTOP), 0);
+    process_wait_ready(&f.standby);
+    f.features = f.standby;
+    f.standby = (struct process){ 0 };
+    use_channel(&f, f.features.port);
+    cr_assert_eq(send_stream(&f, 200, 500, NULL), 0);
+
+    /* It goes on where it was, finds that it holds nothing any more, and ends to come back as a standby. */
+    cr_assert_eq(kill(stopped.pid, SIGCONT), 0);
+    cr_assert_eq(process_wait(&stopped), 0);
+    cr_assert_eq(send_stream(&f, 400, 600, NULL), 0);
+    cr_assert_eq(query_int(&f, "SELECT count(*) FROM transaction_ids"), 600);
+    cr_assert_eq(query_int(&f, "SELECT epoch FROM log_epoch"), 2);
+    compare_with_the_log(&f);
+    close_fixture(&f);
+}
+
+Test(features, a_standby_leaves_a_holder_alone_that_has_nothing_to_do)
+{
+    struct fixture f = { 0 };
+
+    open_fixture(&f, test_database());
+    launch(&f, &f.standby);
+    while (query_int(&f, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                         "AND query ~ 'end_silent_log_holder'") == 0)
+        usleep(50000);
+    sleep(4); /* longer than the limit */
+    cr_assert_eq(query_int(&f, "SELECT epoch FROM log_epoch"), 1);
+    cr_assert_eq(compute_one(&f, "tx1", 100)->items[0]->status, ASSAY__V1__COMPUTE_RESPONSE__STATUS__ADDED);
+    close_fixture(&f);
+}
+
 static struct test_cluster own;
 
 static void kill_postgres(struct fixture *f)
@@ -646,6 +689,83 @@ Test(features, takes_the_outbox_into_the_log_before_it_serves)
     cr_assert_eq(query_int(&f, "SELECT count(*) FROM outbox"), 0);
     cr_assert_eq(query_int(&f, "SELECT max(n) FROM transaction_ids"), 1000);
     cr_assert_eq(compute_one(&f, "tx5", 5)->items[0]->status, ASSAY__V1__COMPUTE_RESPONSE__STATUS__KNOWN);
+    compare_with_the_log(&f);
+    close_fixture(&f);
+}
+
+static void put_label_into_outbox(struct fixture *f, int copies)
+{
+    char id[] = "tx1";
+    unsigned char body[256];
+    Assay__V1__Label label = ASSAY__V1__LABEL__INIT;
+    struct pg_params p = { 0 };
+    struct pg_session *s;
+    struct why why = { 0 };
+
+    label.account = 1;
+    label.transaction_id = id;
+    label.labelled_at_us = label.known_at_us = INT64_C(1522600000000000);
+    pg_add_time_us(&p, label.known_at_us);
+    pg_add_bytes(&p, slice_of(body, assay__v1__label__pack(&label, body)));
+    pg_add_i32(&p, copies);
+    MUST(pg_session_open(&s, f->conninfo, "test", &why));
+    MUST(pg_exec(s,
+                 "INSERT INTO outbox (kind, account, id, known_at, body) SELECT 2, 1, 'tx1', "
+                 "$1::timestamptz, $2::bytea FROM generate_series(1, $3::int4)",
+                 &p, NULL, &why));
+    pg_session_close(s);
+    pg_params_release(&p);
+}
+
+/* Puts a label there again and again, until it is killed. */
+static pid_t feed_outbox(struct fixture *f)
+{
+    pid_t pid = fork();
+
+    cr_assert_geq(pid, 0);
+    if (pid)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;)
+        put_label_into_outbox(f, 10);
+}
+
+/* Whoever gets no answer sends its label again, and each time a row waits here. */
+Test(features, takes_all_copies_of_a_label_out_of_the_outbox_at_once)
+{
+    struct fixture f = { 0 };
+
+    open_fixture(&f, test_database());
+    compute_one(&f, "tx1", 100);
+    stop(&f);
+    put_label_into_outbox(&f, 100);
+    start(&f);
+    cr_assert_eq(query_int(&f, "SELECT count(*) FROM outbox"), 0);
+    cr_assert_eq(query_int(&f, "SELECT count(*) FROM labels"), 1);
+    compare_with_the_log(&f);
+    close_fixture(&f);
+}
+
+Test(features, takes_over_while_the_outbox_never_gets_empty)
+{
+    struct fixture f = { 0 };
+    pid_t feeders[3];
+
+    open_fixture(&f, test_database());
+    compute_one(&f, "tx1", 100);
+    stop(&f);
+    for (size_t i = 0; i < ARRAY_LEN(feeders); i++)
+        feeders[i] = feed_outbox(&f);
+    while (query_int(&f, "SELECT count(*) FROM outbox") < 100)
+        usleep(10000);
+    start(&f);
+    for (size_t i = 0; i < ARRAY_LEN(feeders); i++) {
+        int status;
+
+        kill(feeders[i], SIGKILL);
+        waitpid(feeders[i], &status, 0);
+        cr_assert(WIFSIGNALED(status), "a feeder failed");
+    }
     compare_with_the_log(&f);
     close_fixture(&f);
 }
