@@ -10,7 +10,12 @@
 #include "log/log.h"
 #include "proto/health.pb-c.h"
 
-enum { PROBE_EVERY_US = 200000, PROBE_TIME_US = 150000, TIMEOUTS_TO_OPEN = 3 };
+enum {
+    PROBE_EVERY_US = 100000,
+    PROBE_TIME_US = 150000,
+    RECONNECT_MOST_MS = 80, /* so that each probe finds a connection, or tries one */
+    TIMEOUTS_TO_OPEN = 3,
+};
 
 struct part {
     struct ingestion *in;
@@ -32,7 +37,7 @@ struct attempt {
     struct part *part;
     const char *method;
     const ProtobufCMessage *request;
-    int64_t deadline_mono_us;
+    int64_t deadline_mono_us, patience_us; /* which the peer was given */
     const char *parent;
     struct arena *arena;
     grpc_done_fn *done;
@@ -56,7 +61,8 @@ static void put_open(struct part *p, bool is_open, const char *reason)
     metric_put(p->in->metrics, M_PART_UP, p->series, !is_open);
     if (is_open) {
         log_event(LOG_WARN, "part_missing", "part=%s reason=%s", p->name, log_quoted(slice_str(reason)));
-        loop_timer_set(&p->probe_timer, PROBE_EVERY_US);
+        if (p->probes == 0)
+            loop_timer_set(&p->probe_timer, PROBE_EVERY_US);
     } else {
         log_event(LOG_INFO, "part_back", "part=%s", p->name);
     }
@@ -67,15 +73,17 @@ static void on_probed(void *arg, enum err err, const ProtobufCMessage *reply, co
     struct probe *probe = arg;
     struct part *p = probe->part;
     const Grpc__Health__V1__HealthCheckResponse *answer = (const void *)reply;
+    bool is_serving;
 
-    (void)why;
+    is_serving = !err && answer->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
     p->probes--;
     if (p->is_closing)
         return;
-    if (!err && answer->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING &&
-        p->is_open) {
+    if (p->is_open && is_serving) {
         p->active = probe->channel;
         put_open(p, false, NULL);
+    } else if (!p->is_open && !is_serving && p->timeouts > 0 && probe->channel == p->active) {
+        put_open(p, true, err ? why->text : "a call timed out, and it says itself that it does not serve");
     }
     if (p->probes == 0 && p->is_open)
         loop_timer_set(&p->probe_timer, PROBE_EVERY_US);
@@ -102,6 +110,7 @@ static enum err add_address(struct part *p, struct slice address, struct why *wh
 {
     struct http_client_conf conf = {
         .body_most = 32 << 20,
+        .pause_most_ms = RECONNECT_MOST_MS,
         .tls = service_client_tls(p->in->app),
         .tls_name = p->name, /* the part's own, wherever it stands */
     };
@@ -188,6 +197,8 @@ static void on_answer(void *arg, enum err err, const ProtobufCMessage *reply, co
     case ERR_TIMEOUT:
         if (++p->timeouts >= TIMEOUTS_TO_OPEN)
             put_open(p, true, why->text);
+        else if (a->patience_us >= PROBE_TIME_US && p->probes == 0 && !p->is_open)
+            probe_all(p); /* slow, or gone? That is no question when it had no time. */
         break;
     default: /* it is there and did not like the question */
         log_event(LOG_ERROR, "part_refused", "part=%s method=%s error=%s reason=%s", p->name, a->method,
@@ -202,6 +213,7 @@ static void attempt_send(struct attempt *a)
     struct http_header parent = { SLICE("traceparent"), slice_str(a->parent) };
 
     a->channel = a->part->active;
+    a->patience_us = a->deadline_mono_us - clock_mono_us();
     grpc_call_with(a->part->channels[a->channel], a->part->service, a->method, a->request,
                    a->deadline_mono_us, &parent, a->parent ? 1 : 0, a->arena, on_answer, a);
 }
@@ -221,14 +233,14 @@ void part_call(struct part *part, const char *method, const ProtobufCMessage *re
 {
     struct attempt *a = arena_new(arena, struct attempt, 1);
 
-    *a = (struct attempt){ part,
-                           method,
-                           request,
-                           deadline_mono_us,
-                           parent,
-                           arena,
-                           done,
-                           arg,
+    *a = (struct attempt){ .part = part,
+                           .method = method,
+                           .request = request,
+                           .deadline_mono_us = deadline_mono_us,
+                           .parent = parent,
+                           .arena = arena,
+                           .done = done,
+                           .arg = arg,
                            .refuse = { .run = refuse, .ctx = a } };
     if (part_is_usable(part))
         attempt_send(a);

@@ -2,8 +2,10 @@
  * part.h - a service that the pipeline calls, at one or several addresses, behind a circuit breaker.
  *
  *            calls fail                    Health/Check says SERVING
- *   closed ------------> open (calls end at once, a probe every 200 ms) ------------> closed
+ *   closed ------------> open (calls end at once, a probe every 100 ms) ------------> closed
  *
+ * A call fails when it is refused, when three time out in a row, or when one has, that had time enough, and a
+ * probe then finds nobody there, or one that says that it does not serve.
  * An address that says UNAVAILABLE (a standby does) hands the call to the next one. So a part that is dead
  * costs nobody any waiting, and one that comes back is used again within a second. */
 #ifndef ASSAY_INGESTION_PART_H

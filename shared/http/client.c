@@ -57,7 +57,7 @@ struct http_client {
 
     unsigned failures; /* rounds over all addresses, in a row, that came to nothing */
     size_t tried;      /* addresses in this round */
-    int64_t not_before_mono_us;
+    int64_t not_before_mono_us, pause_most_ms;
     struct why last_failure;
 
     struct call_list waiting, ended, safe, spare;
@@ -239,16 +239,16 @@ static const char *address_of(const struct connection *k)
     return dialer_address(k->client->dialer, k->at);
 }
 
-/* The next attempt waits: 10 ms, 20 ms, ... 1 s, and up to a quarter more so that peers do not march in step.
- */
+/* The next attempt waits: 10 ms, 20 ms, ... up to the most, and a quarter more so that peers do not march in
+ * step. */
 static void set_pause(struct http_client *c)
 {
     int64_t ms = PAUSE_FIRST_MS;
 
-    for (unsigned i = 0; i < c->failures && ms < PAUSE_MOST_MS; i++)
+    for (unsigned i = 0; i < c->failures && ms < c->pause_most_ms; i++)
         ms *= 2;
-    if (ms > PAUSE_MOST_MS)
-        ms = PAUSE_MOST_MS;
+    if (ms > c->pause_most_ms)
+        ms = c->pause_most_ms;
     ms += (int64_t)((uintptr_t)c / 64 + (unsigned)getpid() + c->failures * 7) % (ms / 4 + 1);
     c->failures++;
     c->not_before_mono_us = clock_mono_us() + ms * MS_US;
@@ -527,6 +527,7 @@ enum err http_client_open(struct http_client **out, struct loop *loop, const str
     c->slots = mem_new_n(struct connection *, c->slot_count);
     c->read_buf = mem_new_n(char, READ_BYTES);
     c->waiting_most = conf->waiting_most ? conf->waiting_most : WAITING_MOST;
+    c->pause_most_ms = conf->pause_most_ms ? conf->pause_most_ms : PAUSE_MOST_MS;
     err = dialer_open(&c->dialer, loop, conf->address, conf->tls, conf->tls_name,
                       conf->connect_ms ? conf->connect_ms : CONNECT_MS, why);
     if (err) {

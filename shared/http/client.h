@@ -42,6 +42,7 @@ struct http_client_conf {
     size_t waiting_most;   /* requests not yet sent; 0 means 10,000 */
     size_t body_most;      /* bytes of one answer's body; 0 means 16 MiB */
     int64_t connect_ms;    /* time to connect, handshakes included; 0 means 2,000 */
+    int64_t pause_most_ms; /* between attempts while the peer stays away; 0 means 500 */
     struct tls *tls;       /* http/tls.h; NULL: cleartext; borrowed as long as the client lives */
     const char *tls_name;  /* what the peer's certificate must name; NULL: the host of the address; copied */
 };

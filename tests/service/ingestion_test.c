@@ -299,16 +299,22 @@ Test(ingestion, finishes_what_is_under_way_before_it_ends)
     http_said_free(&r.said);
 }
 
-static bool is_under_way(const char *work)
+/* Whether a line of /metrics is that one. */
+static bool measures(const char *line)
 {
     struct http_said said = http_ask(w.ingestion.admin_port, "GET", "/metrics", NULL, NULL, NULL, 0);
-    char line[128];
-    bool is;
+    bool is = said.body && strstr(said.body, line);
 
-    snprintf(line, sizeof line, "assay_ingestion_admission_under_way{work=\"%s\"} 1\n", work);
-    is = said.body && strstr(said.body, line);
     http_said_free(&said);
     return is;
+}
+
+static bool is_under_way(const char *work)
+{
+    char line[128];
+
+    snprintf(line, sizeof line, "assay_ingestion_admission_under_way{work=\"%s\"} 1\n", work);
+    return measures(line);
 }
 
 Test(ingestion, refuses_at_once_what_it_has_no_room_for)
@@ -947,6 +953,24 @@ Test(ingestion, decides_without_features_and_keeps_the_transaction_for_the_log)
     http_said_free(&again);
     http_said_free(&said);
     fake_start(&w.features, FAKE_FEATURES, w.features_port, w.conninfo);
+    until(false, "features", id);
+}
+
+Test(ingestion, finds_out_that_a_part_hangs_when_one_call_was_not_answered)
+{
+    struct http_said said;
+    char id[32];
+
+    cr_assert_eq(post_status(txn("before", 1)), 200);
+    kill(w.features.pid, SIGSTOP);
+    said = post(txn("hangs", 1));
+    cr_assert_eq(said.status, 200, "%s", said.body);
+    cr_assert(is_degraded(said.json, "features"));
+    http_said_free(&said);
+    for (int i = 0; i < 500 && !measures("assay_ingestion_part_up{part=\"features\"} 0\n"); i++)
+        usleep(10000);
+    cr_assert(measures("assay_ingestion_part_up{part=\"features\"} 0\n"));
+    kill(w.features.pid, SIGCONT);
     until(false, "features", id);
 }
 
