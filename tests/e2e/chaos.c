@@ -7,7 +7,7 @@
  *
  * It starts PostgreSQL in DIR/db and puts a relay between all services and what they call; then the
  * script starts the cluster through that relay and leaves DIR/key and DIR/stream.ndjson. Each round strikes one
- * fault, drawn from a shuffled deck (faults.h); three rounds in ten begin while the one before goes on. The rest
+ * fault, drawn from a shuffled deck (faults.h); two rounds in ten begin while the one before goes on. The rest
  * begin when both ingestion processes decide with all parts again.
  *
  * The last line is `violations: N`; exit 1 when N > 0. Beside what load.h, checker.h and `assay verify` count: a
@@ -35,7 +35,7 @@
 #include "chaos/relay.h"
 #include "chaos/report.h"
 
-enum { AT_ONCE_MAX = 3, OVERLAPS_PERCENT = 30 };
+enum { AT_ONCE_MAX = 3, OVERLAPS_PERCENT = 20 };
 
 static const int64_t step_us = 20 * MS_US, settle_us = 300 * MS_US, whole_limit_us = 60 * SECOND_US;
 static const int64_t drain_limit_us = 150 * SECOND_US;
