@@ -11,6 +11,12 @@
 /* ---- answering
  * --------------------------------------------------------------------------------------------- */
 
+void exchange_drop_body(struct exchange *x)
+{
+    json_decref(x->body);
+    x->body = NULL;
+}
+
 void exchange_send(struct exchange *x, int status, struct slice body, bool is_replayed)
 {
     struct http_header headers[6];
@@ -40,7 +46,7 @@ void exchange_send(struct exchange *x, int status, struct slice body, bool is_re
         headers[count++] = (struct http_header){ SLICE("www-authenticate"), SLICE("Bearer") };
     if (is_replayed)
         headers[count++] = (struct http_header){ SLICE("idempotency-replayed"), SLICE("true") };
-    json_decref(x->body);
+    exchange_drop_body(x);
     pass_done(&x->pass);
     http_reply(req, &(struct http_reply){ .status = status,
                                           .type = status < 400 ? "application/json" : PROBLEM_MEDIA_TYPE,

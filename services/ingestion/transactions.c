@@ -214,6 +214,7 @@ static void post(struct exchange *x, bool is_batch)
         read_item(w, &w->items[i], is_batch ? json_array_get(list, i) : x->body, is_batch ? &at : NULL);
         w->open += w->items[i].job != NULL;
     }
+    exchange_drop_body(x); /* jobs and faults have copies */
     if (w->open == 0) {
         answer(w);
         return;
