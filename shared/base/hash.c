@@ -4,18 +4,28 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/hash.h"
 
+#include <assert.h>
+#include <endian.h>
 #include <openssl/sha.h>
 #include <sodium.h>
 
+static_assert(crypto_shorthash_BYTES == 8 && crypto_shorthash_siphashx24_BYTES == 16,
+              "as many as the results have");
+
 uint64_t hash64(const struct hash_key *key, struct slice bytes)
 {
-    unsigned char out[crypto_shorthash_BYTES];
-    uint64_t value = 0;
+    uint64_t out;
 
-    crypto_shorthash(out, (const unsigned char *)bytes.ptr, bytes.len, key->bytes);
-    for (size_t i = sizeof out; i-- > 0;)
-        value = value << 8 | out[i];
-    return value;
+    crypto_shorthash((unsigned char *)&out, (const unsigned char *)bytes.ptr, bytes.len, key->bytes);
+    return le64toh(out);
+}
+
+void hash128(const struct hash_key *key, struct slice bytes, uint64_t out[2])
+{
+    crypto_shorthash_siphashx24((unsigned char *)out, (const unsigned char *)bytes.ptr, bytes.len,
+                                key->bytes);
+    for (size_t i = 0; i < 2; i++)
+        out[i] = le64toh(out[i]);
 }
 
 void sha256(struct slice bytes, unsigned char digest[SHA256_BYTES])

@@ -15,6 +15,9 @@ struct hash_key {
 /* The same key and bytes give the same hash on every machine (SipHash-2-4, read as little-endian). */
 uint64_t hash64(const struct hash_key *key, struct slice bytes);
 
+/* 128 bits, for what must not be taken for another: SipHash-2-4-128, its halves read as little-endian. */
+void hash128(const struct hash_key *key, struct slice bytes, uint64_t out[2]);
+
 enum { SHA256_BYTES = 32, SHA256_HEX_SIZE = 65 };
 void sha256(struct slice bytes, unsigned char digest[SHA256_BYTES]);
 /* Lower-case hex with a NUL. */

@@ -17,22 +17,26 @@ struct pool_chunk {
     _Alignas(16) unsigned char bytes[];
 };
 
-/* 16, 32, ... 128, then four sizes between each two powers of two. */
+/* 16, 32, ... 512: entities are of such sizes, and there are many; then four sizes between each two powers of
+ * two. */
+enum { FINE_LOG = 9, FINE_CLASSES = (1 << FINE_LOG) / 16 };
+
 static size_t class_of(size_t size)
 {
     unsigned log;
 
-    if (size <= 128)
+    if (size <= 1 << FINE_LOG)
         return size ? (size - 1) / 16 : 0;
     log = 63u - (unsigned)__builtin_clzll(size - 1);
-    return 8 + 4 * (log - 7) + (((size - 1) >> (log - 2)) & 3);
+    return FINE_CLASSES + 4 * (log - FINE_LOG) + (((size - 1) >> (log - 2)) & 3);
 }
 
 static size_t size_of(size_t class)
 {
-    if (class < 8)
+    if (class < FINE_CLASSES)
         return 16 * (class + 1);
-    return ((size_t)128 << ((class - 8) / 4)) / 4 * (5 + (class - 8) % 4);
+    class -= FINE_CLASSES;
+    return ((size_t)1 << (FINE_LOG + class / 4)) / 4 * (5 + class % 4);
 }
 
 size_t pool_round(size_t size)

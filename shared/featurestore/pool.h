@@ -22,7 +22,7 @@
 #define POOL_IS_CHECKED false
 #endif
 
-enum { POOL_CLASSES = 44, POOL_THING_MAX = 1 << 16 };
+enum { POOL_CLASSES = 60, POOL_THING_MAX = 1 << 16 };
 
 struct pool {
     struct pool_thing *free[POOL_CLASSES];

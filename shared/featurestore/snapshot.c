@@ -11,12 +11,13 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "featurestore/few.h"
 #include "featurestore/state.h"
 #include "featurestore/store.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "cells are written as they lie in memory");
 
-static const char magic[8] = "ASSAYST1";
+static const char magic[8] = "ASSAYST2";
 enum { HEADER_BYTES = 8 + SHA256_BYTES + 3 * 8, PIECE_BYTES = 1 << 16 };
 #define TIME_MAX (INT64_C(1) << 58)
 
@@ -43,6 +44,18 @@ uint64_t snapshot_checksum(struct slice bytes)
     for (size_t at = 0; at < bytes.len; at += PIECE_BYTES)
         sum_add(&sum, slice_of(bytes.ptr + at, bytes.len - at < PIECE_BYTES ? bytes.len - at : PIECE_BYTES));
     return sum.hash;
+}
+
+static bool account_is(const void *item, const void *number)
+{
+    return ((const struct account *)item)->number == *(const uint32_t *)number;
+}
+
+static struct account *known_account(const struct store *s, uint32_t number)
+{
+    struct account *a = table_find(&s->accounts, account_hash(number), account_is, &number);
+
+    return a;
 }
 
 /* ---- saving ---- */
@@ -130,6 +143,19 @@ static void save_deque(struct writer *w, const struct deque *d, size_t cell_byte
         put(w, d->cells + d->first * cell_bytes, d->count * cell_bytes);
 }
 
+static void save_few(struct writer *w, const struct entity_layout *layout, const struct entity *e)
+{
+    size_t width;
+
+    put_u32(w, e->count);
+    for (size_t i = 0; e->count && i < few_columns(layout); i++) {
+        const unsigned char *column = few_column(layout, e, i, &width);
+
+        put(w, column, e->count * width);
+    }
+    put(w, (const unsigned char *)e + layout->flags_at, few_flag_count(layout) * 16);
+}
+
 static void save_entity(struct writer *w, const struct plan *p, const struct entity *e)
 {
     const struct entity_layout *layout = &p->entities[e->type];
@@ -140,7 +166,7 @@ static void save_entity(struct writer *w, const struct plan *p, const struct ent
     put_u64(w, (uint64_t)e->newest_us);
     put_u32(w, e->large ? 1 : 0);
     if (!e->large)
-        save_deque(w, &e->events, layout->events.cell_bytes);
+        save_few(w, layout, e);
     for (size_t i = 0; e->large && i < layout->track_count; i++)
         save_deque(w, (const struct deque *)(e->large + layout->tracks[i].at), layout->tracks[i].cell_bytes);
     for (size_t i = 0; e->large && i < layout->variety_count; i++)
@@ -155,7 +181,7 @@ static void save_entity(struct writer *w, const struct plan *p, const struct ent
 static void save_ledger(struct writer *w, const struct plan *p, const struct ledger_entry *e)
 {
     put(w, e->id, sizeof e->id);
-    put_u32(w, e->account->number);
+    put_u32(w, e->account);
     put_u64(w, (uint64_t)e->at_us);
     put_u64(w, e->holds);
     put_u32(w, e->number);
@@ -209,11 +235,11 @@ enum err store_save(const struct store *s, store_write *write, void *context)
     }
 
     count = 0;
-    for (size_t i = 0; i < s->ledger.size; i++) {
-        const struct ledger_entry *e = s->ledger.slots[i].item;
+    for (uint32_t i = 0; i < s->ledger.places; i++) {
+        struct ledger_entry *e = ledger_get(&s->ledger, i);
 
-        if (e && !ledger_is_old(s->plan, e, e->account->newest_us))
-            sorted[count++] = s->ledger.slots[i];
+        if (e && !ledger_entry_is_old(s->plan, e, known_account(s, e->account)->newest_us))
+            sorted[count++] = (struct table_slot){ e->id[0], e };
     }
     qsort(sorted, count, sizeof *sorted, by_id);
     put_u64(w, count);
@@ -289,18 +315,6 @@ static enum err damaged(struct why *why, const char *what)
     return err_set(why, ERR_SYNTAX, "the snapshot is damaged: %s", what);
 }
 
-static bool account_is(const void *item, const void *number)
-{
-    return ((const struct account *)item)->number == *(const uint32_t *)number;
-}
-
-static struct account *known_account(struct store *s, uint32_t number)
-{
-    struct account *a = table_find(&s->accounts, account_hash(number), account_is, &number);
-
-    return a;
-}
-
 static enum err load_accounts(struct store *s, struct reader *r, struct why *why)
 {
     uint64_t count = get_u64(r);
@@ -363,6 +377,33 @@ static const unsigned char *load_deque(struct reader *r, struct deque *d, uint32
     return cells;
 }
 
+static bool load_few(struct store *s, struct reader *r, struct entity *e)
+{
+    const struct entity_layout *layout = &s->plan->entities[e->type];
+    uint32_t count = get_u32(r);
+    const unsigned char *from;
+    size_t width;
+
+    if (r->is_short || count > SMALL_MAX)
+        return false;
+    few_reserve(layout, e, count, &s->workshop);
+    for (size_t i = 0; count && i < few_columns(layout); i++) {
+        unsigned char *column = few_column(layout, e, i, &width);
+
+        from = get(r, count * width);
+        if (!from)
+            return false;
+        memcpy(column, from, count * width);
+    }
+    from = get(r, few_flag_count(layout) * 16);
+    if (!from)
+        return false;
+    memcpy((unsigned char *)e + layout->flags_at, from, few_flag_count(layout) * 16);
+    e->count = (uint8_t)count;
+    s->workshop.cells += count;
+    return few_are_valid(layout, e);
+}
+
 static bool load_large(struct store *s, struct reader *r, struct entity *e)
 {
     const struct entity_layout *layout = &s->plan->entities[e->type];
@@ -372,7 +413,7 @@ static bool load_large(struct store *s, struct reader *r, struct entity *e)
         const struct track *t = &layout->tracks[i];
 
         if (!load_deque(r, (struct deque *)(e->large + t->at), t->cell_bytes, &s->workshop) ||
-            !track_is_valid(t, e))
+            !track_is_valid(t, e->large, e->newest_us))
             return false;
     }
     for (size_t i = 0; i < layout->variety_count; i++) {
@@ -380,7 +421,7 @@ static bool load_large(struct store *s, struct reader *r, struct entity *e)
         struct variety_state *state = (struct variety_state *)(e->large + v->at);
 
         if (!load_deque(r, &state->deque, sizeof(struct variety_cell), &s->workshop) ||
-            !variety_is_valid(v, e))
+            !variety_is_valid(v, e->large, e->newest_us))
             return false;
         variety_rebuild(v, e->large, &s->workshop);
     }
@@ -398,8 +439,7 @@ static bool load_entity_state(struct store *s, struct reader *r, struct entity *
     if (is_large) {
         if (!load_large(s, r, e))
             return false;
-    } else if (!load_deque(r, &e->events, layout->events.cell_bytes, &s->workshop) ||
-               !events_are_valid(layout, e)) {
+    } else if (!load_few(s, r, e)) {
         return false;
     }
     for (size_t i = 0; i < layout->recent_count; i++) {
@@ -409,7 +449,7 @@ static bool load_entity_state(struct store *s, struct reader *r, struct entity *
         if (!from)
             return false;
         memcpy(block + layout->recents[i].at, from, bytes);
-        if (!recent_is_valid(&layout->recents[i], e))
+        if (!recent_is_valid(&layout->recents[i], block, e->newest_us))
             return false;
     }
     for (size_t i = 0; i < layout->lifetime_count; i++) {
@@ -497,7 +537,7 @@ static bool load_ledger_entry(struct store *s, struct reader *r, struct entity *
     }
     return !r->is_short && (e->has_txn || e->has_label) && (e->has_label || (!e->is_fraud && !e->source)) &&
            !(flags & ~(uint32_t)0xff07) && e->source < LABEL_SOURCE_COUNT && is_time(e->at_us) &&
-           !ledger_is_old(p, e, account->newest_us) && !(e->has_txn && e->at_us > account->newest_us);
+           !ledger_entry_is_old(p, e, account->newest_us) && !(e->has_txn && e->at_us > account->newest_us);
 }
 
 static enum err load_ledger(struct store *s, struct reader *r, struct entity *const *all, uint64_t all_count,

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "featurestore/store.h"
 
-#include <assert.h>
 #include <float.h>
 #include <math.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "featurestore/few.h"
 #include "featurestore/state.h"
-
-__extension__ typedef __int128 i128;
 
 /* Keys are hashed with the same key everywhere: places in a table never show, and the 128 bits that stand for
  * a transaction's id must be the same after a restart. */
-static const struct hash_key hash_keys[2] = { { "assay.entity.key" }, { "assay.ledger.key" } };
+static const struct hash_key entity_hash_key = { "assay.entity.key" },
+                             ledger_hash_key = { "assay.ledger.key" };
 
-/* Slots looked at for each new item, and how many at once. */
+/* Slots looked at for each new entity, and how many at once. */
 enum { SWEEP_PER_NEW = 4, SWEEP_EVERY = 256 };
 
 /* ---- making ---- */
@@ -28,6 +27,7 @@ struct store *store_new(const struct plan *plan)
 
     s->plan = plan;
     s->lookups = mem_new_n(struct lookup, plan->entity_count + 1);
+    s->expected = mem_new_n(uint64_t, STORE_AHEAD * plan->entity_count + 1);
     s->blanks = mem_new_n(struct entity *, plan->entity_count + 1);
     s->views = mem_new_n(unsigned char *, plan->entity_count + 1);
     for (size_t i = 0; i < plan->entity_count; i++) {
@@ -37,12 +37,14 @@ struct store *store_new(const struct plan *plan)
         entity_init(e, s->blanks[i]);
         s->views[i] = mem_alloc(1, e->large_bytes);
         large_init(e, s->views[i]);
+        s->lookups[i].places = mem_new_n(uint8_t, e->edge_count + 1);
         s->fixed_bytes += e->bytes + e->large_bytes;
         for (size_t t = 0; t < e->track_count; t++) {
             if (e->tracks[t].cell_bytes > cell_bytes)
                 cell_bytes = e->tracks[t].cell_bytes;
         }
     }
+    ledger_init(&s->ledger, plan->fraud_entities);
     s->workshop.scratch = mem_alloc(1, cell_bytes);
     s->slots = mem_new_n(struct cel_value, plan->slots + 1);
     s->features = mem_new_n(double, plan->count + 1);
@@ -55,11 +57,6 @@ struct store *store_new(const struct plan *plan)
     s->workshop.values = mem_new_n(int64_t, plan->value_count + 1);
     s->workshop.texts = mem_new_n(uint64_t, plan->text_count + 1);
     return s;
-}
-
-static size_t ledger_entry_bytes(const struct plan *p)
-{
-    return sizeof(struct ledger_entry) + p->fraud_entities * sizeof(struct entity *);
 }
 
 static void entity_free(struct store *s, struct entity *e)
@@ -76,8 +73,6 @@ static void give_back(struct store *s)
         if (s->entities.slots[i].item)
             entity_free(s, s->entities.slots[i].item);
     }
-    for (size_t i = 0; i < s->ledger.size; i++)
-        pool_put(&s->workshop.pool, s->ledger.slots[i].item, ledger_entry_bytes(s->plan));
     for (size_t i = 0; i < s->accounts.size; i++)
         pool_put(&s->workshop.pool, s->accounts.slots[i].item, sizeof(struct account));
 }
@@ -90,10 +85,12 @@ void store_free(struct store *s)
     for (size_t i = 0; i < s->plan->entity_count; i++) {
         mem_free(s->blanks[i]);
         mem_free(s->views[i]);
+        mem_free(s->lookups[i].places);
     }
     mem_free(s->blanks);
     mem_free(s->views);
     mem_free(s->lookups);
+    mem_free(s->expected);
     mem_free(s->workshop.scratch);
     mem_free(s->workshop.holds);
     mem_free(s->workshop.has);
@@ -106,7 +103,7 @@ void store_free(struct store *s)
     mem_free(s->values);
     mem_free(s->texts);
     mem_free(s->entities.slots);
-    mem_free(s->ledger.slots);
+    ledger_release(&s->ledger);
     mem_free(s->accounts.slots);
     pool_release(&s->workshop.pool);
     mem_free(s);
@@ -114,7 +111,7 @@ void store_free(struct store *s)
 
 uint64_t store_key_hash(const char *key, size_t len)
 {
-    return hash64(&hash_keys[0], slice_of(key, len));
+    return hash64(&entity_hash_key, slice_of(key, len));
 }
 
 static bool account_is(const void *item, const void *number)
@@ -148,7 +145,7 @@ struct entity *store_entity_new(struct store *s, uint16_t type, uint64_t hash, c
     const struct entity_layout *layout = &s->plan->entities[type];
     struct entity *e = pool_get(&s->workshop.pool, layout->bytes + key_len);
 
-    *e = (struct entity){ .hash = hash, .account = account, .key_len = key_len, .type = type };
+    *e = (struct entity){ .hash = hash, .account = account, .key_len = (uint16_t)key_len, .type = type };
     entity_init(layout, e);
     memcpy(entity_key(layout, e), key, key_len);
     table_add(&s->entities, hash, e);
@@ -156,16 +153,11 @@ struct entity *store_entity_new(struct store *s, uint16_t type, uint64_t hash, c
     return e;
 }
 
-struct ledger_entry *store_ledger_new(struct store *s, const uint64_t id[2], struct account *account)
+struct ledger_entry *store_ledger_new(struct store *s, const uint64_t id[2], const struct account *account)
 {
-    struct ledger_entry *e = pool_get(&s->workshop.pool, ledger_entry_bytes(s->plan));
+    struct ledger_entry *e = ledger_add(&s->ledger, id);
 
-    memset(e, 0, ledger_entry_bytes(s->plan));
-    e->id[0] = id[0];
-    e->id[1] = id[1];
-    e->account = account;
-    table_add(&s->ledger, id[0], e);
-    s->ledger_owed += SWEEP_PER_NEW;
+    e->account = account->number;
     return e;
 }
 
@@ -240,271 +232,182 @@ static void look_up(struct store *s, const struct txn *txn, int64_t now_us)
         }
         l->block = l->entity ? l->entity : s->blanks[i];
         l->totals = l->block->large ? l->block->large : s->views[i];
-        if (l->block->events.count)
-            entity_prefetch(l->layout, l->block);
+        few_prefetch(l->layout, l->block);
+    }
+    s->now = moment_of(p, txn->occurred_at_us);
+    for (size_t i = 0; i < p->entity_count; i++) {
+        const struct lookup *l = &s->lookups[i];
+
+        if (!l->is_missing && !l->block->large)
+            few_find(l->layout, l->block, &s->now, l->places);
     }
 }
 
-/* ---- computing ---- */
+/* ---- asking for memory ahead of time ----
+ * What an entity keeps is three steps away, and each waits for the one before: the slot says where the entity
+ * lies, and the entity where its events lie. So they are asked for in three calls, some transactions apart. */
+enum { ENTITY_AFTER = 2, EVENTS_AFTER = 4 };
 
-/* What stands for a value where distinct ones are counted; 0 where it is missing. */
-static uint64_t text_hash(const struct txn *txn, const struct txn_field *field)
+static void prefetch_bytes(const void *from, size_t bytes)
 {
-    struct txn_value v = txn_field_get(txn, field);
-    double number = v.number + 0.0;
-    uint64_t hash = 0;
-
-    switch (v.kind) {
-    case TXN_VALUE_MISSING:
-        return 0;
-    case TXN_VALUE_NUMBER:
-        if (isnan(number))
-            return 0;
-        hash = hash64(&hash_keys[0], slice_of(&number, sizeof number));
-        break;
-    case TXN_VALUE_TEXT:
-        hash = hash64(&hash_keys[1], v.text);
-        break;
-    case TXN_VALUE_BOOL:
-        hash = v.is_true ? 1 : 2;
-        break;
-    }
-    return hash ? hash : 1;
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const char *)from + i);
 }
 
-static void read_values(struct store *s, const struct txn *txn)
+static const uint64_t *expected_before(const struct store *s, size_t calls)
+{
+    return s->expected + (s->expected_next - calls) % STORE_AHEAD * s->plan->entity_count;
+}
+
+void store_expect(struct store *s, const struct txn *txn)
 {
     const struct plan *p = s->plan;
+    uint64_t *hashes = s->expected + ++s->expected_next % STORE_AHEAD * p->entity_count;
+    const uint64_t *entity = expected_before(s, ENTITY_AFTER), *events = expected_before(s, EVENTS_AFTER);
 
-    for (size_t i = 0; i < p->value_count; i++) {
-        const struct value *value = &p->values[i];
-        double number;
-        struct txn_value v;
+    for (size_t i = 0; i < p->entity_count; i++) {
+        const struct entity_layout *l = &p->entities[i];
+        const struct entity *e;
 
-        if (value->field.kind == TXN_FIELD_NUMBER) { /* the amount, an integer as it is */
-            s->values[i] = txn->amount_base_minor > VALUE_MAX    ? VALUE_MAX
-                           : txn->amount_base_minor < -VALUE_MAX ? -VALUE_MAX
-                                                                 : txn->amount_base_minor;
-            s->has[i] = true;
+        hashes[i] = key_make(p, i, txn, &s->expected_key) ? s->expected_key.hash : 0;
+        if (hashes[i])
+            table_prefetch(&s->entities, hashes[i]);
+        e = entity[i] ? table_guess(&s->entities, entity[i]) : NULL;
+        if (e)
+            prefetch_bytes(e, l->bytes);
+        e = events[i] ? table_guess(&s->entities, events[i]) : NULL;
+        if (e && e->large)
+            prefetch_bytes(e->large, l->large_bytes < 512 ? l->large_bytes : 512);
+        else if (e)
+            few_prefetch(l, e);
+    }
+}
+
+/* ---- labels ---- */
+
+/* An id as the ledger knows it, within its account. */
+static void ledger_id(uint32_t account, struct slice id, uint64_t out[2])
+{
+    struct hash_key scoped = ledger_hash_key;
+
+    for (int k = 0; k < 4; k++)
+        scoped.bytes[k] ^= (unsigned char)(account >> (8 * k));
+    hash128(&scoped, id, out);
+}
+
+static bool is_old(const void *store, const struct ledger_entry *e)
+{
+    const struct store *s = store;
+
+    return ledger_entry_is_old(s->plan, e, account_find(s, e->account)->newest_us);
+}
+
+/* The entry of that id; when it is old it has forgotten everything, and stays old until something comes. */
+static struct ledger_entry *look_in_ledger(struct store *s, const uint64_t id[2],
+                                           const struct account *account)
+{
+    struct ledger_entry *e = ledger_find(&s->ledger, id);
+
+    if (e && ledger_entry_is_old(s->plan, e, account->newest_us)) {
+        struct ledger_entry empty = {
+            .account = e->account, .next = e->next, .at_us = NEVER_US, .is_used = true
+        };
+
+        memcpy(empty.id, id, sizeof empty.id);
+        *e = empty;
+        memset(e->entities, 0, s->plan->fraud_entities * sizeof *e->entities);
+    }
+    return e;
+}
+
+static struct ledger_entry *add_to_ledger(struct store *s, const uint64_t id[2],
+                                          const struct account *account)
+{
+    ledger_sweep(&s->ledger, is_old, s);
+    return store_ledger_new(s, id, account);
+}
+
+/* The transaction's entry, with the label if that came first; NULL when labels will not find it. */
+static struct ledger_entry *ledger_open(struct store *s, uint64_t n, const struct txn *txn,
+                                        const uint64_t id[2], const struct account *account)
+{
+    const struct plan *p = s->plan;
+    struct ledger_entry *e;
+
+    if (!p->has_fraud || txn->occurred_at_us <= account->newest_us - p->ledger_us)
+        return NULL;
+    e = look_in_ledger(s, id, account);
+    if (e && e->has_txn)
+        return NULL; /* ids are unique in the log; the first one stays */
+    if (!e)
+        e = add_to_ledger(s, id, account);
+    e->has_txn = true;
+    e->at_us = txn->occurred_at_us;
+    e->number = (uint32_t)n;
+    for (size_t i = 0; i < p->condition_count; i++) {
+        if (p->conditions[i].fraud_bit != NONE && s->holds[i])
+            e->holds |= UINT64_C(1) << p->conditions[i].fraud_bit;
+    }
+    return e;
+}
+
+/* Whether the label holds over what the entry has. */
+static bool is_stronger(const struct ledger_entry *e, const struct label *label)
+{
+    if (!e->has_label)
+        return true;
+    if ((int)label->source != e->source)
+        return (int)label->source > e->source;
+    return label->labelled_at_us >= e->labelled_at_us;
+}
+
+enum store_label store_apply_label(struct store *s, uint64_t n, const struct label *label)
+{
+    const struct plan *p = s->plan;
+    struct account *account;
+    struct ledger_entry *e;
+    uint64_t id[2];
+    bool was_fraud;
+    size_t fraud_entity = 0;
+
+    s->last = n;
+    if (!p->has_fraud)
+        return STORE_LABEL_APPLIED;
+    account = store_account(s, label->account);
+    ledger_id(label->account, label->transaction_id, id);
+    e = look_in_ledger(s, id, account);
+    if (!e || !(e->has_txn || e->has_label)) {
+        if (label->known_at_us <= account->newest_us - p->ledger_us)
+            return STORE_LABEL_PENDING;
+        if (!e)
+            e = add_to_ledger(s, id, account);
+    }
+    if (e->has_label && e->source == label->source && e->labelled_at_us == label->labelled_at_us &&
+        e->is_fraud == label->is_fraud)
+        return STORE_LABEL_SAME;
+    if (!is_stronger(e, label))
+        return STORE_LABEL_WEAKER;
+    was_fraud = e->is_fraud;
+    e->has_label = true;
+    e->is_fraud = label->is_fraud;
+    e->source = (uint8_t)label->source;
+    e->labelled_at_us = label->labelled_at_us;
+    if (!e->has_txn) {
+        e->at_us = label->known_at_us;
+        return STORE_LABEL_PENDING;
+    }
+    for (size_t i = 0; i < p->entity_count && e->is_fraud != was_fraud; i++) {
+        struct entity *entity;
+
+        if (!p->entities[i].has_fraud)
             continue;
-        }
-        v = txn_field_get(txn, &value->field);
-        number = (v.kind == TXN_VALUE_BOOL ? (v.is_true ? 1.0 : 0.0) : v.number) * value->factor;
-        s->has[i] = (v.kind == TXN_VALUE_NUMBER || v.kind == TXN_VALUE_BOOL) && !isnan(number);
-        s->values[i] = !s->has[i]                     ? 0
-                       : number >= (double)VALUE_MAX  ? VALUE_MAX
-                       : number <= -(double)VALUE_MAX ? -VALUE_MAX
-                                                      : llround(number);
+        entity = e->entities[fraud_entity++];
+        if (entity)
+            entity_label(p, entity, e->at_us, e->number, e->holds, e->is_fraud ? 1 : -1);
     }
-    for (size_t i = 0; i < p->text_count; i++)
-        s->texts[i] = text_hash(txn, &p->texts[i].field);
-    for (size_t i = 0; i < p->slot_field_count; i++) {
-        const struct slot_field *f = &p->slot_fields[i];
-        struct txn_value v = txn_field_get(txn, &f->field);
-
-        s->slots[f->slot] = v.kind == TXN_VALUE_NUMBER ? cel_feature(v.number)
-                            : v.kind == TXN_VALUE_TEXT ? cel_string(v.text)
-                            : v.kind == TXN_VALUE_BOOL ? cel_bool(v.is_true)
-                                                       : cel_error(CEL_FAULT_MISSING);
-    }
+    return STORE_LABEL_APPLIED;
 }
 
-static double number_of(struct cel_value v)
-{
-    switch (v.kind) {
-    case CEL_BOOL:
-        return v.b ? 1 : 0;
-    case CEL_INT:
-        return (double)v.i;
-    case CEL_UINT:
-        return (double)v.u;
-    case CEL_DOUBLE:
-        return v.d;
-    default:
-        return NAN;
-    }
-}
-
-/* The population's: sqrt(n * squares - sum^2) / n, in integers up to the root where they suffice. */
-static double deviation(uint64_t count, int64_t sum, const unsigned char *squares_at)
-{
-    i128 squares, left, right = (i128)sum * sum;
-
-    memcpy(&squares, squares_at, sizeof squares);
-    if (__builtin_mul_overflow(squares, (i128)count, &left)) {
-        long double n = (long double)count, mean = (long double)sum / n;
-        long double variance = (long double)squares / n - mean * mean;
-
-        return variance > 0 ? (double)sqrtl(variance) : 0;
-    }
-    return sqrt((double)(left - right)) / (double)count;
-}
-
-static const double pi = 3.14159265358979323846, earth_km = 6371.0088; /* mean radius, IUGG */
-
-/* The haversine formula. */
-static double distance_km(double lat_a, double lon_a, double lat_b, double lon_b)
-{
-    double a = lat_a * pi / 180, b = lat_b * pi / 180;
-    double up = sin((b - a) / 2), across = sin((lon_b - lon_a) * pi / 360);
-    double h = up * up + cos(a) * cos(b) * across * across;
-
-    return 2 * earth_km * asin(sqrt(h > 1 ? 1 : h));
-}
-
-static double last_feature(struct store *s, const struct compiled *c, const struct recent *r,
-                           const unsigned char *block, const struct txn *txn)
-{
-    struct place last;
-    double km, seconds;
-
-    if (r->has_place && !txn->has_place)
-        return NAN;
-    if (!recent_find(r, block, txn->occurred_at_us, &last))
-        return NAN;
-    seconds = (double)(txn->occurred_at_us - last.at_us) / 1e6;
-    if (c->feature->aggregate == AGGREGATE_SINCE_LAST)
-        return seconds;
-    if (s->km_of != r) { /* speed and distance mostly come together */
-        s->km_of = r;
-        s->km = distance_km(last.lat, last.lon, txn->lat, txn->lon);
-    }
-    km = s->km;
-    if (c->feature->aggregate == AGGREGATE_DISTANCE)
-        return km;
-    return km / ((seconds > 1 ? seconds : 1) / 3600); /* no time at all counts as a second */
-}
-
-static double window_feature(const struct store *s, const struct compiled *c, const unsigned char *block,
-                             const struct txn *txn)
-{
-    const struct feature *f = c->feature;
-    bool is_current = f->includes_current && (c->condition == NONE || s->holds[c->condition]);
-    double scale = c->value == NONE ? 1 : s->plan->values[c->value].factor;
-    uint64_t count = c->count_at ? load_u64(block + c->count_at) : 0;
-    uint64_t frauds = c->fraud_at ? load_u64(block + c->fraud_at) : 0;
-    int64_t sum = c->sum_at ? load_i64(block + c->sum_at) : 0;
-    int64_t value = c->value == NONE ? 0 : s->values[c->value], best;
-    i128 squares;
-
-    if (c->value != NONE && !s->has[c->value])
-        is_current = false;
-    if (is_current) {
-        count++;
-        sum = (int64_t)((uint64_t)sum + (uint64_t)value);
-    }
-    switch (f->aggregate) {
-    case AGGREGATE_COUNT:
-        return (double)count;
-    case AGGREGATE_SUM:
-        return (double)sum / scale;
-    case AGGREGATE_MEAN:
-        return count ? (double)sum / (double)count / scale : NAN;
-    case AGGREGATE_STD:
-        memcpy(&squares, block + c->squares_at, sizeof squares);
-        if (is_current)
-            squares += (i128)value * value;
-        return count ? deviation(count, sum, (const unsigned char *)&squares) / scale : NAN;
-    case AGGREGATE_MIN:
-        best = load_i64(block + c->best_at);
-        if (is_current && value < best)
-            best = value;
-        return best == INT64_MAX ? NAN : (double)best / scale;
-    case AGGREGATE_MAX:
-        best = load_i64(block + c->best_at);
-        if (is_current && value > best)
-            best = value;
-        return best == INT64_MIN ? NAN : (double)best / scale;
-    case AGGREGATE_FRAUD_COUNT:
-        return (double)frauds;
-    case AGGREGATE_FRAUD_RATE:
-        if (f->has_prior)
-            return ((double)frauds + f->prior_rate * f->prior_weight) / ((double)count + f->prior_weight);
-        return count ? (double)frauds / (double)count : NAN;
-    case AGGREGATE_FIRST_SEEN:
-        best = load_i64(block + c->best_at);
-        return best > txn->occurred_at_us ? NAN : (double)(txn->occurred_at_us - best) / 1e6;
-    default:
-        assert(!"an aggregate over a window");
-        return NAN;
-    }
-}
-
-static double distinct_feature(const struct store *s, const struct compiled *c, const unsigned char *totals)
-{
-    const struct variety *v = &s->plan->entities[c->entity].varieties[c->variety];
-    const struct variety_cursor *k = (const struct variety_cursor *)(totals + v->spans[c->span].at);
-
-    if (!c->feature->includes_current || (c->condition != NONE && !s->holds[c->condition]) ||
-        !s->texts[v->text])
-        return k->distinct;
-    return k->distinct + !k->has_current;
-}
-
-static double compute(struct store *s, const struct compiled *c, const struct txn *txn)
-{
-    const struct cel_input input = { .slots = s->slots };
-    const struct lookup *l;
-    double value;
-
-    if (c->entity == NONE) {
-        value = c->program ? number_of(cel_eval(c->program, &input)) : txn_field_get(txn, &c->field).number;
-        if (!c->program && txn_field_get(txn, &c->field).kind == TXN_VALUE_MISSING)
-            value = NAN;
-    } else {
-        l = &s->lookups[c->entity];
-        if (l->is_missing)
-            return NAN;
-        if (c->recent != NONE)
-            value = last_feature(s, c, &l->layout->recents[c->recent], (const unsigned char *)l->block, txn);
-        else if (c->variety != NONE)
-            value = distinct_feature(s, c, l->totals);
-        else
-            value = window_feature(s, c, c->span == NONE ? (const unsigned char *)l->block : l->totals, txn);
-    }
-    if (!isfinite(value))
-        value = c->feature->has_default ? c->feature->default_value : NAN;
-    return value;
-}
-
-/* Takes the plan's steps; those that only the vector needs when there is one. */
-static void run(struct store *s, const struct txn *txn, double *vector)
-{
-    const struct plan *p = s->plan;
-
-    s->km_of = NULL;
-    for (const struct step *step = p->steps; step < p->steps + p->step_count; step++) {
-        const struct lookup *l = step->entity == NONE ? NULL : &s->lookups[step->entity];
-        const struct cel_input input = { .slots = s->slots };
-
-        if (!vector && !step->is_lasting)
-            break; /* the lasting ones come first */
-        switch (step->kind) {
-        case STEP_SPAN:
-            if (!l->is_missing)
-                entity_count(&l->layout->tracks[step->a], &l->layout->tracks[step->a].spans[step->b],
-                             l->layout, l->block, s->views[step->entity], txn->occurred_at_us);
-            break;
-        case STEP_VARIETY:
-            if (!l->is_missing)
-                entity_count_distinct(&l->layout->varieties[step->a],
-                                      &l->layout->varieties[step->a].spans[step->b], l->layout, l->block,
-                                      s->views[step->entity], txn->occurred_at_us,
-                                      s->texts[l->layout->varieties[step->a].text]);
-            break;
-        case STEP_CONDITION:
-            s->holds[step->a] = number_of(cel_eval(p->conditions[step->a].program, &input)) == 1;
-            break;
-        case STEP_FEATURE:
-            s->features[step->a] = compute(s, &p->compiled[step->a], txn);
-            if (p->compiled[step->a].slot != NONE)
-                s->slots[p->compiled[step->a].slot] = cel_feature(s->features[step->a]);
-            break;
-        }
-    }
-    if (vector && p->columns)
-        memcpy(vector, s->features, p->columns * sizeof *vector);
-}
 
 /* ---- applying ---- */
 
@@ -530,81 +433,18 @@ static void entity_apply(struct store *s, struct entity *entity, const struct tx
     const struct entity_layout *e = &s->plan->entities[entity->type];
     unsigned char *block = (unsigned char *)entity;
 
-    if (event->at_us > entity->newest_us)
-        entity->newest_us = event->at_us;
-    if (!entity_insert(e, entity, event, &s->workshop))
+    if (event->at.at_us > entity->newest_us)
+        entity->newest_us = event->at.at_us;
+    if (!entity_insert(s->plan, entity, event, &s->workshop))
         s->late_dropped++;
     for (const struct recent *r = e->recents; r < e->recents + e->recent_count; r++) {
-        struct place place = { event->at_us, txn->lat, txn->lon };
+        struct place place = { event->at.at_us, txn->lat, txn->lon };
 
         if ((r->condition == NONE || event->holds[r->condition]) && (!r->has_place || txn->has_place))
             recent_insert(r, block, &place);
     }
     for (const struct lifetime *l = e->lifetimes; l < e->lifetimes + e->lifetime_count; l++)
         lifetime_add(l, block, event);
-}
-
-struct ledger_key {
-    uint64_t id[2];
-};
-
-static bool ledger_is(const void *item, const void *key)
-{
-    const struct ledger_entry *e = item;
-    const struct ledger_key *k = key;
-
-    return e->id[0] == k->id[0] && e->id[1] == k->id[1];
-}
-
-static struct ledger_key ledger_key(uint32_t account, struct slice id)
-{
-    struct ledger_key key;
-    struct hash_key scoped;
-
-    for (int i = 0; i < 2; i++) {
-        scoped = hash_keys[i];
-        for (int k = 0; k < 4; k++)
-            scoped.bytes[k] ^= (unsigned char)(account >> (8 * k));
-        key.id[i] = hash64(&scoped, id);
-    }
-    return key;
-}
-
-static void ledger_forget(const struct plan *p, struct ledger_entry *e)
-{
-    e->has_txn = e->has_label = e->is_fraud = false;
-    e->at_us = e->labelled_at_us = 0;
-    e->holds = 0;
-    e->number = e->source = 0;
-    for (size_t i = 0; i < p->fraud_entities; i++)
-        e->entities[i] = NULL;
-}
-
-/* The transaction's entry, with the label if that came first; NULL when labels will not find it. */
-static struct ledger_entry *ledger_open(struct store *s, uint64_t n, const struct txn *txn,
-                                        struct account *account)
-{
-    const struct plan *p = s->plan;
-    struct ledger_key key = ledger_key(txn->account, txn->id);
-    struct ledger_entry *e;
-
-    if (!p->has_fraud || txn->occurred_at_us <= account->newest_us - p->ledger_us)
-        return NULL;
-    e = table_find(&s->ledger, key.id[0], ledger_is, &key);
-    if (e && ledger_is_old(p, e, account->newest_us))
-        ledger_forget(p, e);
-    if (e && e->has_txn)
-        return NULL; /* ids are unique in the log; the first one stays */
-    if (!e)
-        e = store_ledger_new(s, key.id, account);
-    e->has_txn = true;
-    e->at_us = txn->occurred_at_us;
-    e->number = (uint32_t)n;
-    for (size_t i = 0; i < p->condition_count; i++) {
-        if (p->conditions[i].fraud_bit != NONE && s->holds[i])
-            e->holds |= UINT64_C(1) << p->conditions[i].fraud_bit;
-    }
-    return e;
 }
 
 /* Frees some of what is idle, the more the more has come, so that what is idle stays a small part. What is
@@ -623,37 +463,31 @@ static void sweep(struct store *s)
             s->evicted++;
         }
     }
-    for (size_t i = 0; i < s->ledger_owed; i++) {
-        size_t slot = s->sweep_ledger++ & (s->ledger.size - 1);
-        struct ledger_entry *e = s->ledger.slots[slot].item;
-
-        if (e && ledger_is_old(p, e, e->account->newest_us)) {
-            table_remove_at(&s->ledger, slot);
-            pool_put(&s->workshop.pool, e, ledger_entry_bytes(p));
-        }
-    }
-    s->entities_owed = s->ledger_owed = 0;
+    s->entities_owed = 0;
 }
 
 void store_apply_txn(struct store *s, uint64_t n, const struct txn *txn, double *vector)
 {
     const struct plan *p = s->plan;
     struct account *account = store_account(s, txn->account);
-    struct event event = { .at_us = txn->occurred_at_us,
-                           .number = (uint32_t)n,
-                           .holds = s->holds,
-                           .values = s->values,
-                           .has = s->has,
-                           .texts = s->texts };
+    struct event event = {
+        .number = (uint32_t)n, .holds = s->holds, .values = s->values, .has = s->has, .texts = s->texts
+    };
     struct ledger_entry *entry;
     size_t fraud_entity = 0;
+    uint64_t id[2] = { 0 };
 
     if (txn->occurred_at_us > account->newest_us)
         account->newest_us = txn->occurred_at_us;
+    if (p->has_fraud) {
+        ledger_id(txn->account, txn->id, id);
+        ledger_prefetch(&s->ledger, id);
+    }
     look_up(s, txn, account->newest_us);
-    read_values(s, txn);
-    run(s, txn, vector);
-    entry = ledger_open(s, n, txn, account);
+    compute_read(s, txn);
+    compute_vector(s, txn, vector);
+    entry = ledger_open(s, n, txn, id, account);
+    event.at = s->now;
     event.is_fraud = entry && entry->is_fraud;
     for (size_t i = 0; i < p->entity_count; i++) {
         struct entity *entity = NULL;
@@ -669,7 +503,7 @@ void store_apply_txn(struct store *s, uint64_t n, const struct txn *txn, double 
             entry->entities[fraud_entity++] = entity;
     }
     s->last = n;
-    if (s->entities_owed + s->ledger_owed >= SWEEP_EVERY)
+    if (s->entities_owed >= SWEEP_EVERY)
         sweep(s);
 }
 
@@ -680,71 +514,8 @@ void store_peek_txn(struct store *s, const struct txn *txn, double *vector)
         account && account->newest_us > txn->occurred_at_us ? account->newest_us : txn->occurred_at_us;
 
     look_up(s, txn, now_us);
-    read_values(s, txn);
-    run(s, txn, vector);
-}
-
-/* Whether the label holds over what the entry has. */
-static bool is_stronger(const struct ledger_entry *e, const struct label *label)
-{
-    if (!e->has_label)
-        return true;
-    if ((int)label->source != e->source)
-        return (int)label->source > e->source;
-    return label->labelled_at_us >= e->labelled_at_us;
-}
-
-enum store_label store_apply_label(struct store *s, uint64_t n, const struct label *label)
-{
-    const struct plan *p = s->plan;
-    struct ledger_key key = ledger_key(label->account, label->transaction_id);
-    struct account *account;
-    struct ledger_entry *e;
-    bool was_fraud;
-    size_t fraud_entity = 0;
-
-    s->last = n;
-    if (!p->has_fraud)
-        return STORE_LABEL_APPLIED;
-    account = store_account(s, label->account);
-    e = table_find(&s->ledger, key.id[0], ledger_is, &key);
-    if (e && ledger_is_old(p, e, account->newest_us))
-        ledger_forget(p, e);
-    if (!e || !(e->has_txn || e->has_label)) {
-        if (label->known_at_us <= account->newest_us - p->ledger_us) {
-            if (e) /* leave it old, as it was found */
-                e->at_us = NEVER_US;
-            return STORE_LABEL_PENDING;
-        }
-        if (!e)
-            e = store_ledger_new(s, key.id, account);
-    }
-    if (e->has_label && e->source == label->source && e->labelled_at_us == label->labelled_at_us &&
-        e->is_fraud == label->is_fraud)
-        return STORE_LABEL_SAME;
-    if (!is_stronger(e, label))
-        return STORE_LABEL_WEAKER;
-    was_fraud = e->is_fraud;
-    e->has_label = true;
-    e->is_fraud = label->is_fraud;
-    e->source = (uint8_t)label->source;
-    e->labelled_at_us = label->labelled_at_us;
-    if (!e->has_txn) {
-        e->at_us = label->known_at_us;
-        if (s->entities_owed + s->ledger_owed >= SWEEP_EVERY)
-            sweep(s);
-        return STORE_LABEL_PENDING;
-    }
-    for (size_t i = 0; i < p->entity_count && e->is_fraud != was_fraud; i++) {
-        struct entity *entity;
-
-        if (!p->entities[i].has_fraud)
-            continue;
-        entity = e->entities[fraud_entity++];
-        if (entity)
-            entity_label(p, entity, e->at_us, e->number, e->holds, e->is_fraud ? 1 : -1);
-    }
-    return STORE_LABEL_APPLIED;
+    compute_read(s, txn);
+    compute_vector(s, txn, vector);
 }
 
 /* ---- reading ---- */
@@ -774,9 +545,9 @@ struct store_stats store_stats(const struct store *s)
         .entities = s->entities.count,
         .cells = s->workshop.cells,
         .ledger = s->ledger.count,
-        .bytes = s->workshop.pool.bytes + table_bytes(&s->entities) + table_bytes(&s->ledger) +
+        .bytes = s->workshop.pool.bytes + table_bytes(&s->entities) + ledger_bytes(&s->ledger) +
                  table_bytes(&s->accounts) + s->fixed_bytes + sizeof *s,
-        .ledger_bytes = table_bytes(&s->ledger) + s->ledger.count * pool_round(ledger_entry_bytes(s->plan)),
+        .ledger_bytes = ledger_bytes(&s->ledger),
         .late_dropped = s->late_dropped,
         .capped = s->workshop.capped,
         .evicted = s->evicted,

@@ -43,6 +43,11 @@ void store_free(struct store *store);
 /* Applies entry `n` of the log (rising; gaps are fine). `vector`, when not NULL, gets plan_columns() doubles
  * from the state before the entry; NaN is missing. Takes no memory in the steady state. */
 void store_apply_txn(struct store *store, uint64_t n, const struct txn *txn, double *vector);
+/* Asks for the memory that applying the transaction will read, which with many entities costs more than all
+ * computing: call it STORE_AHEAD transactions before it is applied. Changes nothing that can be seen, and
+ * whether it is called does not either. */
+enum { STORE_AHEAD = 8 };
+void store_expect(struct store *store, const struct txn *txn);
 /* The same vector without applying anything: for what is asked but not logged. */
 void store_peek_txn(struct store *store, const struct txn *txn, double *vector);
 

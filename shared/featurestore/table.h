@@ -42,6 +42,16 @@ static inline void *table_find(const struct table *t, uint64_t hash, table_is_sa
     return NULL;
 }
 
+/* Most likely the item with that hash, without looking at it. */
+static inline void *table_guess(const struct table *t, uint64_t hash)
+{
+    for (size_t i = hash & (t->size - 1); t->size && t->slots[i].item; i = (i + 1) & (t->size - 1)) {
+        if (t->slots[i].hash == hash)
+            return t->slots[i].item;
+    }
+    return NULL;
+}
+
 static inline void table_put(struct table *t, uint64_t hash, void *item)
 {
     size_t i = hash & (t->size - 1);

@@ -167,8 +167,11 @@ static int64_t run(struct world *w, struct batch *b)
 
     fill(w, b);
     start = cpu_ns();
-    for (size_t i = 0; i < BATCH; i++)
+    for (size_t i = 0; i < BATCH; i++) {
+        if (i + STORE_AHEAD < BATCH)
+            store_expect(w->store, &b->txns[i + STORE_AHEAD]);
         store_apply_txn(w->store, ++w->n, &b->txns[i], w->vector);
+    }
     start = cpu_ns() - start;
     while ((int64_t)w->labelled * 100 * w->step_us + 7 * DAY_US < (int64_t)w->n * w->step_us) {
         char text[32];
