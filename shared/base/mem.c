@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void *or_die(void *ptr, size_t bytes)
 {
@@ -47,4 +48,26 @@ char *mem_strdup(const char *text)
 void mem_free(void *ptr)
 {
     free(ptr);
+}
+
+void *mem_map(size_t bytes, bool is_dense)
+{
+    size_t more = bytes + MEM_LARGE_PAGE;
+    char *raw = mmap(NULL, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *at;
+
+    if (raw == MAP_FAILED)
+        or_die(NULL, bytes);
+    at = raw + (MEM_LARGE_PAGE - (uintptr_t)raw % MEM_LARGE_PAGE) % MEM_LARGE_PAGE;
+    if (at > raw)
+        munmap(raw, (size_t)(at - raw));
+    munmap(at + bytes, (size_t)(raw + more - (at + bytes)));
+    if (is_dense)
+        madvise(at, bytes, MADV_HUGEPAGE); /* where there are none, small ones do */
+    return at;
+}
+
+void mem_unmap(void *ptr, size_t bytes)
+{
+    if (ptr)
+        munmap(ptr, bytes);
 }

@@ -6,6 +6,7 @@
 #ifndef ASSAY_BASE_MEM_H
 #define ASSAY_BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Zeroed memory for one `type`, or for `n` of them (an overflowing product ends the process). */
@@ -19,5 +20,12 @@ char *mem_strdup(const char *text);
 /* A NUL-terminated copy of `len` bytes. */
 char *mem_strndup(const char *bytes, size_t len);
 void mem_free(void *ptr);
+
+/* Zeroed memory straight from the system, aligned to MEM_LARGE_PAGE, a multiple of which `bytes` is; for what
+ * is large and read all over. With `is_dense` the system is asked for large pages: then the processor finds
+ * any place in it without walking tables, but the first byte that is written takes a whole large page. */
+enum { MEM_LARGE_PAGE = 1 << 21 };
+void *mem_map(size_t bytes, bool is_dense);
+void mem_unmap(void *ptr, size_t bytes);
 
 #endif

@@ -3,11 +3,11 @@
 
 static void deque_move(struct deque *d, uint32_t cell_bytes, uint32_t room, struct workshop *w)
 {
-    unsigned char *cells = pool_block_get(&w->pool, (size_t)room * cell_bytes);
+    unsigned char *cells = pool_get(&w->pool, (size_t)room * cell_bytes);
 
     if (d->count)
         memcpy(cells, cell_at(d, cell_bytes, 0), (size_t)d->count * cell_bytes);
-    pool_block_put(&w->pool, d->cells, (size_t)d->room * cell_bytes);
+    pool_put(&w->pool, d->cells, (size_t)d->room * cell_bytes);
     d->cells = cells;
     d->first = 0;
     d->room = room;
@@ -21,7 +21,7 @@ void deque_reserve(struct deque *d, uint32_t cell_bytes, uint32_t count, struct 
 
 void deque_release(struct deque *d, uint32_t cell_bytes, struct workshop *w)
 {
-    pool_block_put(&w->pool, d->cells, (size_t)d->room * cell_bytes);
+    pool_put(&w->pool, d->cells, (size_t)d->room * cell_bytes);
     w->cells -= d->count;
     *d = (struct deque){ 0 };
 }

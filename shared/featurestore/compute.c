@@ -257,8 +257,8 @@ static double compute(struct store *s, const struct compiled *c, const struct tx
         value = max_value(s, c, totals);
         break;
     case AGGREGATE_FRAUD_RATE:
-        value = fraud_rate(c->feature, (double)count_of(s, c, totals),
-                           (double)load_u64(totals + c->fraud_at));
+        value =
+            fraud_rate(c->feature, (double)count_of(s, c, totals), (double)load_u64(totals + c->fraud_at));
         break;
     case AGGREGATE_FIRST_SEEN:
         first = load_i64(totals + c->best_at);

@@ -77,13 +77,12 @@ static bool is_in_time(const struct entity_layout *l, const struct entity *e, co
     if (event->at.at_us == e->newest_us)
         return true;
     for (const struct track *t = l->tracks; t < l->tracks + l->track_count; t++) {
-        if (key_of(t->is_exact, t->hop, event) <
-            oldest_key(t->is_exact, t->hop_us, t->hold_us, e->newest_us))
+        if (key_of(t->is_exact, t->hop, event) < oldest_key(t->is_exact, t->hop_us, t->hold_us, e->newest_us))
             return false;
     }
     for (const struct variety *v = l->varieties; v < l->varieties + l->variety_count; v++) {
-        if (is_in_variety(v, event) && key_of(v->is_exact, v->hop, event) <
-                                           oldest_key(v->is_exact, v->hop_us, v->hold_us, e->newest_us))
+        if (is_in_variety(v, event) &&
+            key_of(v->is_exact, v->hop, event) < oldest_key(v->is_exact, v->hop_us, v->hold_us, e->newest_us))
             return false;
     }
     return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * entity.h - one entity's past, in either of its forms: few.h while it is small, track.h and variety.h when it
- * is large, lasting.h in both. Internal to featurestore/; the terms are those of layout.h. */
+ * entity.h - one entity's past, in either of its forms: few.h while it is small, track.h and variety.h when
+ * it is large, lasting.h in both. Internal to featurestore/; the terms are those of layout.h. */
 #ifndef ASSAY_FEATURESTORE_ENTITY_H
 #define ASSAY_FEATURESTORE_ENTITY_H
 
@@ -15,10 +15,10 @@ struct entity {
     uint64_t hash;
     int64_t newest_us; /* the latest event time that was applied */
     struct account *account;
-    unsigned char *large;      /* NULL while it is small */
-    unsigned char *cells;      /* of a small one */
-    uint32_t ordinal;          /* scratch of saving */
-    uint16_t key_len, type;    /* type: index of the entity_layout */
+    unsigned char *large;       /* NULL while it is small */
+    unsigned char *cells;       /* of a small one */
+    uint32_t ordinal;           /* scratch of saving */
+    uint16_t key_len, type;     /* type: index of the entity_layout */
     uint8_t first, count, room; /* in the columns of a small one */
 };
 

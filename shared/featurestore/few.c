@@ -83,7 +83,7 @@ static void move(const struct entity_layout *l, struct entity *e, uint32_t room,
     struct entity old = *e;
     size_t width;
 
-    e->cells = pool_block_get(&w->pool, room * few_event_bytes(l));
+    e->cells = pool_get(&w->pool, room * few_event_bytes(l));
     e->first = 0;
     e->room = (uint8_t)room;
     for (size_t i = 0; old.count && i < few_columns(l); i++) {
@@ -91,7 +91,7 @@ static void move(const struct entity_layout *l, struct entity *e, uint32_t room,
 
         memcpy(few_column(l, e, i, &width), from, old.count * width);
     }
-    pool_block_put(&w->pool, old.cells, old.room * few_event_bytes(l));
+    pool_put(&w->pool, old.cells, old.room * few_event_bytes(l));
 }
 
 /* To the front of the same block. */
@@ -106,9 +106,12 @@ static void slide(const struct entity_layout *l, struct entity *e)
     e->first = 0;
 }
 
+/* In steps, so that blocks are of few sizes. */
+enum { ROOM_STEP = 4 };
+
 static uint32_t room_for(uint32_t count)
 {
-    uint32_t room = count + count / 16 + 1;
+    uint32_t room = (count + ROOM_STEP) / ROOM_STEP * ROOM_STEP;
 
     return room < SMALL_MAX ? room : SMALL_MAX;
 }
@@ -116,12 +119,12 @@ static uint32_t room_for(uint32_t count)
 void few_reserve(const struct entity_layout *l, struct entity *e, uint32_t count, struct workshop *w)
 {
     if (e->room < count)
-        move(l, e, count, w);
+        move(l, e, room_for(count), w);
 }
 
 void few_release(const struct entity_layout *l, struct entity *e, struct workshop *w)
 {
-    pool_block_put(&w->pool, e->cells, e->room * few_event_bytes(l));
+    pool_put(&w->pool, e->cells, e->room * few_event_bytes(l));
     w->cells -= e->count;
     e->cells = NULL;
     e->first = e->count = e->room = 0;
@@ -216,7 +219,7 @@ void few_drop(const struct entity_layout *l, struct entity *e, int64_t gone_us, 
     e->first = (uint8_t)(e->first + gone);
     e->count = (uint8_t)(e->count - gone);
     w->cells -= gone;
-    if (e->room > 8 && e->count < e->room / 2)
+    if (e->room > room_for(e->count) + ROOM_STEP) /* but not back and forth */
         move(l, e, room_for(e->count), w);
 }
 

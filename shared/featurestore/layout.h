@@ -105,7 +105,7 @@ struct variety {
     int64_t hop_us, hold_us;
     int condition, text;
     struct few_column few; /* its value is one of the texts */
-    uint32_t at; /* struct variety_state in the large block */
+    uint32_t at;           /* struct variety_state in the large block */
     struct span *spans;
     size_t span_count, span_cap;
 };

@@ -6,31 +6,33 @@
 #include "base/array.h"
 #include "base/mem.h"
 
-enum { CHUNK_LOG = 10, CHUNK_ENTRIES = 1 << CHUNK_LOG, SLOTS_MIN = 64, SWEEP_MOST = 4, LOOKS_MOST = 64 };
+enum { SMALL_CHUNKS = 2, SLOTS_MIN = 64, SWEEP_MOST = 4, LOOKS_MOST = 64 };
 
 void ledger_init(struct ledger *l, size_t entities)
 {
-    *l = (struct ledger){ .entry_bytes = sizeof(struct ledger_entry) + entities * sizeof(struct entity *) };
+    size_t bytes = sizeof(struct ledger_entry) + entities * sizeof(struct entity *);
+
+    *l = (struct ledger){ .entry_bytes = (uint32_t)bytes,
+                          .chunk_entries = (uint32_t)(MEM_LARGE_PAGE / bytes) };
 }
 
 void ledger_release(struct ledger *l)
 {
     for (size_t i = 0; i < l->chunk_count; i++)
-        mem_free(l->chunks[i]);
+        mem_unmap(l->chunks[i], MEM_LARGE_PAGE);
     mem_free(l->chunks);
     mem_free(l->slots);
 }
 
 size_t ledger_bytes(const struct ledger *l)
 {
-    return l->chunk_count * CHUNK_ENTRIES * l->entry_bytes + l->chunk_cap * sizeof *l->chunks +
-           l->size * sizeof *l->slots;
+    return (size_t)l->places * l->entry_bytes + l->chunk_cap * sizeof *l->chunks + l->size * sizeof *l->slots;
 }
 
 static struct ledger_entry *entry_at(const struct ledger *l, uint32_t place)
 {
-    return (struct ledger_entry *)(l->chunks[place >> CHUNK_LOG] +
-                                   (place & (CHUNK_ENTRIES - 1)) * l->entry_bytes);
+    return (struct ledger_entry *)(l->chunks[place / l->chunk_entries] +
+                                   (size_t)(place % l->chunk_entries) * l->entry_bytes);
 }
 
 struct ledger_entry *ledger_get(const struct ledger *l, uint32_t place)
@@ -131,9 +133,10 @@ struct ledger_entry *ledger_add(struct ledger *l, const uint64_t id[2])
 
     if (!l->free) {
         place = l->places++;
-        if (place >> CHUNK_LOG == l->chunk_count) {
+        if (place / l->chunk_entries == l->chunk_count) {
             ARRAY_RESERVE_ONE(l->chunks, l->chunk_count, l->chunk_cap);
-            l->chunks[l->chunk_count++] = mem_alloc(CHUNK_ENTRIES, l->entry_bytes);
+            l->chunks[l->chunk_count] = mem_map(MEM_LARGE_PAGE, l->chunk_count >= SMALL_CHUNKS);
+            l->chunk_count++;
         }
     }
     e = entry_at(l, place);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ledger.h - the transactions that labels may find, and the labels that wait for their transactions: one entry
- * for each, by 128 bits of hash of account and id. Internal to featurestore/.
+ * ledger.h - the transactions that labels may find, and the labels that wait for their transactions: one
+ * entry for each, by 128 bits of hash of account and id. Internal to featurestore/.
  *
  * Entries lie in chunks and have places; a table of tags and places finds them. They come and grow old in
  * nearly the same order, so they stand in a queue, and what is old is taken from its front. */
@@ -27,9 +27,9 @@ struct ledger_entry {
 };
 
 struct ledger {
-    unsigned char **chunks;
+    char **chunks;
     size_t chunk_count, chunk_cap;
-    size_t entry_bytes;
+    uint32_t entry_bytes, chunk_entries;
     uint32_t count, places;        /* in use; that there are */
     uint32_t oldest, newest, free; /* one more than the place, 0 for none */
     uint32_t looks;                /* in vain, see ledger_sweep() */
@@ -49,9 +49,9 @@ struct ledger_entry *ledger_add(struct ledger *l, const uint64_t id[2]);
 /* The entry at a place below `places`; NULL when none is. */
 struct ledger_entry *ledger_get(const struct ledger *l, uint32_t place);
 
-/* Takes a few entries out that `is_old`, from the front of the queue; to be called for each that is added. One
- * that is not old and stays in front for long goes to the back: it may have come with an early time, or its
- * account may rest. */
+/* Takes a few entries out that `is_old`, from the front of the queue; to be called for each that is added.
+ * One that is not old and stays in front for long goes to the back: it may have come with an early time, or
+ * its account may rest. */
 typedef bool ledger_is_old(const void *context, const struct ledger_entry *entry);
 void ledger_sweep(struct ledger *l, ledger_is_old *is_old, const void *context);
 

@@ -91,8 +91,7 @@ static void add_step(struct order *o, enum step_kind kind, int entity, int a, in
             return;
     }
     ARRAY_RESERVE_ONE(p->steps, p->step_count, p->step_cap);
-    p->steps[p->step_count++] =
-        (struct step){ .kind = kind, .entity = entity, .a = a, .b = b };
+    p->steps[p->step_count++] = (struct step){ .kind = kind, .entity = entity, .a = a, .b = b };
 }
 
 static void order_feature(struct order *o, size_t i);

@@ -19,11 +19,11 @@ enum { ENTITY_KEY_MAX = 8 + ENTITY_FIELDS_MAX * (3 + 256) };
 
 /* Where the current transaction finds one of its entities. */
 struct lookup {
-    bool is_missing;             /* the transaction lacks a field */
-    struct entity *entity;       /* NULL when there is none, or an idle one that counts as none */
-    struct entity *idle;         /* to be used again */
-    const struct entity *block;  /* the entity, or a blank one */
-    unsigned char *totals;       /* where counting leaves them: the entity's large block, or the view */
+    bool is_missing;            /* the transaction lacks a field */
+    struct entity *entity;      /* NULL when there is none, or an idle one that counts as none */
+    struct entity *idle;        /* to be used again */
+    const struct entity *block; /* the entity, or a blank one */
+    unsigned char *totals;      /* where counting leaves them: the entity's large block, or the view */
     const struct entity_layout *layout;
     uint8_t *places; /* of the layout's edges, while the block is small */
     uint64_t hash;

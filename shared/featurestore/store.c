@@ -245,7 +245,8 @@ static void look_up(struct store *s, const struct txn *txn, int64_t now_us)
 
 /* ---- asking for memory ahead of time ----
  * What an entity keeps is three steps away, and each waits for the one before: the slot says where the entity
- * lies, and the entity where its events lie. So they are asked for in three calls, some transactions apart. */
+ * lies, and the entity where its events lie. So they are asked for in three calls, some transactions apart.
+ */
 enum { ENTITY_AFTER = 2, EVENTS_AFTER = 4 };
 
 static void prefetch_bytes(const void *from, size_t bytes)
@@ -407,7 +408,6 @@ enum store_label store_apply_label(struct store *s, uint64_t n, const struct lab
     }
     return STORE_LABEL_APPLIED;
 }
-
 
 /* ---- applying ---- */
 

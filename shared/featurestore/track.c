@@ -333,7 +333,7 @@ void track_insert(const struct track *t, unsigned char *large, int64_t newest_us
 }
 
 void track_label(const struct plan *p, const struct track *t, unsigned char *large, int64_t at_us,
-                        uint32_t number, uint64_t bits, int change)
+                 uint32_t number, uint64_t bits, int change)
 {
     struct deque *d = (struct deque *)(large + t->at);
     int64_t key = t->is_exact ? at_us : floor_div(at_us, t->hop_us);

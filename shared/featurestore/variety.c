@@ -59,7 +59,7 @@ static void table_resize(const struct variety *v, struct variety_state *state, u
     struct variety_state old = *state;
 
     state->size = size;
-    state->table = pool_block_get(&w->pool, size * entry_bytes(v));
+    state->table = pool_get(&w->pool, size * entry_bytes(v));
     memset(state->table, 0, size * entry_bytes(v));
     for (uint32_t slot = 0; slot < old.size; slot++) {
         const struct entry *e = entry_at(v, &old, slot);
@@ -67,7 +67,7 @@ static void table_resize(const struct variety *v, struct variety_state *state, u
         if (e->held)
             memcpy(entry_new(v, state, e->value), e, entry_bytes(v));
     }
-    pool_block_put(&w->pool, old.table, old.size * entry_bytes(v));
+    pool_put(&w->pool, old.table, old.size * entry_bytes(v));
 }
 
 static struct entry *entry_get(const struct variety *v, struct variety_state *state, uint64_t value,
@@ -113,7 +113,7 @@ static const struct variety_cell *pair_at(const struct deque *d, uint32_t i)
 }
 
 static void entry_count(const struct variety *v, struct variety_state *state, size_t span,
-                          struct variety_cursor *k, uint64_t value, bool is_added)
+                        struct variety_cursor *k, uint64_t value, bool is_added)
 {
     struct entry *e = entry_find(v, state, value);
 
@@ -250,7 +250,7 @@ void variety_release(const struct variety *v, unsigned char *large, struct works
 {
     struct variety_state *state = (struct variety_state *)(large + v->at);
 
-    pool_block_put(&w->pool, state->table, state->size * entry_bytes(v));
+    pool_put(&w->pool, state->table, state->size * entry_bytes(v));
     deque_release(&state->deque, sizeof(struct variety_cell), w);
 }
 
