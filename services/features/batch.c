@@ -394,7 +394,10 @@ static void apply_range(struct features *f)
 
     for (size_t i = b->begin; i < b->end; i++) {
         struct item *item = b->items[i];
+        const struct item *later = i + STORE_AHEAD < b->end ? b->items[i + STORE_AHEAD] : NULL;
 
+        if (later && later->kind == ENTRY_TXN && later->fate == FATE_OPEN)
+            replica_expect(f->replica, &later->txn);
         if (item->fate != FATE_OPEN)
             continue;
         item->fate = FATE_ADDED;

@@ -8,6 +8,7 @@
 #include <zstd.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "log/log.h"
 #include "logstore/reader.h"
@@ -57,31 +58,56 @@ enum err history_last_plan(struct pg_session *s, struct plan **out, struct why *
 
 /* ---- replay ---- */
 
+/* Entries are applied some at a time, so that the memory that each needs can be asked for ahead. */
+enum { REPLAY_AT_ONCE = 256 };
+
 struct replay {
     struct replica *replica;
+    uint64_t vectors_from;
+    struct entry entries[REPLAY_AT_ONCE]; /* bodies in `scratch` */
+    size_t count;
     struct arena scratch;
     const atomic_bool *is_cancelled;
 };
 
+static void replay_waiting(struct replay *p)
+{
+    struct why why;
+    size_t bad = replica_apply(p->replica, p->entries, p->count, p->vectors_from, &p->scratch, &why);
+
+    if (bad)
+        log_event(LOG_ERROR, "entries_unreadable", "count=%zu why=%s", bad, log_quoted(slice_str(why.text)));
+    p->count = 0;
+    arena_reset(&p->scratch);
+}
+
 static bool on_entry(void *ctx, const struct entry *e)
 {
     struct replay *p = ctx;
-    struct why why;
+    struct entry *kept = &p->entries[p->count++];
 
-    if (replica_apply(p->replica, e, &p->scratch, &why))
-        log_event(LOG_ERROR, "entry_unreadable", "why=%s", log_quoted(slice_str(why.text)));
-    arena_reset(&p->scratch);
+    *kept = *e;
+    kept->body = arena_slice(&p->scratch, e->body);
+    if (p->count == REPLAY_AT_ONCE)
+        replay_waiting(p);
     return !atomic_load_explicit(p->is_cancelled, memory_order_relaxed);
 }
 
-static enum err replay(struct pg_session *s, struct replica *r, uint64_t upto,
+static enum err replay(struct pg_session *s, struct replica *r, uint64_t upto, uint64_t vectors_from,
                        const atomic_bool *is_cancelled, struct why *why)
 {
-    struct replay p = { .replica = r, .is_cancelled = is_cancelled };
+    struct replay *p = mem_new(struct replay);
     struct log_range range = { .after = replica_last(r), .upto = upto };
-    enum err err = log_read(s, &range, on_entry, &p, why);
+    enum err err;
 
-    arena_release(&p.scratch);
+    p->replica = r;
+    p->vectors_from = vectors_from;
+    p->is_cancelled = is_cancelled;
+    err = log_read(s, &range, on_entry, p, why);
+    if (!err)
+        replay_waiting(p);
+    arena_release(&p->scratch);
+    mem_free(p);
     if (!err && atomic_load(is_cancelled))
         err = err_set(why, ERR_UNAVAILABLE, "cancelled");
     return err;
@@ -183,9 +209,11 @@ static enum err load_newest(struct pg_session *s, const struct plan *plan, uint6
 }
 
 enum err history_build(struct replica **out, struct pg_session *s, struct plan *plan, uint64_t from,
-                       uint64_t upto, size_t recent_max, const atomic_bool *is_cancelled, struct why *why)
+                       uint64_t upto, size_t recent_max, const atomic_bool *is_cancelled,
+                       struct history_source *source, struct why *why)
 {
     struct store *store = NULL;
+    int64_t began = clock_mono_us(), loaded;
     uint64_t n = 0;
     enum err err = load_newest(s, plan, from, &store, &n, why);
 
@@ -194,8 +222,12 @@ enum err history_build(struct replica **out, struct pg_session *s, struct plan *
         plan_free(plan);
         return err;
     }
+    loaded = clock_mono_us();
     *out = replica_new(plan, store, store ? n : 0, recent_max);
-    err = replay(s, *out, upto, is_cancelled, why);
+    err = replay(s, *out, upto, from + 1, is_cancelled, why);
+    *source = (struct history_source){ .snapshot = store ? n : 0,
+                                       .load_us = loaded - began,
+                                       .replay_us = clock_mono_us() - loaded };
     if (err) {
         replica_free(*out);
         *out = NULL;

@@ -26,12 +26,19 @@ MUST_USE enum err history_tip(struct pg_session *s, uint64_t *n, struct why *why
 /* The plan of the newest PLAN entry; NULL when there is none. */
 MUST_USE enum err history_last_plan(struct pg_session *s, struct plan **out, struct why *why);
 
+/* What a state was built from, and what that took. */
+struct history_source {
+    uint64_t snapshot; /* its entry; 0: none, the log alone */
+    int64_t load_us, replay_us;
+};
+
 /* Builds the state under `plan`, which it takes over, from the newest good snapshot at or before entry
- * `from`, or from the log's beginning, through entry `upto` (UINT64_MAX: what is there). ERR_UNAVAILABLE also
- * when *is_cancelled became true on the way */
+ * `from`, or from the log's beginning, through entry `upto` (UINT64_MAX: what is there). The vectors of what
+ * comes after `from` are computed and kept, at most `recent_max`. ERR_UNAVAILABLE also when *is_cancelled
+ * became true on the way */
 MUST_USE enum err history_build(struct replica **out, struct pg_session *s, struct plan *plan, uint64_t from,
                                 uint64_t upto, size_t recent_max, const atomic_bool *is_cancelled,
-                                struct why *why);
+                                struct history_source *source, struct why *why);
 
 /* Where the newest snapshot under `plan` stands, and the time it was written; 0 for none. */
 MUST_USE enum err history_newest(struct pg_session *s, const struct plan *plan, uint64_t *n,

@@ -45,7 +45,7 @@ static enum err build(struct job *job, struct pg_session *s, const atomic_bool *
             plan_free(plan);
         else /* from so early a snapshot that the newest vectors are computed again */
             err = history_build(&job->replica, s, plan, tip > job->recent_max ? tip - job->recent_max : 0,
-                                UINT64_MAX, job->recent_max, is_cancelled, why);
+                                UINT64_MAX, job->recent_max, is_cancelled, &job->from, why);
     }
     if (!err && job->replica) {
         if (logged && !replica_logged_plan(job->replica))
@@ -64,7 +64,7 @@ static enum err snapshot(struct job *job, struct pg_session *s, const atomic_boo
     enum err err = plan_parse(&plan, plan_text(job->plan), why);
 
     if (!err)
-        err = history_build(&replica, s, plan, job->n, job->n, 1, is_cancelled, why);
+        err = history_build(&replica, s, plan, job->n, job->n, 1, is_cancelled, &job->from, why);
     if (!err)
         err = history_save(s, replica, job->epoch, job->is_kept, SNAPSHOTS_KEPT, &job->bytes, why);
     replica_free(replica);

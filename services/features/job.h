@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "history.h"
 #include "replica.h"
 
 struct features;
@@ -29,7 +30,8 @@ struct job {
     struct replica *replica; /* BUILD: the new state, NULL when the plan is still right; FREE: what to free */
     uint64_t snapshot_n;     /* BUILD: the newest snapshot of its plan */
     int64_t snapshot_at_us;
-    uint64_t bytes; /* SNAPSHOT: its size */
+    struct history_source from; /* BUILD and SNAPSHOT */
+    uint64_t bytes;             /* SNAPSHOT: its size */
     int64_t took_us;
 };
 

@@ -79,19 +79,22 @@ static void start_over(struct features *f, const struct pg_reply *reply, const c
 static void apply_rows(struct replica *r, const struct pg_result *rows)
 {
     struct arena scratch = { 0 };
+    struct entry *entries = arena_new(&scratch, struct entry, pg_rows(rows) + 1);
+    uint64_t before = replica_last(r);
+    struct why why;
+    size_t bad;
 
     for (size_t i = 0; i < pg_rows(rows); i++) {
-        struct entry e = entry_of_row(rows, i);
-        struct why why;
-
+        entries[i] = entry_of_row(rows, i);
         /* One writer commits one transaction after another, so what is visible has no holes; a hole means
          * that somebody removed rows, and no waiting brings them back. */
-        if (e.n > replica_last(r) + 1)
-            log_event(LOG_ERROR, "log_gap", "after=%" PRIu64 " next=%" PRIu64, replica_last(r), e.n);
-        if (replica_apply(r, &e, &scratch, &why))
-            log_event(LOG_ERROR, "entry_unreadable", "why=%s", log_quoted(slice_str(why.text)));
-        arena_reset(&scratch);
+        if (entries[i].n > before + 1)
+            log_event(LOG_ERROR, "log_gap", "after=%" PRIu64 " next=%" PRIu64, before, entries[i].n);
+        before = entries[i].n > before ? entries[i].n : before;
     }
+    bad = replica_apply(r, entries, pg_rows(rows), 0, &scratch, &why);
+    if (bad)
+        log_event(LOG_ERROR, "entries_unreadable", "count=%zu why=%s", bad, log_quoted(slice_str(why.text)));
     arena_release(&scratch);
 }
 
@@ -188,8 +191,11 @@ static void on_job(void *ctx)
         f->wants_build = true;
         f->build_at_us = now + retry_us;
     } else if (job->kind == JOB_BUILD && job->replica) {
-        log_event(LOG_INFO, "built", "n=%" PRIu64 " columns=%zu ms=%" PRId64, replica_last(job->replica),
-                  plan_columns(replica_plan(job->replica)), job->took_us / MS_US);
+        log_event(LOG_INFO, "built",
+                  "n=%" PRIu64 " columns=%zu ms=%" PRId64 " snapshot=%" PRIu64 " load_ms=%" PRId64
+                  " replay_ms=%" PRId64,
+                  replica_last(job->replica), plan_columns(replica_plan(job->replica)), job->took_us / MS_US,
+                  job->from.snapshot, job->from.load_us / MS_US, job->from.replay_us / MS_US);
         if (f->replica) {
             f->upcoming = job->replica;
             f->upcoming_snapshot_n = job->snapshot_n;

@@ -180,26 +180,58 @@ void replica_note_plan(struct replica *r, const unsigned char plan[SHA256_BYTES]
     memcpy(r->logged_plan, plan, SHA256_BYTES);
 }
 
-enum err replica_apply(struct replica *r, const struct entry *e, struct arena *scratch, struct why *why)
+void replica_expect(struct replica *r, const struct txn *txn)
+{
+    store_expect(r->store, txn);
+}
+
+static enum err add_entry(struct replica *r, const struct entry *e, const union entry_body *body,
+                          bool has_vector, struct why *why)
 {
     struct plan *plan = NULL;
-    union entry_body body;
-    enum err err;
+    enum err err = ERR_OK;
 
-    if (e->n <= r->last)
-        return ERR_OK;
-    err = entry_open(&body, e, scratch, why);
-    if (!err && e->kind == ENTRY_TXN)
-        replica_add_txn(r, e->n, &body.txn, NULL);
-    else if (!err && e->kind == ENTRY_LABEL)
-        replica_add_label(r, e->n, &body.label);
-    else if (!err)
-        err = plan_parse(&plan, body.plan, why);
-    if (plan)
-        replica_add_plan(r, e->n, plan_hash(plan));
-    plan_free(plan);
-    r->last = e->n;
-    return err ? err_wrap(why, ERR_SYNTAX, "entry %llu", (unsigned long long)e->n) : ERR_OK;
+    if (e->kind == ENTRY_LABEL) {
+        replica_add_label(r, e->n, &body->label);
+    } else if (e->kind == ENTRY_TXN && has_vector) {
+        replica_add_txn(r, e->n, &body->txn, NULL);
+    } else if (e->kind == ENTRY_TXN) {
+        store_apply_txn(r->store, e->n, &body->txn, NULL);
+    } else {
+        err = plan_parse(&plan, body->plan, why);
+        if (!err)
+            replica_add_plan(r, e->n, plan_hash(plan));
+        plan_free(plan);
+    }
+    return err;
+}
+
+size_t replica_apply(struct replica *r, const struct entry *entries, size_t count, uint64_t vectors_from,
+                     struct arena *scratch, struct why *why)
+{
+    union entry_body *bodies = arena_new(scratch, union entry_body, count + 1);
+    enum err *errs = arena_new(scratch, enum err, count + 1);
+    size_t bad = 0;
+
+    for (size_t i = 0; i < count; i++)
+        errs[i] = entries[i].n > r->last ? entry_open(&bodies[i], &entries[i], scratch, why) : ERR_OK;
+    for (size_t i = 0; i < count; i++) {
+        const struct entry *e = &entries[i];
+        size_t ahead = i + STORE_AHEAD;
+
+        if (ahead < count && entries[ahead].kind == ENTRY_TXN && entries[ahead].n > r->last && !errs[ahead])
+            replica_expect(r, &bodies[ahead].txn);
+        if (e->n <= r->last)
+            continue;
+        if (!errs[i])
+            errs[i] = add_entry(r, e, &bodies[i], e->n >= vectors_from, why);
+        if (errs[i]) {
+            bad++;
+            (void)err_wrap(why, ERR_SYNTAX, "entry %llu", (unsigned long long)e->n);
+        }
+        r->last = e->n;
+    }
+    return bad;
 }
 
 bool replica_find(const struct replica *r, uint32_t account, struct slice id, struct recent *found)

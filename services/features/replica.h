@@ -51,10 +51,14 @@ void replica_add_label(struct replica *r, uint64_t n, const struct label *label)
 void replica_add_plan(struct replica *r, uint64_t n, const unsigned char plan[SHA256_BYTES]);
 /* Says what the newest PLAN entry is, where that came before the snapshot. */
 void replica_note_plan(struct replica *r, const unsigned char plan[SHA256_BYTES]);
-/* Any of the three as the log has it. A body that cannot be read counts as an entry without effect, the same
- * everywhere: ERR_SYNTAX. */
-MUST_USE enum err replica_apply(struct replica *r, const struct entry *e, struct arena *scratch,
-                                struct why *why);
+/* Says that the transaction will be added soon, see store_expect(). */
+void replica_expect(struct replica *r, const struct txn *txn);
+
+/* Applies entries as the log has them, in order. Vectors are computed and kept from entry `vectors_from` on:
+ * those before it are only state. Bodies that cannot be read count as entries without effect, the same
+ * everywhere: returns how many there were, and *why is of the last. */
+size_t replica_apply(struct replica *r, const struct entry *entries, size_t count, uint64_t vectors_from,
+                     struct arena *scratch, struct why *why);
 
 bool replica_find(const struct replica *r, uint32_t account, struct slice id, struct recent *found);
 

@@ -346,6 +346,50 @@ Test(featurestore_store, goes_on_from_a_snapshot_as_if_it_had_never_stopped)
         go_on(seed, 3000);
 }
 
+Test(featurestore_store, has_the_same_state_whether_vectors_were_asked_for_or_not_and_whatever_was_expected)
+{
+    struct plan *plan = make_plan();
+    struct store *asked = store_new(plan), *silent = store_new(plan);
+    struct stream s = { .seed = 11, .now_us = 1700000000 * SECOND_US }, others = { .seed = 12 };
+    double *x = mem_new_n(double, plan_columns(plan)), *y = mem_new_n(double, plan_columns(plan));
+    struct buf bytes[2];
+    struct txn txn;
+
+    others.now_us = s.now_us;
+    for (uint64_t n = 1; n <= 3000; n++) {
+        if (below(&s, 4) == 0) {
+            struct label label = next_label(&s);
+
+            store_apply_label(asked, n, &label);
+            store_apply_label(silent, n, &label);
+            continue;
+        }
+        txn = next_txn(&others);
+        store_expect(asked, &txn);
+        txn = next_txn(&s);
+        store_expect(asked, &txn);
+        store_apply_txn(asked, n, &txn, x);
+        store_apply_txn(silent, n, &txn, NULL);
+    }
+    bytes[0] = saved(asked);
+    bytes[1] = saved(silent);
+    cr_assert(slice_eq(buf_slice(&bytes[0]), buf_slice(&bytes[1])), "equal states are equal bytes");
+    txn = next_txn(&s);
+    store_peek_txn(asked, &txn, x);
+    store_peek_txn(silent, &txn, y);
+    for (size_t i = 0; i < plan_columns(plan); i++)
+        cr_assert(memcmp(&x[i], &y[i], sizeof x[i]) == 0 || (isnan(x[i]) && isnan(y[i])), "column %zu", i);
+    buf_release(&bytes[0]);
+    buf_release(&bytes[1]);
+    mem_free(x);
+    mem_free(y);
+    arena_release(&s.arena);
+    arena_release(&others.arena);
+    store_free(asked);
+    store_free(silent);
+    plan_free(plan);
+}
+
 Test(featurestore_store, refuses_a_snapshot_that_is_damaged_anywhere)
 {
     struct plan *plan = make_plan();
