@@ -34,7 +34,7 @@ char *buf_reserve(struct buf *b, size_t len)
         b->is_over = true;
         return NULL;
     }
-    if (b->room - b->taken <= need && b->taken) {
+    if (b->data && b->taken && b->room - b->taken <= need) {
         memmove(b->data, b->data + b->taken, b->len);
         b->taken = 0;
     }

@@ -134,12 +134,12 @@ static char *spell(const struct digits *d, char *to)
         *to++ = '.';
         to = add(to, d->text + 1, count - 1);
     }
-    return to + sprintf(to, "e%+d", n - 1);
+    return to + snprintf(to, 6, "e%+d", n - 1);
 }
 
 size_t decimal_print(double value, char out[DECIMAL_SIZE])
 {
-    struct digits digits;
+    struct digits digits = { 0 };
     char *to = out;
 
     assert(isfinite(value));
