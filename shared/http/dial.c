@@ -2,7 +2,6 @@
 #include "http/dial.h"
 
 #include <errno.h>
-#include <event2/dns.h>
 #include <event2/event.h>
 #include <event2/util.h>
 #include <netinet/in.h>
@@ -15,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "http/tls.h"
+#include "loop/resolver.h"
 
 enum { UNACKNOWLEDGED_MS = 10000 }; /* a peer that takes nothing for so long is gone */
 
@@ -29,11 +29,10 @@ struct dialer {
     struct loop *loop;
     struct address *addresses;
     size_t count;
-    struct evdns_base *dns; /* made when a name is first looked up */
-    struct tls *tls;        /* NULL: in the clear */
+    struct resolver *resolver; /* made when a name is first looked up */
+    struct tls *tls;           /* NULL: in the clear */
     char *tls_name;
     int64_t patience_ms;
-    unsigned lookups;
 };
 
 enum state { RESOLVING, CONNECTING, SHAKING_HANDS, OPEN, FAILED };
@@ -47,7 +46,7 @@ struct wire {
     int fd;
     struct event *readable, *writable;
     struct loop_timer patience; /* until it is open; then what tells of a failure */
-    struct evdns_getaddrinfo_request *lookup;
+    struct lookup *lookup;
     struct tls_conn *tls;
     struct why reason;
 };
@@ -118,8 +117,7 @@ void dialer_close(struct dialer *d)
 {
     if (!d)
         return;
-    if (d->dns)
-        evdns_base_free(d->dns, 0);
+    resolver_free(d->resolver);
     for (size_t i = 0; i < d->count; i++) {
         mem_free(d->addresses[i].text);
         mem_free(d->addresses[i].host);
@@ -261,42 +259,25 @@ static void connect_to(struct wire *w, const struct sockaddr *address, socklen_t
         event_add(w->writable, NULL);
 }
 
-static void on_address(int failure, struct evutil_addrinfo *found, void *arg)
+static void on_address(void *arg, const struct sockaddr *address, socklen_t len, const char *reason)
 {
     struct wire *w = arg;
-    struct evutil_addrinfo *chosen = found;
 
-    if (failure == EVUTIL_EAI_CANCEL)
-        return; /* w is being closed */
     w->lookup = NULL;
-    if (failure || !found) {
-        fail(w, failure ? evutil_gai_strerror(failure) : "the name has no address");
-    } else {
-        for (unsigned i = w->dialer->lookups++; i > 0; i--) /* another one each time */
-            chosen = chosen->ai_next ? chosen->ai_next : found;
-        connect_to(w, chosen->ai_addr, (socklen_t)chosen->ai_addrlen);
-    }
-    if (found)
-        evutil_freeaddrinfo(found);
+    if (address)
+        connect_to(w, address, len);
+    else
+        fail(w, reason);
 }
 
 static void look_up(struct wire *w)
 {
     struct dialer *d = w->dialer;
-    struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-    struct evdns_getaddrinfo_request *lookup;
-    char port[8];
 
-    if (!d->dns) {
-        d->dns = evdns_base_new(loop_base(d->loop), EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-        if (d->dns) /* without the file only /etc/hosts is known */
-            evdns_base_resolv_conf_parse(d->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
-    }
-    snprintf(port, sizeof port, "%u", w->address->port);
+    if (!d->resolver)
+        d->resolver = resolver_new(d->loop);
     w->state = RESOLVING;
-    lookup = evdns_getaddrinfo(d->dns, w->address->host, port, &hints, on_address, w);
-    if (lookup) /* else on_address() was called already */
-        w->lookup = lookup;
+    w->lookup = resolver_look_up(d->resolver, w->address->host, w->address->port, on_address, w);
 }
 
 struct wire *wire_open(struct dialer *d, size_t at, const struct wire_events *events, void *arg)
@@ -322,8 +303,7 @@ void wire_close(struct wire *w)
     if (!w)
         return;
     loop_timer_release(&w->patience);
-    if (w->lookup)
-        evdns_getaddrinfo_cancel(w->lookup);
+    lookup_cancel(w->lookup);
     if (w->readable)
         event_free(w->readable);
     if (w->writable)

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pg/pool.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <libpq-fe.h>
+#include <netdb.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
@@ -11,6 +14,7 @@
 #include "base/mem.h"
 #include "log/log.h"
 #include "loop/loop.h"
+#include "loop/resolver.h"
 #include "pg/wire.h"
 
 enum { QUEUE_MAX_DEFAULT = 4096, FREE_UNITS_MAX = 64 };
@@ -54,8 +58,10 @@ struct unit_list {
 
 /*            PQconnectPoll            statements           unit sent
  *  DOWN ----> CONNECTING ----> PREPARING ----> IDLE <----> BUSY
- *    ^------------- any of them: lost, refused, too slow ------' */
-enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_PREPARING, LINK_IDLE, LINK_BUSY };
+ *    ^------------- any of them: lost, refused, too slow ------'
+ *
+ * A host that is a name is RESOLVING between DOWN and CONNECTING: libpq by itself would block on that. */
+enum link_state { LINK_DOWN, LINK_RESOLVING, LINK_CONNECTING, LINK_PREPARING, LINK_IDLE, LINK_BUSY };
 
 struct link {
     struct pg_pool *pool;
@@ -63,7 +69,8 @@ struct link {
     PGconn *conn;
     struct event readable, writable;
     bool is_watched;         /* the two events are assigned */
-    struct loop_timer timer; /* DOWN: the next attempt; CONNECTING, PREPARING: too slow; BUSY: abandoned */
+    struct lookup *lookup;   /* while RESOLVING */
+    struct loop_timer timer; /* DOWN: the next attempt; up to PREPARING: too slow; BUSY: abandoned */
     int64_t backoff_us;
     size_t prepared;      /* results of the preparing pipeline that have come */
     struct pg_unit *unit; /* that runs; NULL while an abandoned one is drained */
@@ -73,6 +80,8 @@ struct link {
 struct pg_pool {
     struct loop *loop;
     struct pg_pool_options options;
+    char *host; /* a name that has to be looked up; NULL: libpq can connect at once */
+    struct resolver *resolver;
     struct link *links;
     struct unit_list queue, failed;
     struct pg_unit *free_units;
@@ -593,21 +602,20 @@ static void ignore_notice(void *ctx, const PGresult *result)
     (void)result;
 }
 
-/* The link's timer: what it means depends on the state. */
-static void link_connect(void *ctx)
+/* `numeric` is the host's address, or NULL when the conninfo has all that is needed. */
+static void link_connect_to(struct link *l, const char *numeric)
 {
-    struct link *l = ctx;
     const struct pg_pool_options *o = &l->pool->options;
     /* Those before "dbname", which carries the conninfo, are defaults that it may override. */
-    const char *keys[] = { "tcp_user_timeout", "keepalives_idle", "fallback_application_name",
-                           "dbname",           "client_encoding", NULL };
-    const char *values[] = { "10000", "10", o->service, o->conninfo, "UTF8", NULL };
+    const char *keys[] = { "tcp_user_timeout",
+                           "keepalives_idle",
+                           "fallback_application_name",
+                           "dbname",
+                           "client_encoding",
+                           numeric ? "hostaddr" : NULL,
+                           NULL };
+    const char *values[] = { "10000", "10", o->service, o->conninfo, "UTF8", numeric, NULL };
 
-    if (l->state != LINK_DOWN) {
-        link_lost(l, "PostgreSQL",
-                  l->state == LINK_BUSY ? "an abandoned statement did not end" : "no connection within 10 s");
-        return;
-    }
     l->conn = PQconnectStartParams(keys, values, 1);
     l->state = LINK_CONNECTING;
     if (PQstatus(l->conn) == CONNECTION_BAD) {
@@ -617,6 +625,38 @@ static void link_connect(void *ctx)
     PQsetNoticeReceiver(l->conn, ignore_notice, NULL);
     loop_timer_set(&l->timer, connect_limit_us);
     watch_connecting(l, PGRES_POLLING_WRITING);
+}
+
+static void on_address(void *ctx, const struct sockaddr *address, socklen_t len, const char *reason)
+{
+    struct link *l = ctx;
+    char numeric[64];
+
+    l->lookup = NULL;
+    if (!address)
+        link_lost(l, l->pool->host, reason);
+    else if (getnameinfo(address, len, numeric, sizeof numeric, NULL, 0, NI_NUMERICHOST))
+        link_lost(l, l->pool->host, "its address cannot be written");
+    else
+        link_connect_to(l, numeric);
+}
+
+/* The link's timer: what it means depends on the state. */
+static void link_connect(void *ctx)
+{
+    struct link *l = ctx;
+    struct pg_pool *pool = l->pool;
+
+    if (l->state != LINK_DOWN) {
+        link_lost(l, "PostgreSQL",
+                  l->state == LINK_BUSY ? "an abandoned statement did not end" : "no connection within 10 s");
+    } else if (!pool->host) {
+        link_connect_to(l, NULL);
+    } else {
+        l->state = LINK_RESOLVING;
+        loop_timer_set(&l->timer, connect_limit_us);
+        l->lookup = resolver_look_up(pool->resolver, pool->host, 0, on_address, l);
+    }
 }
 
 /* Closes the connection and plans the next attempt. The unit that ran is answered; so are those that wait,
@@ -637,6 +677,8 @@ static void link_lost(struct link *l, const char *context, const char *message)
         pool->busy--;
     l->state = LINK_DOWN;
     l->unit = NULL;
+    lookup_cancel(l->lookup);
+    l->lookup = NULL;
     unwatch(l);
     PQfinish(l->conn);
     l->conn = NULL;
@@ -699,6 +741,27 @@ static void dispatch(void *ctx)
 
 /* ---- the pool ---- */
 
+/* The host of the conninfo, or of libpq's environment, when it is one name. Sockets, addresses and lists of
+ * hosts are libpq's: the first two block nothing. */
+static char *name_to_look_up(const PQconninfoOption *options)
+{
+    const char *host = NULL;
+    unsigned char address[sizeof(struct in6_addr)];
+
+    for (; options->keyword; options++) {
+        const char *value = options->val ? options->val : options->envvar ? getenv(options->envvar) : NULL;
+
+        if (strcmp(options->keyword, "hostaddr") == 0 && value && *value)
+            return NULL;
+        if (strcmp(options->keyword, "host") == 0)
+            host = value;
+    }
+    if (!host || !*host || strpbrk(host, "/@,") || inet_pton(AF_INET, host, address) == 1 ||
+        inet_pton(AF_INET6, host, address) == 1)
+        return NULL;
+    return mem_strdup(host);
+}
+
 enum err pg_pool_open(struct pg_pool **out, struct loop *loop, const struct pg_pool_options *options,
                       struct why *why)
 {
@@ -713,11 +776,13 @@ enum err pg_pool_open(struct pg_pool **out, struct loop *loop, const struct pg_p
         PQfreemem(trouble);
         return err;
     }
-    PQconninfoFree(parsed);
     assert(options->connections > 0 && (!options->is_session || options->connections == 1));
     pool = mem_new(struct pg_pool);
     pool->loop = loop;
     pool->options = *options;
+    pool->host = name_to_look_up(parsed);
+    pool->resolver = pool->host ? resolver_new(loop) : NULL;
+    PQconninfoFree(parsed);
     list_init(&pool->queue);
     list_init(&pool->failed);
     pool->dispatch = (struct loop_task){ .run = dispatch, .ctx = pool };
@@ -755,6 +820,8 @@ void pg_pool_close(struct pg_pool *pool)
         unit_free(pool->free_units);
         pool->free_units = next;
     }
+    resolver_free(pool->resolver);
+    mem_free(pool->host);
     mem_free(pool->links);
     mem_free(pool);
 }

@@ -326,6 +326,21 @@ Test(pg_pool, takes_a_row_that_met_a_new_partition_for_a_conflict)
     pg_session_close(s);
 }
 
+/* The port is open for nobody; that this is what fails says that the name was found. */
+Test(pg_pool, looks_a_name_up_before_it_connects)
+{
+    struct fixture f = { 0 };
+    struct why why = { 0 };
+    struct pg_pool_options options = { .service = "test", .connections = 2 };
+
+    options.conninfo = "host=localhost port=1 dbname=none";
+    MUST(loop_open(&f.loop, &why));
+    MUST(pg_pool_open(&f.pool, f.loop, &options, &why));
+    while (!strstr(pg_pool_trouble(f.pool), "refused"))
+        loop_turn(f.loop, true);
+    close_pool(&f);
+}
+
 Test(pg_pool, runs_more_units_than_it_has_connections)
 {
     struct fixture f = { 0 };
