@@ -74,7 +74,9 @@ static bool is_whole(const Assay__V1__DecideResponse *answer, size_t count)
     if (answer->n_items != count)
         return false;
     for (size_t i = 0; i < count; i++) {
-        if ((unsigned)answer->items[i]->action >= ACTION_COUNT)
+        const Assay__V1__DecideResponse__Item *item = answer->items[i];
+
+        if ((unsigned)item->action >= ACTION_COUNT || !decision_rules_are_known(item->rules, item->n_rules))
             return false;
     }
     return true;

@@ -161,6 +161,14 @@ struct slice decision_record_pack(const struct decision *d, struct arena *arena)
     return slice_of(bytes, len);
 }
 
+bool decision_rules_are_known(Assay__V1__FiredRule *const *rules, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((unsigned)rules[i]->action >= ACTION_COUNT)
+            return false;
+    return true;
+}
+
 enum err decision_record_unpack(struct decision *d, struct slice bytes, struct arena *arena, struct why *why)
 {
     Assay__V1__DecisionRecord *record = assay__v1__decision_record__unpack(
@@ -168,6 +176,8 @@ enum err decision_record_unpack(struct decision *d, struct slice bytes, struct a
 
     if (!record)
         return err_set(why, ERR_SYNTAX, "%zu bytes that are not a record of a decision", bytes.len);
+    if (!decision_rules_are_known(record->rules, record->n_rules))
+        return err_set(why, ERR_SYNTAX, "a record with an action that has no name");
     d->record = *record;
     return ERR_OK;
 }

@@ -33,6 +33,9 @@ struct decision {
 void decision_write(struct json_out *o, const char *key, struct slice transaction_id,
                     const struct decision *d, bool explains);
 
+/* Whether the action of each rule is one that has a name; a peer or an older version may say otherwise. */
+bool decision_rules_are_known(Assay__V1__FiredRule *const *rules, size_t count);
+
 /* The packed record, in `arena`. */
 struct slice decision_record_pack(const struct decision *d, struct arena *arena);
 /* ERR_SYNTAX when the bytes are not a record. What it points to is in `arena`. */

@@ -226,6 +226,8 @@ Test(decision, reads_back_as_it_was_packed)
     cr_assert_eq(decision_record_unpack(&back, decision_record_pack(&d, &arena), &arena, &why), ERR_OK);
     cr_assert_str_eq(written(&one, &d, true), written(&two, &back, true));
     cr_assert_eq(decision_record_unpack(&back, SLICE("\xff\xff"), &arena, &why), ERR_SYNTAX);
+    cr_assert_eq(decision_record_unpack(&back, SLICE("\x12\x02\x18\x09"), &arena, &why), ERR_SYNTAX,
+                 "a rule with the action 9");
     buf_release(&one);
     buf_release(&two);
     arena_release(&arena);
