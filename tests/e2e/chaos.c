@@ -3,7 +3,7 @@
  * that nothing that was answered has been lost or changed.
  *
  *   chaos --assay PATH --home DIR --prepare SCRIPT [--rounds N] [--seed S] [--rate N]
- *         [--failover-ms MS]
+ *         [--failover-ms MS] [--only NAME]
  *
  * It starts PostgreSQL in DIR/db and puts a relay between all services and what they call; then the
  * script starts the cluster through that relay and leaves DIR/key and DIR/stream.ndjson. Each round strikes one
@@ -34,6 +34,7 @@
 #include "chaos/record.h"
 #include "chaos/relay.h"
 #include "chaos/report.h"
+#include "log/log.h"
 
 enum { AT_ONCE_MAX = 3, OVERLAPS_PERCENT = 20 };
 
@@ -43,7 +44,7 @@ static const int64_t drain_limit_us = 150 * SECOND_US;
 extern char **environ;
 
 struct chaos {
-    const char *assay, *home, *prepare;
+    const char *assay, *home, *prepare, *only;
     int64_t rounds, rate, failover_ms;
     uint64_t seed;
     char pg_home[400], net_url[512], key[256], stream[512];
@@ -282,7 +283,7 @@ static void on_decision(void *ctx, int64_t sent_us, size_t target, bool is_degra
 static void run(struct chaos *c)
 {
     pulse_open(&c->pulse, c->home);
-    deck_init(&c->deck, c->seed);
+    deck_init(&c->deck, c->seed, c->only);
     c->chance.state = c->seed + 2;
     c->load.on_decision = on_decision;
     c->load.ctx = c;
@@ -336,10 +337,15 @@ static void close_all(struct chaos *c)
 static void read_arguments(struct chaos *c, int argc, char **argv)
 {
     static const struct option options[] = {
-        { "assay", required_argument, NULL, 'a' },       { "home", required_argument, NULL, 'h' },
-        { "prepare", required_argument, NULL, 'p' },     { "rounds", required_argument, NULL, 'n' },
-        { "seed", required_argument, NULL, 's' },        { "rate", required_argument, NULL, 'r' },
-        { "failover-ms", required_argument, NULL, 'f' }, { NULL, 0, NULL, 0 },
+        { "assay", required_argument, NULL, 'a' },
+        { "home", required_argument, NULL, 'h' },
+        { "prepare", required_argument, NULL, 'p' },
+        { "rounds", required_argument, NULL, 'n' },
+        { "seed", required_argument, NULL, 's' },
+        { "rate", required_argument, NULL, 'r' },
+        { "failover-ms", required_argument, NULL, 'f' },
+        { "only", required_argument, NULL, 'o' },
+        { NULL, 0, NULL, 0 },
     };
     int option;
 
@@ -367,6 +373,9 @@ static void read_arguments(struct chaos *c, int argc, char **argv)
         case 'r':
             c->rate = number;
             break;
+        case 'o':
+            c->only = optarg;
+            break;
         case 'f':
             c->failover_ms = number;
             break;
@@ -380,11 +389,12 @@ static void read_arguments(struct chaos *c, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct chaos c = { .rounds = 10, .seed = 1, .rate = 250 };
+    struct chaos c = { .rounds = 10, .seed = 1, .rate = 250, .only = "" };
     struct why why = { 0 };
     size_t violations;
 
     read_arguments(&c, argc, argv);
+    log_open("chaos", LOG_ERROR); /* that peers go away is what happens here */
     if (loop_open(&c.loop, &why))
         die("loop", why.text);
     start_cluster(&c);

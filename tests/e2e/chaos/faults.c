@@ -76,14 +76,25 @@ static void shuffle(struct deck *d)
     d->next = 0;
 }
 
-void deck_init(struct deck *d, uint64_t seed)
+static void add_cards(struct deck *d, struct fault_card card, const char *only)
+{
+    char name[96];
+
+    fault_name(&card, name);
+    for (int n = 0; n < victims[card.victim].weight && strstr(name, only); n++)
+        d->cards[d->count++] = card;
+    assert(d->count <= DECK_MAX);
+}
+
+void deck_init(struct deck *d, uint64_t seed, const char *only)
 {
     *d = (struct deck){ .chance = { seed } };
     for (size_t v = 0; v < VICTIM_COUNT; v++)
         for (int kind = 0; kind < FAULT_KINDS; kind++)
-            for (int n = 0; n < victims[v].weight && victims[v].kinds >> kind & 1; n++)
-                d->cards[d->count++] = (struct fault_card){ v, (enum fault_kind)kind };
-    assert(d->count <= DECK_MAX);
+            if (victims[v].kinds >> kind & 1)
+                add_cards(d, (struct fault_card){ v, (enum fault_kind)kind }, only);
+    if (!d->count)
+        die("no such fault", only);
     shuffle(d);
 }
 

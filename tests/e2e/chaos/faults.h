@@ -43,7 +43,8 @@ struct deck {
     size_t count, next;
 };
 
-void deck_init(struct deck *d, uint64_t seed);
+/* With `only`, just the faults whose name has that in it. Ends the program when there is none. */
+void deck_init(struct deck *d, uint64_t seed, const char *only);
 /* Draws the next card and for how long it lasts; `f` starts anew. */
 void deck_draw(struct deck *d, struct fault *f);
 size_t deck_size(const struct deck *d);

@@ -24,9 +24,12 @@ size_t pulse_fault(struct pulse *p, size_t cause, bool is_mixed)
         if (p->outages[i].is_open)
             p->outages[i].is_mixed = is_mixed = true;
     ARRAY_RESERVE_ONE(p->outages, p->count, p->cap);
-    p->outages[p->count] = (struct outage){
-        .cause = cause, .is_open = true, .is_mixed = is_mixed, .began_us = now_us, .last_200_us = now_us
-    };
+    p->outages[p->count] = (struct outage){ .cause = cause,
+                                            .is_open = true,
+                                            .is_mixed = is_mixed,
+                                            .began_us = now_us,
+                                            .last_200_us = now_us,
+                                            .began_wall_us = clock_wall_us() };
     return p->count++;
 }
 

@@ -17,6 +17,7 @@ struct outage {
     size_t cause; /* the caller's number for it */
     bool is_open, is_mixed /* something else happened meanwhile */;
     int64_t began_us, last_200_us;
+    int64_t began_wall_us;                /* for who reads the logs beside it */
     int64_t longest_gap_us, gap_after_us; /* and when it began, counted from the strike */
     int64_t whole_us[LOAD_TARGETS];       /* 0: not yet */
     int64_t ended_us;

@@ -29,18 +29,18 @@ void report_outages(struct report *r, struct pulse *p)
     for (size_t i = 0; i < p->count; i++) {
         struct outage *o = &p->outages[i];
         const struct report_round *round = &r->rounds[o->cause];
-        char lasts[32] = "";
+        char lasts[32] = "", at[RFC3339_SIZE];
 
         if (!o->is_open)
             continue;
         pulse_end(p, i);
         if (round->lasts_us)
             snprintf(lasts, sizeof lasts, "for %.0f ms", ms(round->lasts_us));
-        printf(
-            "%4zu %-46s %-12s %5.0f ms without a 200, whole after %5.0f ms; stalled: sleeper %4.0f ms, disk "
-            "%4.0f ms%s\n",
-            o->cause + 1, round->name, lasts, ms(o->longest_gap_us), ms(outage_restored_us(o)),
-            ms(o->stalls.sleeper_us), ms(o->stalls.disk_us), o->is_mixed ? "; with others" : "");
+        rfc3339_format(o->began_wall_us, at);
+        printf("%4zu %.8s %-43s %-12s %5.0f ms without a 200, whole after %5.0f ms; stalled: sleeper %4.0f "
+               "ms, disk %4.0f ms%s\n",
+               o->cause + 1, at + 11, round->name, lasts, ms(o->longest_gap_us), ms(outage_restored_us(o)),
+               ms(o->stalls.sleeper_us), ms(o->stalls.disk_us), o->is_mixed ? "; with others" : "");
     }
     fflush(stdout);
 }
