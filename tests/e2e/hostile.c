@@ -44,7 +44,7 @@ static struct {
     pid_t pid;
     bool is_ours;
     const char *path;
-    char dir[32], log[64];
+    int log; /* what it logs, to be read */
 } server;
 static int failures;
 
@@ -608,43 +608,51 @@ static int descriptors(void)
 
 static long log_lines(void)
 {
-    FILE *f = server.is_ours ? fopen(server.log, "r") : NULL;
+    char text[4096];
     long n = 0;
+    off_t at = 0;
+    ssize_t len;
 
-    for (int c = f ? getc(f) : EOF; c != EOF; c = getc(f))
-        n += c == '\n';
-    if (f)
-        fclose(f);
+    while (server.is_ours && (len = pread(server.log, text, sizeof text, at)) > 0) {
+        for (ssize_t i = 0; i < len; i++)
+            n += text[i] == '\n';
+        at += len;
+    }
     return n;
 }
 
+static void shell(const char *format, const char *dir)
+{
+    char command[512];
+
+    snprintf(command, sizeof command, format, dir);
+    if (system(command))
+        fail(command);
+}
+
+/* Its directory is gone as soon as it has read what stands there: nothing is left behind however this ends. */
 static void start_server(const char *self)
 {
-    char program[4096], pem[64], command[512];
+    char dir[] = "/tmp/assay-hostile-XXXXXX", program[4096], path[64];
     int pipes[2];
     FILE *f;
 
-    strcpy(server.dir, "/tmp/assay-hostile-XXXXXX");
-    if (!mkdtemp(server.dir) || pipe(pipes))
+    if (!mkdtemp(dir) || pipe(pipes))
         fail("start a server");
-    snprintf(server.log, sizeof server.log, "%s/log", server.dir);
-    snprintf(pem, sizeof pem, "%s/both.pem", server.dir);
-    snprintf(command, sizeof command,
-             "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem "
-             "-out cert.pem -subj /CN=localhost -days 2 2>/dev/null && cat cert.pem key.pem >both.pem",
-             server.dir);
-    if (system(command))
-        fail("make a certificate");
+    shell("cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem "
+          "-out cert.pem -subj /CN=localhost -days 2 2>/dev/null && cat cert.pem key.pem >both.pem",
+          dir);
+    snprintf(path, sizeof path, "%s/log", dir);
+    server.log = open(path, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+    snprintf(path, sizeof path, "%s/both.pem", dir);
     snprintf(program, sizeof program, "%.*shttp_serve",
              (int)(strrchr(self, '/') ? strrchr(self, '/') + 1 - self : 0), self);
     server.pid = fork();
     if (server.pid == 0) {
-        int log = open(server.log, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
-
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(pipes[1], STDOUT_FILENO);
-        dup2(log, STDERR_FILENO);
-        execl(program, program, "hasty", pem, (char *)NULL);
+        dup2(server.log, STDERR_FILENO);
+        execl(program, program, "hasty", path, (char *)NULL);
         _exit(127);
     }
     close(pipes[1]);
@@ -652,13 +660,13 @@ static void start_server(const char *self)
     if (!f || fscanf(f, "%d %d", &server.port, &server.tls_port) != 2)
         fail("the server does not say its ports");
     fclose(f);
+    shell("rm -rf %s", dir);
     server.is_ours = true;
     server.path = "/";
 }
 
 static void end_server(void)
 {
-    char command[128];
     int status;
 
     if (!server.is_ours)
@@ -666,9 +674,6 @@ static void end_server(void)
     kill(server.pid, SIGTERM);
     expect(waitpid(server.pid, &status, 0) == server.pid && WIFEXITED(status) && WEXITSTATUS(status) == 0,
            "server", "ends as it should");
-    snprintf(command, sizeof command, "rm -rf %s", server.dir);
-    if (system(command))
-        fail("remove the directory");
 }
 
 /* ---- one attack ---- */
