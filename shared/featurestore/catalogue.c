@@ -30,12 +30,14 @@ static_assert(ARRAY_LEN(aggregates) == AGGREGATE_COUNT_OF, "every aggregate has 
 enum {
     ON_SUMS = BIT(AGGREGATE_SUM) | BIT(AGGREGATE_MEAN) | BIT(AGGREGATE_STD) | BIT(AGGREGATE_MIN) |
               BIT(AGGREGATE_MAX),
-    ON_FRAUD = BIT(AGGREGATE_FRAUD_COUNT) | BIT(AGGREGATE_FRAUD_RATE),
+    ON_SINCE = BIT(AGGREGATE_SINCE_FRAUD) | BIT(AGGREGATE_SINCE_LEGIT), /* needs each event's time */
+    ON_FRAUD = BIT(AGGREGATE_FRAUD_COUNT) | BIT(AGGREGATE_FRAUD_RATE) | ON_SINCE,
     ON_WINDOWS = ON_SUMS | ON_FRAUD | BIT(AGGREGATE_COUNT) | BIT(AGGREGATE_DISTINCT),
     ON_LAST = BIT(AGGREGATE_SINCE_LAST) | BIT(AGGREGATE_FIRST_SEEN) | BIT(AGGREGATE_SPEED) |
               BIT(AGGREGATE_DISTANCE),
     ON_ALL = ON_WINDOWS | ON_LAST | BIT(AGGREGATE_EXPR),
-    ON_DEFAULTS = (ON_SUMS & ~BIT(AGGREGATE_SUM)) | BIT(AGGREGATE_FRAUD_RATE) | ON_LAST | BIT(AGGREGATE_EXPR),
+    ON_DEFAULTS = (ON_SUMS & ~BIT(AGGREGATE_SUM)) | BIT(AGGREGATE_FRAUD_RATE) | ON_SINCE | ON_LAST |
+                  BIT(AGGREGATE_EXPR),
     /* What may be asked of everything that ever was: what needs no events kept. */
     ON_LIFETIMES = ON_SUMS | BIT(AGGREGATE_COUNT),
 };
@@ -467,6 +469,8 @@ static enum err check(const struct at *at, const struct draft *d, unsigned seen)
         if (d->has_mode || f->delay_us)
             return fail(at, "window: all has neither mode nor delay");
     }
+    if ((BIT(f->aggregate) & ON_SINCE) && d->has_mode && !f->is_exact)
+        return fail(at, "%s is always exact", key);
     if (f->includes_current && f->delay_us)
         return fail(at, "with a delay the current transaction is never in the window");
     if (f->has_prior && f->has_default)
@@ -525,7 +529,7 @@ static enum err read_feature(struct reader *r, const yaml_node_t *map, struct fe
     if (f->window_us == WINDOW_ALL)
         f->is_exact = false;
     else if (!d.has_mode)
-        f->is_exact = f->window_us <= HOUR_US;
+        f->is_exact = f->window_us <= HOUR_US || (BIT(f->aggregate) & ON_SINCE);
     if (!(BIT(f->aggregate) & ON_WINDOWS))
         f->is_exact = false;
     for (const struct feature *other = r->features; other < f; other++) {

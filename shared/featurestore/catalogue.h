@@ -11,8 +11,8 @@
  *     - {name: customer_night_7d, count: customer, window: 7d, where: "tx.hour < 6", hidden: true}
  *     - {name: risk, fraud_rate: terminal, window: 28d, delay: 7d, prior: {rate: 0.008, weight: 20}}
  *
- * An aggregate is one key: `count since_last first_seen speed distance fraud_count fraud_rate` name an
- * entity; `sum mean std min max distinct` name a field and have `by: <entity>`. Fields that are summed are
+ * An aggregate is one key: `count since_last first_seen speed distance fraud_count fraud_rate
+ * since_last_fraud since_last_legit` name an entity; `sum mean std min max distinct` name a field and have `by: <entity>`. Fields that are summed are
  * `amount` (in minor units of the base currency) and `attributes.<name>` (kept at `scale` decimals, 0 if not
  * said); `distinct` and entities take any text field of a transaction or attribute. Then:
  *
@@ -22,6 +22,10 @@
  *
  * `mode`: `exact`, both ends to the microsecond (what windows up to 1h are if nothing is said), or `tiles`,
  * where the ends lie on multiples of a hop, see feature_window_error_us().
+ *
+ * since_last_fraud and since_last_legit: the time since the newest event of the window that is known as fraud,
+ * or that is not; missing where there is none. As with the counts, a label changes from its entry in the log on
+ * what is known of its event. With a delay, what is too young to be judged is neither. Always exact.
  *
  * `include_current`: also counts the transaction that is asked about. Default false; not with a delay.
  *
@@ -34,7 +38,7 @@
  * `describe`: words for people. `monotone`: increasing or decreasing, a hint for training. `hidden: true`
  * computes the feature for others without showing it. These three and the name are no part of the identity.
  *
- * Units: amounts in minor units, since_last and first_seen in seconds, distance in km, speed in km/h. Missing
+ * Units: amounts in minor units, since_last, since_last_* and first_seen in seconds, distance in km, speed in km/h. Missing
  * is NaN: where the transaction lacks the entity's field, the place, or a value that an `expr` needs. std is
  * that of the population. The transaction's fields for `expr` and `where` are those of fraud/field.h; an
  * `expr` that is true or false is 1 or 0. */
@@ -65,7 +69,9 @@
     X(AGGREGATE_SINCE_LAST, "since_last", ENTITY)                                                            \
     X(AGGREGATE_FIRST_SEEN, "first_seen", ENTITY)                                                            \
     X(AGGREGATE_SPEED, "speed", ENTITY)                                                                      \
-    X(AGGREGATE_DISTANCE, "distance", ENTITY)
+    X(AGGREGATE_DISTANCE, "distance", ENTITY)                                                                \
+    X(AGGREGATE_SINCE_FRAUD, "since_last_fraud", ENTITY)                                                     \
+    X(AGGREGATE_SINCE_LEGIT, "since_last_legit", ENTITY)
 
 enum aggregate {
 #define AGGREGATE_ENUM(code, key, names) code,

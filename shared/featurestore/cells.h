@@ -123,7 +123,7 @@ static inline void total_init(enum op op, unsigned char *total)
 {
     int64_t none = op == OP_MIN || op == OP_FIRST ? MIN_EMPTY : MAX_EMPTY;
 
-    if (op == OP_MIN || op == OP_FIRST || op == OP_MAX)
+    if (op == OP_MIN || op == OP_FIRST || op == OP_MAX || op == OP_LAST_FRAUD || op == OP_LAST_LEGIT)
         memcpy(total, &none, sizeof none);
 }
 

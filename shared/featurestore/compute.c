@@ -227,7 +227,7 @@ static double compute(struct store *s, const struct compiled *c, const struct tx
     const struct lookup *l = &s->lookups[c->entity == NONE ? 0 : c->entity];
     const unsigned char *totals;
     double value = NAN;
-    int64_t first;
+    int64_t first, last;
 
     if (c->entity != NONE && l->is_missing)
         return NAN;
@@ -263,6 +263,11 @@ static double compute(struct store *s, const struct compiled *c, const struct tx
     case AGGREGATE_FIRST_SEEN:
         first = load_i64(totals + c->best_at);
         value = first > txn->occurred_at_us ? NAN : (double)(txn->occurred_at_us - first) / 1e6;
+        break;
+    case AGGREGATE_SINCE_FRAUD:
+    case AGGREGATE_SINCE_LEGIT:
+        last = load_i64(totals + c->best_at);
+        value = last == MAX_EMPTY ? NAN : (double)(txn->occurred_at_us - last) / 1e6;
         break;
     case AGGREGATE_SINCE_LAST:
     case AGGREGATE_SPEED:

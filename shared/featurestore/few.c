@@ -24,6 +24,14 @@ static inline uint32_t bits_count(u128 b)
     return word_count((uint64_t)b) + word_count((uint64_t)(b >> 64));
 }
 
+/* The highest of some. */
+static inline uint32_t bits_last(u128 b)
+{
+    uint64_t high = (uint64_t)(b >> 64);
+
+    return (uint32_t)(high ? 127 - __builtin_clzll(high) : 63 - __builtin_clzll((unsigned long long)b));
+}
+
 /* Takes the lowest bit off and says which it was. */
 static inline uint32_t bits_next(u128 *b)
 {
@@ -343,8 +351,11 @@ static inline u128 bits_in(struct cursor k)
 static inline u128 bits_of(const struct few_column *c, const struct entity_layout *l, const struct entity *e,
                            u128 bits)
 {
-    for (uint32_t i = 0; i < c->flag_count; i++)
-        bits &= load_u128(flag_at(l, e, c->flags[i]));
+    for (uint32_t i = 0; i < c->flag_count; i++) {
+        u128 set = load_u128(flag_at(l, e, c->flags[i]));
+
+        bits &= c->is_but_last && i + 1 == c->flag_count ? ~set : set;
+    }
     return bits;
 }
 
@@ -410,6 +421,8 @@ static void count_all(const struct column *c, const struct entity *e, struct cur
     case OP_MAX:
         store_i64(total, best_of_all(values, k, c->op));
         break;
+    case OP_LAST_FRAUD:
+    case OP_LAST_LEGIT: /* have a flag */
     case OP_FIRST:
         break;
     }
@@ -440,6 +453,10 @@ static void count_bits(const struct column *c, const struct entity *e, u128 bits
     case OP_MIN:
     case OP_MAX:
         store_i64(total, best_of(values, bits, c->op));
+        break;
+    case OP_LAST_FRAUD:
+    case OP_LAST_LEGIT:
+        store_i64(total, bits ? times_of(e)[bits_last(bits)] : MAX_EMPTY);
         break;
     case OP_FIRST:
         break;

@@ -105,6 +105,8 @@ void lifetime_add(const struct lifetime *l, unsigned char *block, const struct e
             store_i64(total, value);
         break;
     case OP_FRAUD:
+    case OP_LAST_FRAUD:
+    case OP_LAST_LEGIT:
         break;
     }
 }

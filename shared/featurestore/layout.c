@@ -168,6 +168,11 @@ static size_t add_track(struct plan *p, struct entity_layout *e, const struct fe
     return e->track_count++;
 }
 
+static bool looks_at_fraud(enum op op)
+{
+    return op == OP_FRAUD || op == OP_LAST_FRAUD || op == OP_LAST_LEGIT;
+}
+
 static size_t add_column(struct track *t, enum op op, int condition, int value)
 {
     struct column c = { .op = op, .condition = condition, .value = value };
@@ -181,10 +186,10 @@ static size_t add_column(struct track *t, enum op op, int condition, int value)
 
         assert(has_room); /* add_track() saw to it */
         (void)has_room;
-        if (op == OP_FRAUD)
-            c.mask |= FLAG_FRAUD;
+        c.mask |= op == OP_FRAUD || op == OP_LAST_FRAUD ? FLAG_FRAUD : 0;
+        c.but = op == OP_LAST_LEGIT ? FLAG_FRAUD : 0;
     }
-    t->has_fraud |= op == OP_FRAUD;
+    t->has_fraud |= looks_at_fraud(op);
     ARRAY_RESERVE_ONE(t->columns, t->column_count, t->column_cap);
     t->columns[t->column_count] = c;
     return t->column_count++;
@@ -233,6 +238,8 @@ static size_t ops_of(enum aggregate aggregate, enum op ops[3])
         [AGGREGATE_FRAUD_COUNT] = { 1, { OP_FRAUD } },
         [AGGREGATE_FRAUD_RATE] = { 2, { OP_COUNT, OP_FRAUD } },
         [AGGREGATE_FIRST_SEEN] = { 1, { OP_FIRST } },
+        [AGGREGATE_SINCE_FRAUD] = { 1, { OP_LAST_FRAUD } },
+        [AGGREGATE_SINCE_LEGIT] = { 1, { OP_LAST_LEGIT } },
     };
 
     memcpy(ops, table[aggregate].ops, sizeof table[aggregate].ops);
@@ -347,6 +354,8 @@ void layout_book(struct plan *p, size_t i)
         return;
     case AGGREGATE_FRAUD_COUNT:
     case AGGREGATE_FRAUD_RATE:
+    case AGGREGATE_SINCE_FRAUD:
+    case AGGREGATE_SINCE_LEGIT:
         e->has_fraud = p->has_fraud = true;
         if (c->condition != NONE && p->conditions[c->condition].fraud_bit == NONE)
             p->conditions[c->condition].fraud_bit = p->fraud_conditions++;
@@ -505,8 +514,9 @@ static void lay_small(const struct plan *p, struct entity_layout *e)
     }
     for (struct track *t = e->tracks; t < e->tracks + e->track_count; t++) { /* fraud's flag is the last */
         for (struct column *c = t->columns; c < t->columns + t->column_count; c++) {
-            if (c->op == OP_FRAUD)
+            if (looks_at_fraud(c->op))
                 c->few.flags[c->few.flag_count++] = (uint32_t)l->flag_count;
+            c->few.is_but_last = c->op == OP_LAST_LEGIT;
         }
     }
     for (struct track *t = e->tracks; t < e->tracks + e->track_count; t++) {
@@ -570,6 +580,8 @@ static void set_place(struct compiled *c, enum op op, uint32_t at)
     case OP_MIN:
     case OP_MAX:
     case OP_FIRST:
+    case OP_LAST_FRAUD:
+    case OP_LAST_LEGIT:
         c->best_at = at;
         break;
     }

@@ -26,20 +26,21 @@
 #include "featurestore/plan.h"
 #include "fraud/field.h"
 
-/* What a column adds up over the events for which its condition holds and that have its value. */
-enum op { OP_COUNT, OP_FRAUD, OP_SUM, OP_SQUARES, OP_MIN, OP_MAX, OP_FIRST };
+/* What a column adds up (or, OP_LAST_*, the time of the newest) over the events for which its condition holds and that have its value. */
+enum op { OP_COUNT, OP_FRAUD, OP_SUM, OP_SQUARES, OP_MIN, OP_MAX, OP_FIRST, OP_LAST_FRAUD, OP_LAST_LEGIT };
 enum { NONE = -1 };
 
 struct column {
     enum op op;
     int condition, value; /* of the plan; NONE: always, and no value */
-    uint32_t mask;        /* exact: flags that must stand in the cell */
+    uint32_t mask, but;   /* exact: flags that must stand in the cell, and that must not */
     uint32_t value_at;    /* exact: where the value lies in the cell */
     uint32_t cell_at;     /* tiles: where the total lies in the cell */
     struct few_column {   /* the same for the events of a small entity */
         uint32_t flags[3];
         uint32_t flag_count;
-        uint32_t value; /* which of their values */
+        bool is_but_last; /* the last of them must not be set */
+        uint32_t value;   /* which of their values */
     } few;
 };
 

@@ -15,7 +15,7 @@ static inline int64_t key_at(const struct track *t, const struct moment *at)
 
 static inline bool is_counted(const struct column *c, const unsigned char *cell)
 {
-    return (load_u32(cell + 12) & c->mask) == c->mask;
+    return (load_u32(cell + 12) & (c->mask | c->but)) == c->mask;
 }
 
 static inline uint64_t cell_count(const struct track *t, const struct column *c, const unsigned char *cell)
@@ -41,7 +41,9 @@ static inline int64_t cell_best(const struct track *t, const struct column *c, c
 {
     if (!t->is_exact)
         return load_i64(cell + c->cell_at);
-    return is_counted(c, cell) ? load_i64(cell + c->value_at) : c->op == OP_MIN ? MIN_EMPTY : MAX_EMPTY;
+    return is_counted(c, cell) ? load_i64(cell + c->value_at) /* of OP_LAST_*: the cell's time */
+           : c->op == OP_MIN   ? MIN_EMPTY
+                               : MAX_EMPTY;
 }
 
 /* Adds one cell to a span's totals. */
@@ -70,6 +72,8 @@ static void totals_add(const struct track *t, const struct span *s, unsigned cha
                 store_i64(total, value);
             break;
         case OP_MAX:
+        case OP_LAST_FRAUD:
+        case OP_LAST_LEGIT:
             value = cell_best(t, c, cell);
             if (value > load_i64(total))
                 store_i64(total, value);
@@ -106,6 +110,8 @@ static void totals_take(const struct track *t, const struct span *s, unsigned ch
                 store_i64(total, MIN_UNKNOWN);
             break;
         case OP_MAX:
+        case OP_LAST_FRAUD:
+        case OP_LAST_LEGIT:
             value = cell_best(t, c, cell);
             if (value != MAX_EMPTY && value == load_i64(total))
                 store_i64(total, MAX_UNKNOWN);
@@ -114,6 +120,34 @@ static void totals_take(const struct track *t, const struct span *s, unsigned ch
             break;
         }
     }
+}
+
+static int64_t least(const struct track *t, const struct column *c, const struct deque *d,
+                     const struct cursor *k)
+{
+    int64_t best = MIN_EMPTY;
+
+    for (uint32_t i = k->from; i < k->to; i++) {
+        int64_t value = cell_best(t, c, cell_at(d, t->cell_bytes, i));
+
+        best = value < best ? value : best;
+    }
+    return best;
+}
+
+static int64_t greatest(const struct track *t, const struct column *c, const struct deque *d,
+                        const struct cursor *k)
+{
+    int64_t best = MAX_EMPTY;
+
+    for (uint32_t i = k->to; i-- > k->from;) {
+        int64_t value = cell_best(t, c, cell_at(d, t->cell_bytes, i));
+
+        best = value > best ? value : best;
+        if (best != MAX_EMPTY && c->op != OP_MAX)
+            break; /* times: none before it is newer */
+    }
+    return best;
 }
 
 /* Looks again for the least and greatest that were taken back. */
@@ -125,25 +159,12 @@ static void totals_settle(const struct track *t, const struct span *s, unsigned 
     for (const struct run *r = s->runs; r < s->runs + s->run_count; r++) {
         const struct column *c = &t->columns[r->column];
         unsigned char *total = large + r->at;
-        int64_t best;
 
-        if (c->op == OP_MIN && load_i64(total) == MIN_UNKNOWN) {
-            best = MIN_EMPTY;
-            for (uint32_t i = k->from; i < k->to; i++) {
-                int64_t value = cell_best(t, c, cell_at(d, t->cell_bytes, i));
-
-                best = value < best ? value : best;
-            }
-            store_i64(total, best);
-        } else if (c->op == OP_MAX && load_i64(total) == MAX_UNKNOWN) {
-            best = MAX_EMPTY;
-            for (uint32_t i = k->from; i < k->to; i++) {
-                int64_t value = cell_best(t, c, cell_at(d, t->cell_bytes, i));
-
-                best = value > best ? value : best;
-            }
-            store_i64(total, best);
-        }
+        if (c->op == OP_MIN && load_i64(total) == MIN_UNKNOWN)
+            store_i64(total, least(t, c, d, k));
+        else if ((c->op == OP_MAX || c->op == OP_LAST_FRAUD || c->op == OP_LAST_LEGIT) &&
+                 load_i64(total) == MAX_UNKNOWN)
+            store_i64(total, greatest(t, c, d, k));
     }
 }
 
@@ -234,6 +255,8 @@ static void cell_make(const struct track *t, unsigned char *cell, const struct e
         case OP_MAX:
             store_i64(cell + c->cell_at, is_in ? value : MAX_EMPTY);
             break;
+        case OP_LAST_FRAUD:
+        case OP_LAST_LEGIT: /* never in tiles */
         case OP_FIRST:
             break;
         }
@@ -266,6 +289,8 @@ static void cell_merge(const struct track *t, unsigned char *tile, const unsigne
             if (load_i64(add) > load_i64(total))
                 store_i64(total, load_i64(add));
             break;
+        case OP_LAST_FRAUD:
+        case OP_LAST_LEGIT:
         case OP_FIRST:
             break;
         }
@@ -357,8 +382,12 @@ void track_label(const struct plan *p, const struct track *t, unsigned char *lar
             const struct column *c = &t->columns[r->column];
             int bit = c->condition == NONE ? NONE : p->conditions[c->condition].fraud_bit;
 
-            if (c->op == OP_FRAUD && (bit == NONE || (bits >> bit & 1)))
+            if (bit != NONE && !(bits >> bit & 1))
+                continue;
+            if (c->op == OP_FRAUD)
                 store_u64(large + r->at, load_u64(large + r->at) + (uint64_t)(int64_t)change);
+            else if (c->op == OP_LAST_FRAUD || c->op == OP_LAST_LEGIT)
+                store_i64(large + r->at, MAX_UNKNOWN);
         }
     }
     if (t->is_exact) {

@@ -56,7 +56,8 @@ static bool is_windowed(const struct feature *f)
 
 static bool is_fraud_feature(const struct feature *f)
 {
-    return f->aggregate == AGGREGATE_FRAUD_COUNT || f->aggregate == AGGREGATE_FRAUD_RATE;
+    return f->aggregate == AGGREGATE_FRAUD_COUNT || f->aggregate == AGGREGATE_FRAUD_RATE ||
+           f->aggregate == AGGREGATE_SINCE_FRAUD || f->aggregate == AGGREGATE_SINCE_LEGIT;
 }
 
 static bool same_entity(const struct feature *a, const struct feature *b)
@@ -252,7 +253,7 @@ static int64_t watermark(const struct oracle *o, uint32_t account)
 static double value(struct oracle *o, size_t column, const struct txn *txn, int64_t now_us)
 {
     const struct feature *f = plan_column(o->plan, column);
-    int64_t newest = INT64_MIN / 4, first = INT64_MAX;
+    int64_t newest = INT64_MIN / 4, first = INT64_MAX, last[2] = { INT64_MIN, INT64_MIN };
     long long count = 0, frauds = 0, x, least = LLONG_MAX, most = LLONG_MIN;
     i128 sum = 0, squares = 0;
     double scale = pow(10, f->scale), out = NAN;
@@ -320,6 +321,8 @@ static double value(struct oracle *o, size_t column, const struct txn *txn, int6
             least = x < least ? x : least;
             most = x > most ? x : most;
         }
+        if (!is_current && e->occurred_at_us > last[o->seen[i]->is_fraud])
+            last[o->seen[i]->is_fraud] = e->occurred_at_us;
         count++;
         frauds += !is_current && o->seen[i]->is_fraud;
     }
@@ -348,6 +351,11 @@ static double value(struct oracle *o, size_t column, const struct txn *txn, int6
         if (f->has_prior)
             return ((double)frauds + f->prior_rate * f->prior_weight) / ((double)count + f->prior_weight);
         out = count ? (double)frauds / (double)count : NAN;
+        break;
+    case AGGREGATE_SINCE_FRAUD:
+    case AGGREGATE_SINCE_LEGIT:
+        newest = last[f->aggregate == AGGREGATE_SINCE_FRAUD];
+        out = newest > INT64_MIN ? (double)(txn->occurred_at_us - newest) / 1e6 : NAN;
         break;
     case AGGREGATE_FIRST_SEEN:
         out = first <= txn->occurred_at_us ? (double)(txn->occurred_at_us - first) / 1e6 : NAN;

@@ -50,6 +50,11 @@ static const char *const catalogue_lines[] = {
     "- {name: t_rate_x7d, fraud_rate: terminal, window: 7d, mode: exact, default: 0, where: \"tx.amount > "
     "500.0\"}",
     "- {name: t_count_x20d, count: terminal, window: 20d, delay: 7d, mode: exact}",
+    "- {name: t_since_fraud_20d, since_last_fraud: terminal, window: 20d, delay: 7d}",
+    "- {name: t_since_legit_20d, since_last_legit: terminal, window: 20d, delay: 7d}",
+    "- {name: t_since_fraud_1h, since_last_fraud: terminal, window: 1h, default: -1}",
+    "- {name: t_since_fraud_big, since_last_fraud: terminal, window: 30d, where: \"tx.amount > 500.0\"}",
+    "- {name: c_since_legit_big, since_last_legit: customer, window: 7d, where: \"tx.amount > 500.0\"}",
     "- {name: c_count_t1h, count: customer, window: 1h, mode: tiles}",
     "- {name: c_count_t6h, count: customer, window: 6h, include_current: true}",
     "- {name: c_count_t24h, count: customer, window: 24h}",
