@@ -27,10 +27,10 @@ enum {
     TURN_BYTES = 256 << 10, /* of all together: what has been let in must not wait for what may be refused */
     WRITE_BYTES = 64 << 10,
     ACCEPTS_PER_TURN = 16,
-    LINGER_BYTES_MAX = 4 << 20,
-    HANDSHAKES_PER_TURN = 8, /* each takes a good part of a millisecond, and others wait */
-    CANDIDATES_MAX = 64,     /* looked at for one that makes room */
-    OTHER_DESCRIPTORS = 128, /* of the process, beside its connections */
+    LINGER_BYTES_MAX = 8 << 20, /* more than any body that a route takes */
+    HANDSHAKES_PER_TURN = 8,    /* each takes a good part of a millisecond, and others wait */
+    CANDIDATES_MAX = 64,        /* looked at for one that makes room */
+    OTHER_DESCRIPTORS = 128,    /* of the process, beside its connections */
     SLOW_READER_PATIENCE = 10,
     STATUS_MAX = 600,
     STALE_SWEEPS = 40, /* in which all connections with replaced certificates are told to end */

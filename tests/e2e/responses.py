@@ -181,7 +181,7 @@ def refused(api, all_scopes, decide, only_read):
         api.ask(401, route, None, body())
         api.ask(401, route, "ak_00000000_" + "a" * 32, body())
         api.ask(403, route, only_read, body())
-        api.ask(413, route, all_scopes, '{"a": "' + "x" * (5 << 20) + '"}')
+        api.ask(413, route, all_scopes, '{"a": "' + "x" * (4 << 20) + '"}')
         api.ask(415, route, all_scopes, body(), headers={"Content-Type": "text/plain"})
         api.ask(422, route, all_scopes, {"nonsense": 1})
         used = f"used-{route[1]}"
