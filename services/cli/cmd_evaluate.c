@@ -42,7 +42,7 @@ static const struct protocol *find_protocol(const char *name)
     return NULL;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static enum err read_plan(struct plan **out, const char *name, struct why *why)
 {
@@ -101,7 +101,7 @@ static enum err read_rows(struct trial *t, const struct plan *plan, const char *
     return err;
 }
 
-/* ---- telling ------------------------------------------------------------------------------------------- */
+/* ---- telling ---- */
 
 struct line {
     const char *name, *split;
@@ -256,7 +256,7 @@ static void print_json(const struct protocol *p, const struct line *lines, size_
     buf_release(&text);
 }
 
-/* ---- the command --------------------------------------------------------------------------------------- */
+/* ---- the command ---- */
 
 static enum err evaluate(struct trial *t, const struct settings *s, const char *path, struct why *why)
 {

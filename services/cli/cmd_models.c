@@ -49,7 +49,7 @@ static enum exit_code done_or(enum err err, const struct why *why)
     return command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why->text);
 }
 
-/* ---- list ---------------------------------------------------------------------------------------------- */
+/* ---- list ---- */
 
 static const char list_sql[] = "SELECT m.version, m.name, m.state, coalesce((SELECT string_agg(a.alias, ',' "
                                "ORDER BY a.alias) FROM aliases a "
@@ -129,7 +129,7 @@ const struct command cmd_models_list = {
     .run = list,
 };
 
-/* ---- show, export -------------------------------------------------------------------------------------- */
+/* ---- show, export ---- */
 
 static enum err read_bundle(int64_t version, struct buf *bytes, struct why *why)
 {

@@ -80,7 +80,7 @@ static const struct option options[] = {
     { "json", OPTION_FLAG, offsetof(struct settings, as_json), NULL, "the result as JSON" },
 };
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static enum err read_stream(struct rows *rows, const char *path, const struct settings *s, int64_t until_us,
                             struct why *why)
@@ -152,7 +152,7 @@ static enum err read_log(struct rows *rows, const struct settings *s, int64_t un
     return err;
 }
 
-/* ---- telling ------------------------------------------------------------------------------------------- */
+/* ---- telling ---- */
 
 static bool on_round(void *context, size_t rounds, double metric)
 {
@@ -215,7 +215,7 @@ static void print_json(const struct trainer_result *r, const char *sha, int64_t 
     buf_release(&text);
 }
 
-/* ---- the command --------------------------------------------------------------------------------------- */
+/* ---- the command ---- */
 
 static enum err publish(const struct buf *bundle, const struct settings *s, int64_t *version, struct why *why)
 {

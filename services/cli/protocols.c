@@ -79,7 +79,7 @@ static int64_t day_us(int year, int month, int day)
     return civil_days(year, month, day) * DAY_US;
 }
 
-/* ---- Fraud Detection Handbook -------------------------------------------------------------------------- */
+/* ---- Fraud Detection Handbook ---- */
 
 enum { FOLDS = 4, TRAIN_DAYS = 7, DELAY_DAYS = 7, TEST_DAYS = 7, LONG_DAYS = 35 };
 
@@ -164,7 +164,7 @@ static const struct reference handbook_references[] = {
     { "folds", "published: the best of all models", FIGURES(0.879, 0.687, 0.305) },
 };
 
-/* ---- Sparkov ------------------------------------------------------------------------------------------- */
+/* ---- Sparkov ---- */
 
 static const struct {
     int64_t days; /* of the test, at the end of the file */
@@ -201,7 +201,7 @@ static const struct reference sparkov_references[] = {
     { "time", "guide: AutoGluon, Kaggle's file", { .auc_roc = 0.997, .recall_fpr_1 = 0.927 } },
 };
 
-/* ---- UCSD-FICO 2009 ------------------------------------------------------------------------------------ */
+/* ---- UCSD-FICO 2009 ---- */
 
 static void whole_span(bool validates, int64_t *keep_from_us, int64_t *stop_us)
 {
@@ -251,7 +251,7 @@ static const struct reference ucsd_references[] = {
     { "folds", "guide: XGBoost", { .auc_roc = 0.931, .average_precision = 0.499, .lift_20 = 4.42 } },
 };
 
-/* ---- Fraud e-commerce ---------------------------------------------------------------------------------- */
+/* ---- Fraud e-commerce ---- */
 
 static void fraudecom_plan(struct trial *t)
 {

@@ -8,8 +8,7 @@
 
 #define QUOTA_EXCEEDED "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
-/* ---- answering
- * --------------------------------------------------------------------------------------------- */
+/* ---- answering ---- */
 
 void exchange_drop_body(struct exchange *x)
 {
@@ -123,8 +122,7 @@ void exchange_refuse(struct exchange *x, int status, const char *type, const cha
     exchange_problem(x, status, type, detail);
 }
 
-/* ---- before the handler
- * ------------------------------------------------------------------------------------ */
+/* ---- before the handler ---- */
 
 static bool read_deadline(struct exchange *x, const struct caller *key)
 {

@@ -43,8 +43,7 @@ struct rules {
     struct loop_timer patience;
 };
 
-/* ---- deciding
- * ---------------------------------------------------------------------------------------------- */
+/* ---- deciding ---- */
 
 static void count(struct rules *rules, const Assay__V1__DecideResponse *response, int64_t began_us)
 {
@@ -102,8 +101,7 @@ static const struct grpc_method methods[] = {
     { &assay__v1__rules__descriptor, "Decide", on_decide },
 };
 
-/* ---- those who wait for a plan
- * ----------------------------------------------------------------------------- */
+/* ---- those who wait for a plan ---- */
 
 static void decide_waiting(struct rules *rules, bool is_over)
 {
@@ -133,8 +131,7 @@ static void on_patience(void *ctx)
     decide_waiting(ctx, true);
 }
 
-/* ---- the service
- * ------------------------------------------------------------------------------------------- */
+/* ---- the service ---- */
 
 static void on_pg_up(void *ctx)
 {

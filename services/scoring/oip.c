@@ -20,7 +20,7 @@ enum {
 
 static const char content_type[] = "application/json";
 
-/* ---- answers ------------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static void reply_buf(struct http_request *req, int status, struct buf *body)
 {
@@ -71,7 +71,7 @@ bool oip_refuse(void *ctx, struct http_request *req, int status)
     return true;
 }
 
-/* ---- the server ---------------------------------------------------------------------------------------- */
+/* ---- the server ---- */
 
 static void on_live(void *service, struct http_request *req)
 {
@@ -103,7 +103,7 @@ static void on_server(void *service, struct http_request *req)
     reply_buf(req, 200, &body);
 }
 
-/* ---- a model ------------------------------------------------------------------------------------------- */
+/* ---- a model ---- */
 
 /* The version that the path names, else the champion. NULL, and the request is answered, when there is none.
  */
@@ -183,7 +183,7 @@ static void on_model(void *service, struct http_request *req)
     reply_buf(req, 200, &body);
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------------- */
+/* ---- tensors ---- */
 
 /* What JSON may hold for a datatype. Floating types take null as "missing", since JSON has no NaN. */
 static const struct datatype {
@@ -323,7 +323,7 @@ static enum err read_tensor(struct tensor *t, const json_t *input, struct arena 
     return err;
 }
 
-/* ---- inference ----------------------------------------------------------------------------------------- */
+/* ---- inference ---- */
 
 struct inference {
     struct model *model;

@@ -77,7 +77,7 @@ struct registry {
     bool is_closing;
 };
 
-/* ---- the worker ---------------------------------------------------------------------------------------- */
+/* ---- the worker ---- */
 
 static void collect(void *ctx);
 
@@ -140,7 +140,7 @@ static void ask(struct registry *r, int64_t version)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* ---- who serves ---------------------------------------------------------------------------------------- */
+/* ---- who serves ---- */
 
 static struct model *find_loaded(const struct registry *r, int64_t version)
 {
@@ -238,7 +238,7 @@ static void collect(void *ctx)
         settle(r);
 }
 
-/* ---- looking ------------------------------------------------------------------------------------------- */
+/* ---- looking ---- */
 
 static const char aliases_sql[] =
     "SELECT name, alias, version FROM aliases ORDER BY updated_at DESC, name, alias";
@@ -329,7 +329,7 @@ void registry_hear(struct registry *r)
     look(r);
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 enum err registry_open(struct registry **out, const struct registry_options *options, struct why *why)
 {

@@ -57,7 +57,7 @@ struct scoring {
     size_t waiting_count, waiting_cap;
 };
 
-/* ---- one row ------------------------------------------------------------------------------------------- */
+/* ---- one row ---- */
 
 /* Little-endian float32 on the wire and in memory: the machines that this runs on agree with it. */
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "vectors are read as they lie");
@@ -104,7 +104,7 @@ static Assay__V1__ScoreResponse__Row *score_row(struct model *m, struct arena *a
     return out;
 }
 
-/* ---- one call ------------------------------------------------------------------------------------------ */
+/* ---- one call ---- */
 
 static void put_model(Assay__V1__ScoreResponse *response, struct model *m, struct arena *arena)
 {
@@ -279,7 +279,7 @@ static void on_plan(void *ctx)
     s->waiting_count = kept;
 }
 
-/* ---- the service --------------------------------------------------------------------------------------- */
+/* ---- the service ---- */
 
 static void on_models(void *ctx)
 {

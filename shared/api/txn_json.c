@@ -36,8 +36,7 @@ struct field {
 
 static const char card_fault[] = "holds what looks like a card number; send a token instead";
 
-/* ---- text
- * -------------------------------------------------------------------------------------------------- */
+/* ---- text ---- */
 
 /* C0, DEL and C1: they have no place in an id and forge log lines. */
 static bool has_control(struct slice text)
@@ -187,8 +186,7 @@ static void read_id(struct reading *r, const struct field *field, const json_t *
         r->label->transaction_id = id;
 }
 
-/* ---- times
- * ------------------------------------------------------------------------------------------------- */
+/* ---- times ---- */
 
 static bool time_of(struct reading *r, const json_t *value, const struct json_path *at, int64_t *at_us)
 {
@@ -266,8 +264,7 @@ static void check_window(struct reading *r)
         faults_add(r->faults, &at, "is before 1970");
 }
 
-/* ---- money and place
- * --------------------------------------------------------------------------------------- */
+/* ---- money and place ---- */
 
 static void read_amount(struct reading *r, const struct field *field, const json_t *value,
                         const struct json_path *at)
@@ -362,8 +359,7 @@ static void check_place(struct reading *r)
     r->txn->has_place = r->has_lat && r->has_lon;
 }
 
-/* ---- attributes
- * -------------------------------------------------------------------------------------------- */
+/* ---- attributes ---- */
 
 static bool attribute_name_is_sound(struct slice name)
 {
@@ -453,8 +449,7 @@ static void read_attributes(struct reading *r, const struct field *field, const 
         qsort(r->txn->attributes, r->txn->attribute_count, sizeof *r->txn->attributes, by_name);
 }
 
-/* ---- labels
- * ------------------------------------------------------------------------------------------------ */
+/* ---- labels ---- */
 
 static void read_is_fraud(struct reading *r, const struct field *field, const json_t *value,
                           const struct json_path *at)
@@ -477,8 +472,7 @@ static void read_source(struct reading *r, const struct field *field, const json
         r->label->source = source;
 }
 
-/* ---- objects
- * ----------------------------------------------------------------------------------------------- */
+/* ---- objects ---- */
 
 /* clang-format off */
 static const struct field txn_fields[] = {

@@ -15,7 +15,7 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-/* ---- rows ---------------------------------------------------------------------------------------------- */
+/* ---- rows ---- */
 
 /* Rows with labels, copied in: the caller's memory may go once booster_matrix_new() has returned. */
 struct booster_matrix;
@@ -29,7 +29,7 @@ MUST_USE enum err booster_matrix_new(struct booster_matrix **out, const float *f
                                      struct why *why);
 void booster_matrix_free(struct booster_matrix *m);
 
-/* ---- training ------------------------------------------------------------------------------------------ */
+/* ---- training ---- */
 
 struct booster;
 
@@ -84,7 +84,7 @@ enum booster_format { BOOSTER_UBJ, BOOSTER_JSON };
 MUST_USE enum err booster_save(const struct booster *b, enum booster_format format, struct buf *out,
                                struct why *why);
 
-/* ---- the oracle ---------------------------------------------------------------------------------------- */
+/* ---- the oracle ---- */
 
 /*   margins        out  float[rows], log-odds before the sigmoid
  *   probabilities  out  float[rows]

@@ -37,7 +37,7 @@ struct bundle {
     size_t golden_rows;
 };
 
-/* ---- building ------------------------------------------------------------------------------------------ */
+/* ---- building ---- */
 
 static void write_histogram(struct json_out *o, const char *key, const struct histogram *h)
 {
@@ -186,7 +186,7 @@ enum err bundle_build(struct buf *out, const struct bundle_parts *p, struct why 
     return err;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static enum err bad(struct why *why, const char *what)
 {
@@ -522,7 +522,7 @@ void bundle_close(struct bundle *b)
     mem_free(b);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 struct slice bundle_name(const struct bundle *b)
 {

@@ -9,8 +9,7 @@
 
 #include "cel/cel.h"
 
-/* ---- faults
- * -------------------------------------------------------------------------------------------------- */
+/* ---- faults ---- */
 
 struct faults {
     struct slice text;
@@ -21,8 +20,7 @@ struct faults {
 /* Adds a fault at byte `at` to why->text: the sentence, the line and a caret. The first three are shown. */
 void fault_add(struct faults *faults, size_t at, const char *format, ...) PRINTF_LIKE(3, 4);
 
-/* ---- tokens
- * -------------------------------------------------------------------------------------------------- */
+/* ---- tokens ---- */
 
 enum token_kind {
     TOKEN_END,
@@ -93,8 +91,7 @@ struct lexer {
  * before, and a number is read with it (so that the least int can be written). */
 struct token lex_next(struct lexer *lexer, bool is_negative);
 
-/* ---- the tree
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the tree ---- */
 
 enum node_kind {
     NODE_LITERAL, /* value */
@@ -138,8 +135,7 @@ struct node {
 /* Parses the whole text. ERR_SYNTAX with *why filled. */
 MUST_USE enum err parse(struct node **out, struct slice text, struct arena *arena, struct faults *faults);
 
-/* ---- functions
- * ----------------------------------------------------------------------------------------------- */
+/* ---- functions ---- */
 
 enum { VARIADIC = CEL_ARGS_MAX + 1 }; /* one or more arguments, all of kind args[0] */
 
@@ -157,8 +153,7 @@ struct builtin {
 size_t builtin_find(struct slice name, enum cel_dialect dialect, const struct builtin **first);
 bool builtin_takes(const struct builtin *builtin, size_t arg, enum cel_kind kind);
 
-/* ---- the check
- * ----------------------------------------------------------------------------------------------- */
+/* ---- the check ---- */
 
 struct use_list {
     struct cel_use *items;
@@ -174,8 +169,7 @@ MUST_USE enum err check(struct node *root, const struct cel_env *env, struct use
  * slice. */
 struct slice dotted_name(const struct node *node, char buffer[NAME_MAX_BYTES]);
 
-/* ---- values
- * -------------------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 enum order { ORDER_BELOW = -1, ORDER_EQUAL = 0, ORDER_ABOVE = 1, ORDER_NONE = 2, ORDER_OVERLOAD = 3 };
 

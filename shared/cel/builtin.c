@@ -14,8 +14,7 @@
     static struct cel_value name(UNUSED const struct cel_value *v, UNUSED size_t n,                          \
                                  UNUSED struct arena *arena)
 
-/* ---- strings and lists
- * ------------------------------------------------------------------------------------- */
+/* ---- strings and lists ---- */
 
 BUILTIN(size_string)
 {
@@ -54,8 +53,7 @@ BUILTIN(contains)
                     (v[0].s.len && memmem(v[0].s.ptr, v[0].s.len, v[1].s.ptr, v[1].s.len)));
 }
 
-/* ---- conversions
- * ------------------------------------------------------------------------------------------- */
+/* ---- conversions ---- */
 
 BUILTIN(same)
 {
@@ -191,8 +189,7 @@ BUILTIN(bytes_of_string)
     return bytes;
 }
 
-/* ---- mathematics
- * ------------------------------------------------------------------------------------------- */
+/* ---- mathematics ---- */
 
 BUILTIN(abs_int)
 {
@@ -296,8 +293,7 @@ BUILTIN(least_of_list)
     return extreme_of_list(v, ORDER_BELOW);
 }
 
-/* ---- the table
- * --------------------------------------------------------------------------------------------- */
+/* ---- the table ---- */
 
 static const struct builtin builtins[] = {
     /* name, as a method, as a function, result, arguments */

@@ -112,8 +112,7 @@ static inline struct cel_value cel_feature(double d)
     return d != d ? cel_error(CEL_FAULT_MISSING) : cel_double(d);
 }
 
-/* ---- compiling -------------------------------------------------------------------------------------------
- */
+/* ---- compiling ---- */
 
 struct cel_name {
     uint32_t slot;
@@ -194,8 +193,7 @@ void cel_literal_args(const struct cel_program *program, const char *function, s
 void cel_print(const struct cel_program *program, struct buf *out);
 struct slice cel_text(const struct cel_program *program);
 
-/* ---- evaluating ------------------------------------------------------------------------------------------
- */
+/* ---- evaluating ---- */
 
 struct cel_input {
     const struct cel_value *slots; /* by the slots that the resolver gave */

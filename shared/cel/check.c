@@ -86,8 +86,7 @@ static bool may_be(enum cel_kind have, enum cel_kind want)
     return have == want || have == CEL_DYN || want == CEL_DYN;
 }
 
-/* ---- names
- * ------------------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 static size_t append(char buffer[NAME_MAX_BYTES], size_t len, struct slice part)
 {
@@ -186,8 +185,7 @@ static struct type check_has(struct checker *c, struct node *node)
     return type_of(CEL_BOOL);
 }
 
-/* ---- operators
- * --------------------------------------------------------------------------------------------- */
+/* ---- operators ---- */
 
 static struct type no_overload(struct checker *c, const struct node *node, struct type a, struct type b)
 {
@@ -349,8 +347,7 @@ static struct type check_index(struct checker *c, struct node *node)
     return type_of(list.kind == CEL_LIST ? list.item : CEL_DYN);
 }
 
-/* ---- functions
- * --------------------------------------------------------------------------------------------- */
+/* ---- functions ---- */
 
 static const char *argument_kinds(struct node *const *items, size_t count, char text[128])
 {
@@ -490,8 +487,7 @@ static struct type check_call(struct checker *c, struct node *node)
     return type_of(CEL_DYN);
 }
 
-/* ---- the walk
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the walk ---- */
 
 static struct type check_binary(struct checker *c, struct node *node)
 {

@@ -18,8 +18,7 @@ static struct cel_value fault_at(const struct cel_program *p, const struct instr
     return (struct cel_value){ .kind = CEL_ERROR, .error = { fault, p->at[i - p->code] } };
 }
 
-/* ---- arithmetic
- * -------------------------------------------------------------------------------------------- */
+/* ---- arithmetic ---- */
 
 static enum cel_fault add_ints(int op, int64_t a, int64_t b, int64_t *out)
 {
@@ -124,8 +123,7 @@ static enum cel_fault arithmetic(int op, struct cel_value *a, const struct cel_v
     }
 }
 
-/* ---- comparisons
- * ------------------------------------------------------------------------------------------- */
+/* ---- comparisons ---- */
 
 static enum cel_fault compare(int op, struct cel_value *a, const struct cel_value *b)
 {
@@ -199,8 +197,7 @@ static struct cel_value logic(const struct cel_program *p, const struct instruct
     return cel_bool(!absorbing);
 }
 
-/* ---- calls
- * ------------------------------------------------------------------------------------------------- */
+/* ---- calls ---- */
 
 static const struct cel_value *first_error(const struct cel_value *values, size_t count)
 {
@@ -282,8 +279,7 @@ static inline bool test_doubles(int op, double a, double b)
     }
 }
 
-/* ---- the machine
- * ------------------------------------------------------------------------------------------- */
+/* ---- the machine ---- */
 
 static inline __attribute__((always_inline)) struct cel_value
 run(const struct cel_program *p, struct source source, void *context, struct arena *arena)

@@ -92,8 +92,7 @@ static void skip_space(struct lexer *lexer)
     }
 }
 
-/* ---- numbers
- * ----------------------------------------------------------------------------------------------- */
+/* ---- numbers ---- */
 
 static struct token lex_integer(struct lexer *lexer, struct token token, size_t digits, int base,
                                 bool is_negative)
@@ -178,8 +177,7 @@ static struct token lex_number(struct lexer *lexer, bool is_negative)
                      : lex_integer(lexer, token, token.at, 10, is_negative);
 }
 
-/* ---- strings
- * ----------------------------------------------------------------------------------------------- */
+/* ---- strings ---- */
 
 static size_t utf8_put(uint32_t c, char *out)
 {
@@ -313,8 +311,7 @@ static bool is_string_start(const struct lexer *lexer, size_t *prefix, bool *is_
     return false;
 }
 
-/* ---- names and symbols
- * ------------------------------------------------------------------------------------- */
+/* ---- names and symbols ---- */
 
 static struct token lex_name(struct lexer *lexer)
 {

@@ -68,7 +68,7 @@ static enum err more(struct dataset *d, struct why *why)
     return input_next(d->input, &d->piece, &d->is_last, why);
 }
 
-/* ---- CSV ----------------------------------------------------------------------------------------------- */
+/* ---- CSV ---- */
 
 static enum err next_record(struct dataset *d, enum csv_result *result, struct why *why)
 {
@@ -153,7 +153,7 @@ static enum err read_csv(struct dataset *d, struct why *why)
     return ERR_OK;
 }
 
-/* ---- NDJSON -------------------------------------------------------------------------------------------- */
+/* ---- NDJSON ---- */
 
 enum err dataset_open_ndjson(struct dataset **out, const char *path, const struct dataset_options *options,
                              struct why *why)
@@ -266,7 +266,7 @@ static enum err ndjson_next(struct dataset *d, struct dataset_event *event, bool
     }
 }
 
-/* ---- the stream ---------------------------------------------------------------------------------------- */
+/* ---- the stream ---- */
 
 enum err dataset_next(struct dataset *d, struct dataset_event *event, bool *is_end, struct why *why)
 {

@@ -55,7 +55,7 @@ struct mapping {
     struct hash_key key;
 };
 
-/* ---- reading the YAML ---------------------------------------------------------------------------------- */
+/* ---- reading the YAML ---- */
 
 struct reader {
     yaml_document_t document;
@@ -326,7 +326,7 @@ void mapping_free(struct mapping *m)
     mem_free(m);
 }
 
-/* ---- what it is about ---------------------------------------------------------------------------------- */
+/* ---- what it is about ---- */
 
 /* Each source once, in a fixed order; NULL past the end. */
 static struct source *source_at(struct mapping *m, size_t i)
@@ -394,7 +394,7 @@ enum err mapping_bind(struct mapping *m, const struct slice *header, size_t coun
     return ERR_OK;
 }
 
-/* ---- one record ---------------------------------------------------------------------------------------- */
+/* ---- one record ---- */
 
 struct record {
     const struct mapping *m;

@@ -38,7 +38,7 @@ float forest_probability(float margin)
     return 1.0F / (expf(x) + 1.0F + 1e-16F);
 }
 
-/* ---- scratch ------------------------------------------------------------------------------------------- */
+/* ---- scratch ---- */
 
 /* Rows that share a pass over the trees: their slots stay in the first-level cache beside a group of trees.
  */
@@ -101,7 +101,7 @@ void forest_fill_slots(const struct forest *f, const float *row, float *slots)
     }
 }
 
-/* ---- margins ------------------------------------------------------------------------------------------- */
+/* ---- margins ---- */
 
 /* Adds the leaves of one group of trees, in the order of the trees. */
 static inline float add_group(const struct forest *f, size_t group, const float *slots, float margin)
@@ -153,7 +153,7 @@ void forest_margins(const struct forest *f, const float *features, size_t rows, 
     }
 }
 
-/* ---- path contributions -------------------------------------------------------------------------------- */
+/* ---- path contributions ---- */
 
 float forest_explain(const struct forest *f, const float *row, double *contributions,
                      struct forest_scratch *s)

@@ -83,7 +83,7 @@ static void keep_text(char *to, size_t size, struct slice text)
     to[len] = '\0';
 }
 
-/* ---- one tree ------------------------------------------------------------------------------------------ */
+/* ---- one tree ---- */
 
 static bool read_tree_param(struct loading *l)
 {
@@ -359,7 +359,7 @@ static bool lay_out(struct loading *l)
     return true;
 }
 
-/* ---- the document -------------------------------------------------------------------------------------- */
+/* ---- the document ---- */
 
 static bool read_trees(struct loading *l)
 {
@@ -534,7 +534,7 @@ static bool read_document(struct loading *l)
     return l->r.err == ERR_OK;
 }
 
-/* ---- what holds for the whole -------------------------------------------------------------------------- */
+/* ---- what holds for the whole ---- */
 
 static enum err check_whole(struct loading *l, struct why *why)
 {

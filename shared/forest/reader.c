@@ -61,7 +61,7 @@ enum err reader_close(struct reader *r)
     return r->err;
 }
 
-/* ---- UBJSON scalars ------------------------------------------------------------------------------------ */
+/* ---- UBJSON scalars ---- */
 
 static uint64_t big_endian(const char *p, size_t n)
 {
@@ -180,7 +180,7 @@ static bool ubj_bytes(struct reader *r, struct slice *text)
     return true;
 }
 
-/* ---- JSON scalars -------------------------------------------------------------------------------------- */
+/* ---- JSON scalars ---- */
 
 static bool json_text(struct reader *r, struct slice *text)
 {
@@ -342,7 +342,7 @@ static bool json_float(struct reader *r, float *value)
     return true;
 }
 
-/* ---- containers ---------------------------------------------------------------------------------------- */
+/* ---- containers ---- */
 
 static bool enter(struct reader *r, bool is_object)
 {
@@ -460,7 +460,7 @@ bool reader_item(struct reader *r)
     return has_more(r);
 }
 
-/* ---- values -------------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 bool reader_text(struct reader *r, struct slice *text)
 {

@@ -99,7 +99,7 @@ static void gauss_legendre(size_t n, double *points, double *weights)
     }
 }
 
-/* ---- the two passes ------------------------------------------------------------------------------------ */
+/* ---- the two passes ---- */
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
@@ -220,7 +220,7 @@ void forest_shap(struct forest_shap *shap, const float *row, double *contributio
         explain_plain(shap, contributions);
 }
 
-/* ---- preparation --------------------------------------------------------------------------------------- */
+/* ---- preparation ---- */
 
 /* A share of nothing would make 1 / g infinite; what it multiplies is as good as nothing all the same. */
 static const float LEAST_SHARE = 1e-12F;

@@ -7,7 +7,7 @@
 #include "bundle/bundle.h"
 #include "pg/session.h"
 
-/* ---- one SQL transaction ------------------------------------------------------------------------------- */
+/* ---- one SQL transaction ---- */
 
 /* Changes of aliases are rare: they go one at a time, so that what was read still holds when it is written.
  */
@@ -47,7 +47,7 @@ static enum err note(struct pg_session *s, struct slice actor, const char *actio
     return err;
 }
 
-/* ---- bundles ------------------------------------------------------------------------------------------- */
+/* ---- bundles ---- */
 
 /* *version stays 0 when it is there already. */
 static enum err insert(struct pg_session *s, const struct bundle *b, struct slice bytes, struct slice actor,
@@ -135,7 +135,7 @@ out:
     return err;
 }
 
-/* ---- aliases ------------------------------------------------------------------------------------------- */
+/* ---- aliases ---- */
 
 enum { NAME_SIZE = BUNDLE_NAME_MAX + 1 };
 

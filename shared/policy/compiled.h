@@ -48,8 +48,7 @@ struct policy_columns {
     size_t *column; /* of each feature; SIZE_MAX when the plan has none */
 };
 
-/* ---- how a decision came about, for reason.c
- * ---------------------------------------------------------------- */
+/* ---- how a decision came about, for reason.c ---- */
 
 enum decider { DECIDED_BY_LIST, DECIDED_BY_RULE, DECIDED_BY_THRESHOLD, DECIDED_BY_MISSING };
 

@@ -83,8 +83,7 @@ void list_unref(struct list *list)
     mem_free(list);
 }
 
-/* ---- the table
- * --------------------------------------------------------------------------------------------- */
+/* ---- the table ---- */
 
 /* The value's place: where it is, or the free one where it belongs. */
 static struct entry *place(struct entry *entries, size_t size, uint64_t hash, struct slice value)
@@ -138,8 +137,7 @@ static bool get(const struct list *list, struct slice value, int64_t now_us)
     return e->bytes && e->expires_at_us > now_us;
 }
 
-/* ---- networks
- * ---------------------------------------------------------------------------------------------- */
+/* ---- networks ---- */
 
 static bool address_parse(struct slice text, unsigned char address[16], bool *is_v4)
 {
@@ -207,8 +205,7 @@ static bool has_address(const struct list *list, struct slice value, int64_t now
     return false;
 }
 
-/* ---- the interface
- * ----------------------------------------------------------------------------------------- */
+/* ---- the interface ---- */
 
 enum err list_add(struct list *list, struct slice value, int64_t expires_at_us, struct why *why)
 {

@@ -39,8 +39,7 @@ void policy_free(struct policy *policy)
     mem_free(policy);
 }
 
-/* ---- names
- * ------------------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 static bool is_plain_name(struct slice name)
 {
@@ -101,8 +100,7 @@ static bool resolve(void *context, struct slice name, struct cel_name *out)
     return true;
 }
 
-/* ---- rule sets
- * --------------------------------------------------------------------------------------------- */
+/* ---- rule sets ---- */
 
 /* Higher priority first, then the harder action, then by id so that the order never depends on the file. */
 static int by_weight(const void *a, const void *b)
@@ -277,8 +275,7 @@ struct slice policy_version(const struct policy *policy, uint32_t account)
     return set_of(policy, account)->version;
 }
 
-/* ---- columns
- * ----------------------------------------------------------------------------------------------- */
+/* ---- columns ---- */
 
 struct policy_columns *policy_bind(const struct policy *policy, const struct slice *names, size_t count)
 {
@@ -310,8 +307,7 @@ size_t policy_columns_missing(const struct policy_columns *columns)
     return columns->missing;
 }
 
-/* ---- evaluating
- * -------------------------------------------------------------------------------------------- */
+/* ---- evaluating ---- */
 
 struct asking {
     const struct policy *policy;

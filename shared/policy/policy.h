@@ -24,8 +24,7 @@
 
 struct policy;
 
-/* ---- building
- * ---------------------------------------------------------------------------------------------- */
+/* ---- building ---- */
 
 /* Names in an expression: tx.* (fraud/field.h), score, and any other plain name is a feature's.
  * Functions: in_list(value, "name") beside those of cel/cel.h, in the Assay dialect. */
@@ -87,8 +86,7 @@ void policy_columns_free(struct policy_columns *columns);
 size_t
 policy_columns_missing(const struct policy_columns *columns); /* features that the plan does not have */
 
-/* ---- deciding
- * ---------------------------------------------------------------------------------------------- */
+/* ---- deciding ---- */
 
 /* A score at or above gets the action; 2 and above: never. */
 struct policy_thresholds {

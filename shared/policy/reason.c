@@ -27,8 +27,7 @@ static const char *const field_words[] = {
 };
 static_assert(ARRAY_LEN(field_words) == TXN_TEXT_COUNT, "every field has a word");
 
-/* ---- values in words
- * --------------------------------------------------------------------------------------- */
+/* ---- values in words ---- */
 
 /* 1234.50 EUR, by the currency's digits. */
 static void print_money(const struct txn *txn, struct buf *out)
@@ -138,8 +137,7 @@ struct slice reason_values(const struct compiled_rule *rule, const struct cel_va
     return finish(&out, arena);
 }
 
-/* ---- the reasons
- * ------------------------------------------------------------------------------------------- */
+/* ---- the reasons ---- */
 
 static void add(struct policy_verdict *out, struct slice code, struct slice text, struct slice detail,
                 bool is_public)

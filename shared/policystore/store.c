@@ -103,8 +103,7 @@ struct policy_store {
 
 static void fill_next(struct policy_store *s);
 
-/* ---- reading
- * ----------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static void held_release(struct held_lists *lists)
 {
@@ -348,8 +347,7 @@ static void on_timer(void *ctx)
     look(ctx);
 }
 
-/* ---- the interface
- * ----------------------------------------------------------------------------------------- */
+/* ---- the interface ---- */
 
 static void on_columns(void *ctx)
 {

@@ -115,7 +115,7 @@ double simulate_daily_rate(void)
     return MEAN_RATE;
 }
 
-/* ---- chance -------------------------------------------------------------------------------------------- */
+/* ---- chance ---- */
 
 static double unit(struct simulate *s)
 {
@@ -145,7 +145,7 @@ static double normal(struct simulate *s)
     return radius * cos(2.0 * 3.14159265358979323846 * unit(s));
 }
 
-/* ---- the queue of who pays next ------------------------------------------------------------------------ */
+/* ---- the queue of who pays next ---- */
 
 static bool is_before(const struct actor *a, const struct actor *b)
 {
@@ -185,7 +185,7 @@ static struct actor take(struct simulate *s)
     return first;
 }
 
-/* ---- the world ----------------------------------------------------------------------------------------- */
+/* ---- the world ---- */
 
 static void make_cities(struct simulate *s)
 {
@@ -276,7 +276,7 @@ static int64_t next_payment(struct simulate *s, double rate, int64_t at_us)
     return at_us;
 }
 
-/* ---- campaigns ----------------------------------------------------------------------------------------- */
+/* ---- campaigns ---- */
 
 /* How often each begins, per thousand customers and day, at a fraud factor of 1. */
 static const double starts[SCENARIO_COUNT] = {
@@ -358,7 +358,7 @@ static int64_t campaign_gap(struct simulate *s, const struct campaign *c)
     }
 }
 
-/* ---- one payment --------------------------------------------------------------------------------------- */
+/* ---- one payment ---- */
 
 struct payment {
     uint32_t customer, merchant, terminal, city;
@@ -507,7 +507,7 @@ static struct payment fraudulent(struct simulate *s, struct campaign *c)
     return p;
 }
 
-/* ---- the stream ---------------------------------------------------------------------------------------- */
+/* ---- the stream ---- */
 
 /* Who says it, and after how long. */
 static void judge(struct simulate *s, const struct txn *txn, bool is_fraud, struct label *label)

@@ -82,8 +82,7 @@ static enum err check_rows(const double *margins, const uint8_t *labels, size_t 
     return ERR_OK;
 }
 
-/* ---- isotonic
- * ---------------------------------------------------------------------------------------------- */
+/* ---- isotonic ---- */
 
 struct block {
     double x_sum, rows, frauds;
@@ -186,8 +185,7 @@ enum err calibration_fit_isotonic(struct calibration *c, const double *margins, 
     return ERR_OK;
 }
 
-/* ---- Platt
- * ------------------------------------------------------------------------------------------------- */
+/* ---- Platt ---- */
 
 /* The negative log-likelihood of sigmoid(a * margin + b), written so that nothing overflows. */
 static double platt_loss(const double *margins, const uint8_t *labels, size_t n, const double target[2],
@@ -268,8 +266,7 @@ enum err calibration_fit_platt(struct calibration *c, const double *margins, con
     return ERR_OK;
 }
 
-/* ---- how good it is
- * ---------------------------------------------------------------------------------------- */
+/* ---- how good it is ---- */
 
 double calibration_error(const double *probabilities, const uint8_t *labels, size_t n, size_t bins)
 {

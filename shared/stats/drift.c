@@ -77,8 +77,7 @@ void histogram_add(struct histogram *h, double value)
     h->counts[histogram_bin(h, value)]++;
 }
 
-/* ---- distances
- * --------------------------------------------------------------------------------------------- */
+/* ---- distances ---- */
 
 static double total(const uint64_t *counts, size_t bins)
 {
@@ -130,8 +129,7 @@ double jensen_shannon(const uint64_t *reference, const uint64_t *current, size_t
     return fmin(fmax(sum, 0), 1);
 }
 
-/* ---- quantiles of the classical distributions
- * -------------------------------------------------------------- */
+/* ---- quantiles of the classical distributions ---- */
 
 /* The normal distribution function is erfc; its inverse by bisection is exact to the last bits and quick
  * enough for what a report needs. */

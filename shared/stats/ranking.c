@@ -132,8 +132,7 @@ struct operating_point point_at_threshold(const double *scores, const uint8_t *l
     return point_make(threshold, flagged, caught, count_frauds(labels, n), n);
 }
 
-/* ---- Card Precision@k
- * -------------------------------------------------------------------------------------- */
+/* ---- Card Precision@k ---- */
 
 struct card_row {
     int64_t day, customer;

@@ -169,7 +169,7 @@ static enum err train(struct work *w)
     return err;
 }
 
-/* ---- thresholds ---------------------------------------------------------------------------------------- */
+/* ---- thresholds ---- */
 
 struct scored {
     double score;
@@ -239,7 +239,7 @@ static void set_thresholds(struct work *w)
     mem_free(rows);
 }
 
-/* ---- what else belongs to a bundle --------------------------------------------------------------------- */
+/* ---- what else belongs to a bundle ---- */
 
 /* Held-out rows: up to half of them frauds, the rest spread over time. */
 static enum err pick_golden(struct work *w)

@@ -27,8 +27,7 @@ static struct {
     struct arena arena;
 } w;
 
-/* ---- the database
- * ------------------------------------------------------------------------------------------ */
+/* ---- the database ---- */
 
 static void sql(const char *text)
 {
@@ -60,8 +59,7 @@ static int64_t publish(const char *body)
     return version;
 }
 
-/* ---- calls
- * ------------------------------------------------------------------------------------------------- */
+/* ---- calls ---- */
 
 struct answer {
     bool is_done;
@@ -158,8 +156,7 @@ static void reset_request(void)
     request.n_items = 1;
 }
 
-/* ---- the world of a test
- * ----------------------------------------------------------------------------------- */
+/* ---- the world of a test ---- */
 
 static void start(const char *conninfo)
 {
@@ -199,8 +196,7 @@ static const char decline_large[] =
     "{\"rules\": [{\"id\": \"large\", \"when\": \"tx.amount > 50000\", \"action\": \"decline\","
     " \"reason\": \"{tx.amount} is much\", \"public_reason\": \"Too much\"}]}";
 
-/* ---- tests
- * ------------------------------------------------------------------------------------------------- */
+/* ---- tests ---- */
 
 Test(rules_service, decides_by_thresholds_while_nothing_is_published)
 {

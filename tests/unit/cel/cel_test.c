@@ -362,8 +362,7 @@ Test(cel, points_at_each_fault_with_a_caret)
                      "1:8: no overload for string + int\n | 'grüß' + 1\n |        ^");
 }
 
-/* ---- limits
- * ------------------------------------------------------------------------------------------------ */
+/* ---- limits ---- */
 
 static char *repeat(const char *before, const char *middle, const char *after, size_t times)
 {
@@ -417,8 +416,7 @@ Test(cel, refuses_what_is_too_dear)
     cel_free(program);
 }
 
-/* ---- what a program tells
- * ---------------------------------------------------------------------------------- */
+/* ---- what a program tells ---- */
 
 static struct cel_program *compiled(const char *text)
 {

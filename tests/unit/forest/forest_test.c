@@ -192,7 +192,7 @@ Test(forest, shapley_values_sum_to_the_margin_and_equal_xgboosts)
     sample_release(&s);
 }
 
-/* ---- categorical splits -------------------------------------------------------------------------------- */
+/* ---- categorical splits ---- */
 
 #define XGB(call) cr_assert_eq((call), 0, "%s", XGBGetLastError())
 
@@ -301,7 +301,7 @@ Test(forest, gives_the_very_bits_of_xgboost_for_categorical_splits)
     mem_free(theirs);
 }
 
-/* ---- what is refused, and other spellings -------------------------------------------------------------- */
+/* ---- what is refused, and other spellings ---- */
 
 /* A model of one tree: column 0 below 5 (or missing) gives -1, else 1. `%s` are, in their order: the
  * booster's name, base_score, num_class, the objective; then left_children, right_children, parents,
