@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <zstd.h>
 
 #include "base/array.h"
@@ -13,7 +14,15 @@
 #include "log/log.h"
 #include "logstore/reader.h"
 
-enum { CHUNK_BYTES = 8 << 20, ZSTD_LEVEL = 1 };
+enum {
+    CHUNK_BYTES = 8 << 20, /* no chunk is larger, whoever wrote it */
+    PIECE_BYTES = 512 << 10,
+    ZSTD_LEVEL = 1,
+};
+
+/* A payment's commit waits for all WAL before it. So a snapshot goes out in small pieces with pauses, and no
+ * commit meets more than one or two of them. */
+static const struct timespec between_pieces = { .tv_nsec = 10 * 1000 * 1000 };
 
 const char *const history_setup[] = { "SET enable_seqscan = off",    "SET enable_sort = off",
                                       "SET enable_hashjoin = off",   "SET enable_mergejoin = off",
@@ -281,11 +290,11 @@ static enum err on_piece(void *ctx, struct slice piece)
     w->total += piece.len;
     crypto_hash_sha256_update(&w->sha, (const unsigned char *)piece.ptr, piece.len);
     while (piece.len) {
-        size_t room = CHUNK_BYTES - w->pending.len, take = piece.len < room ? piece.len : room;
+        size_t room = PIECE_BYTES - w->pending.len, take = piece.len < room ? piece.len : room;
 
         buf_add(&w->pending, piece.ptr, take);
         piece = slice_of(piece.ptr + take, piece.len - take);
-        if (w->pending.len == CHUNK_BYTES)
+        if (w->pending.len == PIECE_BYTES)
             chunk_out(w);
     }
     return ERR_OK;
@@ -316,6 +325,7 @@ static enum err insert_snapshot(struct pg_session *s, const struct replica *r, c
         pg_add_bytes(&p, buf_slice(&w->chunks[i]));
         err = pg_exec(s, "INSERT INTO snapshot_chunks VALUES ($1::int8, $2::bytea, $3::int4, $4::bytea)", &p,
                       NULL, why);
+        nanosleep(&between_pieces, NULL);
     }
     pg_params_release(&p);
     return err;

@@ -8,7 +8,7 @@
 #include "history.h"
 #include "needs.h"
 
-enum { SNAPSHOTS_KEPT = 5, BACKGROUND_NICE = 10 };
+enum { SNAPSHOTS_KEPT = 5, BACKGROUND_NICE = 19 };
 
 /* Which plan to build: none while the served one has all that is needed; after a start the one of the log's
  * newest PLAN entry, if it will do, since its snapshots are there. */

@@ -20,7 +20,7 @@ static const struct conf_field settings[] = {
       "name of this process in log_epoch; host:pid if empty", 0, 0 },
     { "FEATURES_RECENT_VECTORS", CONF_INT, AT(recent_vectors), "200000",
       "newest vectors kept for who asks again", 1, 50000000 },
-    { "FEATURES_SNAPSHOT_ENTRIES", CONF_INT, AT(snapshot_entries), "100000",
+    { "FEATURES_SNAPSHOT_ENTRIES", CONF_INT, AT(snapshot_entries), "500000",
       "entries of the log between snapshots", 100, 1000000000 },
     { "FEATURES_SILENCE_LIMIT", CONF_DURATION_MS, AT(silence_limit_ms), "3s",
       "a standby ends the session of a holder of the log that is silent for so long; 0: never", 0, 3600000 },
