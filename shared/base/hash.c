@@ -50,6 +50,17 @@ void hex_encode(const unsigned char *bytes, size_t len, char *hex)
     sodium_bin2hex(hex, 2 * len + 1, bytes, len);
 }
 
+int hex_digit(int c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
 bool hex_decode(struct slice hex, unsigned char *bytes, size_t len)
 {
     size_t written;

@@ -22,6 +22,8 @@ enum { SHA256_BYTES = 32, SHA256_HEX_SIZE = 65 };
 void sha256(struct slice bytes, unsigned char digest[SHA256_BYTES]);
 /* Lower-case hex with a NUL. */
 void sha256_hex(struct slice bytes, char hex[SHA256_HEX_SIZE]);
+/* What a digit of either case stands for; -1 for anything else. */
+int hex_digit(int c);
 /* `len` bytes as 2 * len lower-case digits and a NUL; `hex` has room for 2 * len + 1. */
 void hex_encode(const unsigned char *bytes, size_t len, char *hex);
 /* False when `hex` is not exactly `len` bytes in hex digits of either case. */

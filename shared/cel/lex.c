@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
+#include "base/hash.h"
 
 static const struct {
     const char *spelling;
@@ -53,17 +54,6 @@ static bool is_name(int c)
     return is_name_start(c) || is_digit(c);
 }
 
-static int hex_value(int c)
-{
-    if (is_digit(c))
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* The byte at `at`, or -1 behind the end. */
 static int peek(const struct lexer *lexer, size_t at)
 {
@@ -102,7 +92,7 @@ static struct token lex_integer(struct lexer *lexer, struct token token, size_t 
 
     for (size_t i = digits; i < lexer->at; i++) {
         is_over |= __builtin_mul_overflow(magnitude, (uint64_t)base, &magnitude);
-        is_over |= __builtin_add_overflow(magnitude, (uint64_t)hex_value(peek(lexer, i)), &magnitude);
+        is_over |= __builtin_add_overflow(magnitude, (uint64_t)hex_digit(peek(lexer, i)), &magnitude);
     }
     if (is_unsigned) {
         lexer->at++;
@@ -151,9 +141,9 @@ static struct token lex_number(struct lexer *lexer, bool is_negative)
     bool is_double = false;
 
     if (peek(lexer, lexer->at) == '0' && (peek(lexer, lexer->at + 1) | 0x20) == 'x' &&
-        hex_value(peek(lexer, lexer->at + 2)) >= 0) {
+        hex_digit(peek(lexer, lexer->at + 2)) >= 0) {
         lexer->at += 2;
-        while (hex_value(peek(lexer, lexer->at)) >= 0)
+        while (hex_digit(peek(lexer, lexer->at)) >= 0)
             lexer->at++;
         return lex_integer(lexer, token, token.at + 2, 16, is_negative);
     }
@@ -209,7 +199,7 @@ static int64_t escape_digits(struct lexer *lexer, size_t count, int base)
     int64_t value = 0;
 
     for (size_t i = 0; i < count; i++, lexer->at++) {
-        int digit = hex_value(peek(lexer, lexer->at));
+        int digit = hex_digit(peek(lexer, lexer->at));
 
         if (digit < 0 || digit >= base)
             return -1;

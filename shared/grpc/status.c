@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/hash.h"
 
 /* What each status means to us when a peer sends it. */
 static const struct {
@@ -169,17 +170,6 @@ struct slice grpc_message_encode(struct slice text, struct arena *arena)
         }
     }
     return slice_of(out, len);
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return -1;
 }
 
 struct slice grpc_message_decode(struct slice value, struct arena *arena)

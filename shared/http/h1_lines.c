@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/h1_lines.h"
 
+#include "base/hash.h"
+
 /* Of all chunk extensions of a body together; nobody has a use for them. */
 enum { EXTENSIONS_MAX = 4096, SIZE_DIGITS_MAX = 15 };
 
 enum verdict { GOES_ON, ENDS_PART, IS_BAD };
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 static void begin_line(struct h1_lines *l)
 {

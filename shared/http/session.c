@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "http/session_impl.h"
 
@@ -275,17 +276,6 @@ void http_message_set_target(struct http_message *m, struct slice target)
         m->req.path.len = split;
         m->req.query = slice_of(target.ptr + split + 1, target.len - split - 1);
     }
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
 }
 
 /* %41 becomes A; what is no such triple stays as it is. */
