@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * clustered.h - means per transaction, and their variance, where transactions come in clusters.
+ *
+ * Payments of one customer are not independent: a stolen card is used ten times. Arms are drawn by customer,
+ * so the customer is the unit, and a mean per transaction is a ratio of two sums over customers,
+ *
+ *   R = sum(y) / sum(n)        y: a customer's total (loss, approvals), n: the customer's transactions
+ *
+ * with the variance of the linearised ratio (Cochran 1977, section 6.4, and section 9A; without a finite
+ * population), which is also the cluster-robust ("sandwich") variance of the mean:
+ *
+ *   V = C / (C - 1) * sum (y - R n)^2 / sum(n)^2        C: clusters with n > 0
+ *
+ * The sums can be kept over a whole experiment: cluster_sums_move() takes a customer's totals from what they
+ * were to what they are, so a day costs as much as there were customers on it.
+ *
+ * How far the normal approximation holds. Loss per transaction is mostly zero and long-tailed, so what counts
+ * is not the number of transactions but `effective`, the number of customers that an equal spread of the same
+ * squared deviations would need: (sum d^2)^2 / sum d^4 with d = y - R n, of which sum d^4 is kept as well.
+ * With arms of equal size the skewness cancels in the difference and 30 an arm suffice for a true level below
+ * 5.5 % at 5 %; with arms of unequal size (10 % against 90 %) it takes about 200 in the smaller one
+ * (tests/unit/stats/simulation_test.c measures both and prints the figures).
+ *
+ * Money is in minor units as double: exact up to 2^53; sums of squares are rounded, which is why a figure
+ * that was moved in and out again is equal only to about 1e-15 of the largest sum it was part of. */
+#ifndef ASSAY_STATS_CLUSTERED_H
+#define ASSAY_STATS_CLUSTERED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stats/interval.h"
+
+/* What is kept of an arm; zero-initialise. Plain figures: may be stored, added up and sent. `moments[i]` is
+ * the sum over clusters of y^(4-i) n^i for fourth moments, i = 0..4. */
+struct cluster_sums {
+    double clusters; /* with n > 0 */
+    double y, n, yy, yn, nn;
+    double moments[5];
+};
+
+/* A customer's totals were (y_before, n_before), n_before = 0 for a new one, and are now (y_after, n_after);
+ * n_after = 0 takes the customer out. */
+void cluster_sums_move(struct cluster_sums *s, double y_before, double n_before, double y_after,
+                       double n_after);
+/* Puts `other`, which shares no cluster with `s`, into it. */
+void cluster_sums_add(struct cluster_sums *s, const struct cluster_sums *other);
+
+struct estimate {
+    double value;
+    double variance;  /* of the value; NaN with fewer than two clusters */
+    double clusters;  /* that it is made of */
+    double effective; /* see above; 0 where nothing varies */
+};
+struct estimate cluster_ratio(const struct cluster_sums *s);
+/* a - b of two arms that share no cluster; `clusters` and `effective` are the smaller ones'. */
+struct estimate estimate_difference(struct estimate a, struct estimate b);
+/* value / sqrt(variance): 0 when both are 0, NaN when the variance is NaN. */
+double estimate_z(struct estimate e);
+/* value +/- the normal quantile * deviation. */
+struct interval estimate_interval(struct estimate e, double confidence);
+
+#endif
