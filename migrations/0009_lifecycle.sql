@@ -14,6 +14,20 @@ ALTER TABLE models
     ADD COLUMN signer    bytea CHECK (octet_length(signer) = 32),
     ADD CONSTRAINT models_signed CHECK ((signature IS NULL) = (signer IS NULL));
 
+-- Of previous_champion: false once a rollback left it, so that a second rollback does not swing back.
+ALTER TABLE aliases ADD COLUMN is_way_back boolean NOT NULL DEFAULT true;
+
+-- What each process serves, as it says itself: a promotion is in effect once all of them do. A row that has not been
+-- renewed for ten seconds is of a process that is no more.
+CREATE TABLE serving (
+    process text NOT NULL,                  -- any name that no other process has
+    name    text NOT NULL,
+    alias   text NOT NULL,
+    version bigint NOT NULL,
+    at      timestamptz NOT NULL,
+    PRIMARY KEY (process, name, alias)
+);
+
 -- When a name is retrained. `cron` has five fields and is read in `zone`, an IANA name.
 CREATE TABLE retrain_schedules (
     name       text PRIMARY KEY,
@@ -145,6 +159,8 @@ GRANT INSERT, UPDATE ON training_runs, experiments, followers, online_models TO 
 GRANT INSERT ON verdicts TO assay_retrainer;
 GRANT INSERT ON training_runs TO assay_monitor;
 GRANT SELECT ON experiments TO assay_scoring, assay_features;
+GRANT SELECT, INSERT, UPDATE, DELETE ON serving TO assay_scoring;
+GRANT SELECT ON serving TO assay_monitor, assay_dashboard, assay_retrainer;
 GRANT SELECT ON online_models, control_slices TO assay_ingestion;
 GRANT SELECT, INSERT, UPDATE ON control_slice_used TO assay_ingestion;
 -- Shadow scoring reads what was served and writes what it found, and nothing else.

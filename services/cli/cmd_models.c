@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cmd_models.c - `assay models list`, `show`, `import`, `export`, `promote`, `rollback` and `alias`. */
+ * cmd_models.c - `assay models list`, `show`, `import`, `export`, `promote` and `rollback`. */
 #include "command.h"
 
 #include <inttypes.h>
@@ -138,7 +138,7 @@ static enum err read_bundle(int64_t version, struct buf *bytes, struct why *why)
 
     buf_init(bytes, 0);
     if (!err)
-        err = model_read(s, version, bytes, why);
+        err = model_read(s, version, NULL, bytes, why);
     pg_session_close(s);
     return err;
 }
@@ -258,9 +258,9 @@ static enum exit_code import_bundle(const void *settings, char **operands, size_
     if (!err)
         err = database_open_migrated(&s, &why);
     if (!err)
-        err = model_register(s, bytes, login_name(), &version, &is_new, &why);
+        err = model_register(s, bytes, NULL, NULL, login_name(), &version, &is_new, &why);
     if (!err && m->is_promoted)
-        err = model_promote(s, version, MODEL_ANY, login_name(), &why);
+        err = model_promote(s, version, MODEL_ANY, &(struct model_change){ .actor = login_name() }, &why);
     pg_session_close(s);
     arena_release(&arena);
     if (err)
@@ -295,11 +295,11 @@ const struct command cmd_models_import = {
     .run = import_bundle,
 };
 
-/* ---- promote, rollback, alias ---- */
+/* ---- promote, rollback ---- */
 
 /* What is to be moved, and what should be there now. */
 struct change {
-    const char *name, *alias;
+    const char *name;
     int64_t version, expected;
 };
 
@@ -324,7 +324,7 @@ static const struct option expect_options[] = {
 
 static enum err promote_version(struct pg_session *s, struct change *c, struct why *why)
 {
-    return model_promote(s, c->version, c->expected, login_name(), why);
+    return model_promote(s, c->version, c->expected, &(struct model_change){ .actor = login_name() }, why);
 }
 
 static enum exit_code promote(const void *settings, char **operands, size_t operand_count)
@@ -359,7 +359,8 @@ const struct command cmd_models_promote = {
 
 static enum err roll_back(struct pg_session *s, struct change *c, struct why *why)
 {
-    return model_roll_back(s, slice_str(c->name), c->expected, login_name(), &c->version, why);
+    return model_roll_back(s, slice_str(c->name), c->expected,
+                           &(struct model_change){ .actor = login_name() }, &c->version, NULL, why);
 }
 
 static enum exit_code rollback(const void *settings, char **operands, size_t operand_count)
@@ -387,38 +388,4 @@ const struct command cmd_models_rollback = {
     .operands_most = 1,
     .settings_size = sizeof(struct models_settings),
     .run = rollback,
-};
-
-static enum err point(struct pg_session *s, struct change *c, struct why *why)
-{
-    return model_alias(s, slice_str(c->name), slice_str(c->alias), c->version, c->expected, login_name(),
-                       why);
-}
-
-static enum exit_code alias(const void *settings, char **operands, size_t operand_count)
-{
-    const struct models_settings *m = settings;
-    struct change c = { .name = operands[0], .alias = operands[1], .version = MODEL_NONE };
-    enum exit_code code;
-
-    (void)operand_count;
-    if ((strcmp(operands[2], "none") != 0 && !read_version(operands[2], &c.version)) ||
-        !read_expected(m->expect, &c.expected))
-        return EXIT_USAGE;
-    code = change(point, &c);
-    if (code == EXIT_DONE)
-        printf("%s of %s is %s\n", operands[1], operands[0], operands[2]);
-    return code;
-}
-
-const struct command cmd_models_alias = {
-    .name = "models alias",
-    .operands = "<name> <alias> <version>",
-    .purpose = "Point an alias, challenger or shadow, to a model; version \"none\" takes it away",
-    .options = expect_options,
-    .option_count = ARRAY_LEN(expect_options),
-    .operands_least = 3,
-    .operands_most = 3,
-    .settings_size = sizeof(struct models_settings),
-    .run = alias,
 };

@@ -224,9 +224,9 @@ static enum err publish(const struct buf *bundle, const struct settings *s, int6
     enum err err = database_open_migrated(&session, why);
 
     if (!err)
-        err = model_register(session, buf_slice(bundle), actor, version, NULL, why);
+        err = model_register(session, buf_slice(bundle), NULL, NULL, actor, version, NULL, why);
     if (!err && s->promotes)
-        err = model_promote(session, *version, MODEL_ANY, actor, why);
+        err = model_promote(session, *version, MODEL_ANY, &(struct model_change){ .actor = actor }, why);
     pg_session_close(session);
     return err;
 }

@@ -46,7 +46,6 @@
     X(cmd_models_export) \
     X(cmd_models_promote) \
     X(cmd_models_rollback) \
-    X(cmd_models_alias) \
     X(cmd_evaluate) \
     X(cmd_verify) \
     X(cmd_train) \

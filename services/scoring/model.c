@@ -33,7 +33,7 @@ enum err model_load(struct model **out, struct pg_session *s, int64_t version, s
     buf_init(&bytes, BUNDLE_BYTES_MAX);
     m->version = version;
     snprintf(m->version_text, sizeof m->version_text, "%" PRId64, version);
-    err = model_read(s, version, &bytes, why);
+    err = model_read(s, version, NULL, &bytes, why);
     if (err)
         goto out;
     err = bundle_open(&m->bundle, buf_slice(&bytes), why);

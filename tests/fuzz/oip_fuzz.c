@@ -24,7 +24,8 @@ static struct http_host host;
 static struct model *model;
 
 /* What bundle_fuzz has, with the digest that a bundle ends in. */
-enum err model_read(struct pg_session *s, int64_t version, struct buf *out, struct why *why)
+enum err model_read(struct pg_session *s, int64_t version, const struct trusted_keys *keys, struct buf *out,
+                    struct why *why)
 {
     static const char path[] = "tests/fuzz/corpus/bundle/small";
     unsigned char digest[SHA256_BYTES];
@@ -33,6 +34,7 @@ enum err model_read(struct pg_session *s, int64_t version, struct buf *out, stru
 
     (void)s;
     (void)version;
+    (void)keys;
     if (!file)
         return err_set(why, ERR_NOT_FOUND, "no %s", path);
     buf_add(out, bytes, fread(bytes, 1, sizeof bytes, file));

@@ -34,6 +34,8 @@ static struct {
     struct why why;
 } w;
 
+static const struct model_change change = { .actor = { "test", 4 } };
+
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
 
 /* ---- the world of a test ---- */
@@ -68,14 +70,15 @@ static void register_models(void)
         buf_init(&bytes, 0);
         MUST(bundle_build(&bytes, &w.samples[i].parts, &w.why));
         MUST(bundle_open(&w.bundles[i], buf_slice(&bytes), &w.why));
-        MUST(model_register(w.pg, buf_slice(&bytes), SLICE("test"), &w.versions[i], NULL, &w.why));
+        MUST(
+            model_register(w.pg, buf_slice(&bytes), NULL, NULL, SLICE("test"), &w.versions[i], NULL, &w.why));
         buf_release(&bytes);
     }
 }
 
 static void promote(size_t model)
 {
-    MUST(model_promote(w.pg, w.versions[model], MODEL_ANY, SLICE("test"), &w.why));
+    MUST(model_promote(w.pg, w.versions[model], MODEL_ANY, &change, &w.why));
 }
 
 static void start(const char *conninfo)
@@ -354,8 +357,8 @@ Test(scoring, leaves_a_call_to_the_previous_champion_until_its_features_are_serv
     wide.parts.plan = wide.plan;
     buf_init(&bytes, 0);
     MUST(bundle_build(&bytes, &wide.parts, &w.why));
-    MUST(model_register(w.pg, buf_slice(&bytes), SLICE("test"), &version, NULL, &w.why));
-    MUST(model_promote(w.pg, version, w.versions[0], SLICE("test"), &w.why));
+    MUST(model_register(w.pg, buf_slice(&bytes), NULL, NULL, SLICE("test"), &version, NULL, &w.why));
+    MUST(model_promote(w.pg, version, w.versions[0], &change, &w.why));
     for (bool is_loaded = false; !is_loaded;) {
         char path[64];
 
