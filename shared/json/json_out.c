@@ -172,6 +172,12 @@ void json_out_hex(struct json_out *o, const char *key, struct slice bytes)
     buf_add_char(o->to, '"');
 }
 
+void json_out_json(struct json_out *o, const char *key, struct slice json)
+{
+    before_item(o, key);
+    buf_add_slice(o->to, json.len ? json : SLICE("null"));
+}
+
 void json_out_text_key(struct json_out *o, struct slice key)
 {
     before_item(o, NULL);

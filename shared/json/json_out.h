@@ -44,6 +44,8 @@ void json_out_bool(struct json_out *o, const char *key, bool value);
 void json_out_null(struct json_out *o, const char *key);
 void json_out_time(struct json_out *o, const char *key, int64_t at_us); /* RFC 3339 */
 void json_out_hex(struct json_out *o, const char *key, struct slice bytes);
+void json_out_json(struct json_out *o, const char *key,
+                   struct slice json); /* that is JSON already; empty: null */
 /* A member whose name may hold anything; its value is what is written next, with key NULL. */
 void json_out_text_key(struct json_out *o, struct slice key);
 
