@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ab.h - champion and candidate, each deciding for its share of the customers: the test on net loss.
+ *
+ * Days are cohorts: a day's transactions count once all of them are matured, in both arms alike, so that no
+ * arm is ahead by the labels that come early. The figure is the net loss per transaction (evidence.h), with
+ * the good revenue that was turned away; its variance is that of sums over customers (a ratio estimate,
+ * linearised: Cochran 1977, 6.4), since one compromised customer is many frauds.
+ *
+ * The test is group-sequential (stats/sequential.h): a look a day, the error spent by the share of the planned
+ * transactions that are in. Two bounds, each at `alpha`: the candidate is shown to be not worse than the margin
+ * (passed), or to be worse than the champion (failed). With margin 0 "passed" means better. Neither at the end
+ * of the plan is inconclusive, and a person decides.
+ *
+ * Declines have no labels, so what declining cost can only be seen in the control slice: a decline counts
+ * 1 / p_allow when the slice let it through, else nothing. By rule, without such rows in both arms the verdict
+ * is inconclusive however the figures look. */
+#ifndef ASSAY_LIFECYCLE_AB_H
+#define ASSAY_LIFECYCLE_AB_H
+
+#include "lifecycle/arm.h"
+#include "lifecycle/evidence.h"
+
+struct ab_design {
+    double share;           /* of customers, to the candidate */
+    double alpha;           /* one-sided, of each bound: 0.05 is the chance of a false promotion */
+    double margin;          /* in shares of the champion's net loss: how much worse is still "not worse" */
+    int64_t planned_rows;   /* matured, in both arms together, at the last look */
+    int64_t days_most;      /* of cohorts; then it ends whatever the rows are */
+    size_t control_least;   /* labelled declines in each arm before anything is said about loss */
+    size_t customers_least; /* in each arm, for the normal approximation */
+    struct loss_costs costs;
+};
+extern const struct ab_design AB_DESIGN_DEFAULT;
+
+/* One transaction of a matured day. Only what a model decided: what a list or a rule decided says nothing
+ * about the arms and is left out. */
+struct ab_row {
+    int64_t at_us, amount_minor;
+    int64_t customer;
+    enum arm arm;
+    enum action action; /* by score, whatever the control slice then did */
+    double p_label;     /* as in evidence.h */
+    bool is_fraud;
+};
+
+/* The sums of both arms, customer by customer. */
+struct ab;
+struct ab *ab_new(const struct ab_design *design);
+void ab_free(struct ab *ab);
+/* Days in rising order, each of them whole: a look comes after the last row of a day. */
+void ab_add(struct ab *ab, const struct ab_row *row);
+
+struct ab_arm_figures {
+    uint64_t rows, customers, frauds, declined, control; /* control: declines with a label */
+    double loss;                                         /* net, minor units per transaction */
+    double fraud_loss, turned_away;                      /* its parts, per transaction */
+};
+
+/* What a look found. */
+struct ab_look {
+    int64_t at_us;
+    double information; /* 0..1, of what was planned */
+    double
+        difference; /* champion's loss less candidate's, per transaction: above 0 the candidate is cheaper */
+    double error;   /* its standard error */
+    double margin;  /* in minor units per transaction */
+    double z_pass, z_fail;         /* of the two hypotheses */
+    double bound_pass, bound_fail; /* at this look */
+    enum outcome outcome;          /* inconclusive: go on, or wait for a person when is_last */
+    bool is_last;
+    struct ab_arm_figures arms[ARM_COUNT];
+};
+
+/* Looks once more; days since the last look are in. Looks made before a restart are told by ab_restore(), so
+ * that the error they spent stays spent. Adds a verdict "net_loss" of stage "ab". */
+struct ab_look ab_take_look(struct ab *ab, int64_t at_us, struct verdicts *out);
+
+/* The looks so far as JSON for `experiments.progress`, and back.
+ *   ERR_SYNTAX, ERR_INVALID  not what ab_progress() wrote */
+void ab_progress(const struct ab *ab, struct buf *json);
+MUST_USE enum err ab_restore(struct ab *ab, struct slice json, struct why *why);
+
+/* How many transactions a difference of `effect` (a share of the champion's net loss per transaction) needs
+ * in both arms together, with the design's alpha, margin and share and that power; from the champion's rows of
+ * the past (arm and labels as they are). 0 when they say nothing. */
+int64_t ab_rows_needed(const struct ab_design *design, const struct ab_row *past, size_t count, double effect,
+                       double power);
+
+#endif
