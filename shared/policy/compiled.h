@@ -50,8 +50,6 @@ struct policy_columns {
 
 /* ---- how a decision came about, for reason.c ---- */
 
-enum decider { DECIDED_BY_LIST, DECIDED_BY_RULE, DECIDED_BY_THRESHOLD, DECIDED_BY_MISSING };
-
 struct decision {
     const struct policy_input *in;
     const struct policy *policy;
@@ -59,9 +57,7 @@ struct decision {
     const struct compiled_rule *const *fired;     /* verdict->fired_count of them */
     const struct list *lists[POLICY_REASONS_MAX]; /* those that decide */
     size_t list_count;
-    enum decider decider;
     bool has_score;
-    enum action by_score;
 };
 
 /* Whether all placeholders of the text are names that the rule's expression uses; the first that is not. */

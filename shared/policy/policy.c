@@ -384,7 +384,7 @@ static bool find_lists(const struct policy *policy, const struct policy_input *i
     return d->list_count > 0;
 }
 
-static enum action action_of_score(double score, const struct policy_thresholds *t)
+enum action policy_score_action(double score, const struct policy_thresholds *t)
 {
     return score >= t->decline     ? ACTION_DECLINE
            : score >= t->review    ? ACTION_REVIEW
@@ -408,10 +408,10 @@ static void decide_by_score(const struct compiled_set *set, const struct policy_
                         : is_degraded(in, "features") ? set->missing.features
                                                       : ACTION_APPROVE;
 
-    d->decider = DECIDED_BY_THRESHOLD;
-    out->action = d->by_score;
+    out->decider = POLICY_BY_THRESHOLD;
+    out->action = out->score_action;
     if (floor > out->action || !d->has_score) {
-        d->decider = DECIDED_BY_MISSING;
+        out->decider = POLICY_BY_MISSING;
         out->action = floor;
     }
 }
@@ -430,7 +430,7 @@ void policy_decide(const struct policy *policy, const struct policy_input *in, s
     *out = (struct policy_verdict){ .version = set->version };
     d.slots = input.slots;
     d.fired = fired;
-    d.by_score = d.has_score ? action_of_score(in->score, &in->thresholds) : ACTION_APPROVE;
+    out->score_action = d.has_score ? policy_score_action(in->score, &in->thresholds) : ACTION_APPROVE;
     for (size_t i = 0; i < set->count; i++) {
         struct cel_value value = cel_eval(set->rules[i].program, &input);
 
@@ -444,13 +444,13 @@ void policy_decide(const struct policy *policy, const struct policy_input *in, s
         out->fired[i] = (struct policy_fired){ &fired[i]->rule, reason_values(fired[i], d.slots, arena) };
 
     if (find_lists(policy, in, LIST_DENY, &d)) {
-        d.decider = DECIDED_BY_LIST;
+        out->decider = POLICY_BY_LIST;
         out->action = ACTION_DECLINE;
     } else if (find_lists(policy, in, LIST_ALLOW, &d)) {
-        d.decider = DECIDED_BY_LIST;
+        out->decider = POLICY_BY_LIST;
         out->action = ACTION_APPROVE;
     } else if (out->fired_count > 0) {
-        d.decider = DECIDED_BY_RULE;
+        out->decider = POLICY_BY_RULE;
         out->action = fired[0]->rule.action;
     } else {
         decide_by_score(set, in, &d, out);

@@ -121,15 +121,28 @@ struct policy_fired {
     struct slice values;            /* "tx.amount=120000 score=0.91" */
 };
 
+/* What an action came from. The numbers are those of assay.v1.DecidedBy. */
+enum policy_decider {
+    POLICY_BY_LIST = 1,
+    POLICY_BY_RULE,
+    POLICY_BY_THRESHOLD, /* the score alone */
+    POLICY_BY_MISSING,   /* something was missing, and the rule set says what then */
+};
+
 struct policy_verdict {
     enum action action;
-    struct slice version; /* of the rule set; the policy's */
+    enum policy_decider decider;
+    enum action score_action; /* what the score alone would do; approve without a score */
+    struct slice version;     /* of the rule set; the policy's */
     struct policy_reason reasons[POLICY_REASONS_MAX];
     size_t reason_count;
     struct policy_fired *fired; /* the arena's, by priority */
     size_t fired_count;
     size_t errors; /* rules that could not be evaluated for another reason than a missing value */
 };
+
+/* What the thresholds alone say of a score. */
+enum action policy_score_action(double score, const struct policy_thresholds *thresholds);
 
 /* Never fails. Texts are the arena's or the policy's, or views of the input. */
 void policy_decide(const struct policy *policy, const struct policy_input *in, struct arena *arena,

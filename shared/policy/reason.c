@@ -187,24 +187,24 @@ static void add_threshold(const struct decision *d, struct arena *arena, struct 
     double lowest = fmin(t->challenge, fmin(t->review, t->decline));
     struct slice detail, text;
 
-    if (d->by_score == ACTION_APPROVE) {
+    if (out->score_action == ACTION_APPROVE) {
         text = SLICE("The fraud score is low");
         detail = lowest < 2 ? arena_printf(arena, "score %.4g is below %.4g", d->in->score, lowest)
                             : arena_printf(arena, "score %.4g; no threshold is set", d->in->score);
     } else {
         text = SLICE("The fraud score is high");
         detail = arena_printf(arena, "score %.4g is at or above %.4g (%s)", d->in->score,
-                              threshold_of(t, d->by_score), action_name(d->by_score));
+                              threshold_of(t, out->score_action), action_name(out->score_action));
     }
-    add(out, arena_printf(arena, "threshold:%s", action_name(d->by_score)), text, detail, true);
+    add(out, arena_printf(arena, "threshold:%s", action_name(out->score_action)), text, detail, true);
 }
 
 static void add_missing(const struct decision *d, struct arena *arena, struct policy_verdict *out)
 {
-    const char *effect = d->decider == DECIDED_BY_MISSING ? past_tense[out->action] : NULL;
+    const char *effect = out->decider == POLICY_BY_MISSING ? past_tense[out->action] : NULL;
     struct slice part = d->has_score ? SLICE("features") : SLICE("scoring");
 
-    if (!d->has_score || d->decider == DECIDED_BY_MISSING)
+    if (!d->has_score || out->decider == POLICY_BY_MISSING)
         add(out, arena_printf(arena, "degraded:%.*s", SLICE_ARG(part)),
             effect ? arena_printf(arena, "%s: %s by policy",
                                   d->has_score ? "Part of the history was not available"
@@ -216,7 +216,7 @@ static void add_missing(const struct decision *d, struct arena *arena, struct po
         struct slice other = d->in->degraded[i];
 
         /* The score's absence was told above, whatever it came from. */
-        if (slice_eq_str(other, "scoring") || (d->decider == DECIDED_BY_MISSING && slice_eq(other, part)))
+        if (slice_eq_str(other, "scoring") || (out->decider == POLICY_BY_MISSING && slice_eq(other, part)))
             continue;
         add(out, arena_printf(arena, "degraded:%.*s", SLICE_ARG(other)),
             arena_printf(arena, "Decided without %.*s", SLICE_ARG(other)), (struct slice){ 0 }, true);
@@ -276,8 +276,8 @@ void reasons_write(const struct decision *d, struct arena *arena, struct policy_
             shown++;
         }
     }
-    if (d->has_score &&
-        (d->decider == DECIDED_BY_THRESHOLD || (d->by_score == out->action && out->action != ACTION_APPROVE)))
+    if (d->has_score && (out->decider == POLICY_BY_THRESHOLD ||
+                         (out->score_action == out->action && out->action != ACTION_APPROVE)))
         add_threshold(d, arena, out);
     add_missing(d, arena, out);
 }

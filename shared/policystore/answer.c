@@ -4,6 +4,12 @@
 
 #include "proto/txn_proto.h"
 
+static_assert((int)POLICY_BY_LIST == (int)ASSAY__V1__DECIDED_BY__BY_LIST &&
+                  (int)POLICY_BY_RULE == (int)ASSAY__V1__DECIDED_BY__BY_RULE &&
+                  (int)POLICY_BY_THRESHOLD == (int)ASSAY__V1__DECIDED_BY__BY_THRESHOLD &&
+                  (int)POLICY_BY_MISSING == (int)ASSAY__V1__DECIDED_BY__BY_MISSING,
+              "the message has the kernel's numbers");
+
 /* protobuf-c wants NUL-terminated strings. */
 static char *text(struct slice s, struct arena *arena)
 {
@@ -106,6 +112,8 @@ static Assay__V1__DecideResponse__Item *decide_item(const struct policy *policy,
     *errors += verdict.errors;
 
     out->action = (Assay__V1__Action)verdict.action;
+    out->decided_by = (Assay__V1__DecidedBy)verdict.decider;
+    out->score_action = (Assay__V1__Action)verdict.score_action;
     out->ruleset_version = text(verdict.version, arena);
     put_reasons(out, &verdict, arena);
     put_rules(out, &verdict, arena);

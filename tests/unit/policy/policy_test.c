@@ -435,3 +435,46 @@ Test(policy, refuses_faulty_rules_and_says_which)
     cr_assert_eq(decide(), ACTION_APPROVE, "a refused set leaves nothing behind");
     cr_assert(slice_eq_str(verdict.version, "none"));
 }
+
+static enum policy_decider decider(void)
+{
+    decide();
+    return verdict.decider;
+}
+
+/* A control slice may let through what the score alone declined, and nothing else. */
+Test(policy, says_what_decided_and_what_the_score_alone_would_do)
+{
+    struct ruleset set = { .version = SLICE("1"), .missing = { ACTION_REVIEW, ACTION_REVIEW } };
+    struct policy_rule rule = RULE("r", "tx.country == \"FR\"", ACTION_DECLINE, 0);
+    struct slice features = SLICE("features");
+    struct why why = { 0 };
+
+    set.rules = &rule;
+    set.count = 1;
+    cr_assert_eq(policy_add_ruleset(policy, &set, &why), ERR_OK, "%s", why.text);
+    in.score = 0.95;
+    cr_assert_eq(decider(), POLICY_BY_THRESHOLD);
+    cr_assert_eq(verdict.action, ACTION_DECLINE);
+    cr_assert_eq(verdict.score_action, ACTION_DECLINE);
+    in.degraded = &features;
+    in.degraded_count = 1;
+    cr_assert_eq(decider(), POLICY_BY_THRESHOLD, "the score is harder than what is missing asks for");
+    in.score = 0.2;
+    cr_assert_eq(decider(), POLICY_BY_MISSING);
+    cr_assert_eq(verdict.score_action, ACTION_APPROVE);
+    in.degraded_count = 0;
+    txn.text[TXN_country] = SLICE("FR");
+    in.score = 0.95;
+    cr_assert_eq(decider(), POLICY_BY_RULE, "the rule says the same as the score, and decides");
+    cr_assert_eq(verdict.score_action, ACTION_DECLINE);
+    add_list(0, "good", LIST_ALLOW, TXN_customer_id, "c7");
+    cr_assert_eq(decider(), POLICY_BY_LIST);
+    cr_assert_eq(verdict.action, ACTION_APPROVE);
+    cr_assert_eq(verdict.score_action, ACTION_DECLINE);
+    in.has_score = false;
+    txn.text[TXN_customer_id] = SLICE("c8");
+    txn.text[TXN_country] = SLICE("DE");
+    cr_assert_eq(decider(), POLICY_BY_MISSING);
+    cr_assert_eq(verdict.score_action, ACTION_APPROVE);
+}
