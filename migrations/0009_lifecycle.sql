@@ -129,31 +129,110 @@ CREATE TABLE online_models (
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 
--- The control slice: a share of the declines by score that is let through, so that they get labels. No row: off.
+-- The control slice: a share of the declines by score that is let through, so that they get labels
+-- (shared/policy/control.h). No row: off.
 CREATE TABLE control_slices (
     account          integer PRIMARY KEY, -- 0: every account without a row of its own
     share            double precision NOT NULL CHECK (share >= 0 AND share <= 0.5),
     amount_most      bigint NOT NULL CHECK (amount_most > 0), -- minor units of the base currency, of one payment
-    card_per_day     integer NOT NULL DEFAULT 1,
-    merchant_per_day integer NOT NULL DEFAULT 10,
-    count_per_day    integer NOT NULL DEFAULT 1000,
-    amount_per_day   bigint NOT NULL,
+    card_per_day     integer NOT NULL DEFAULT 1 CHECK (card_per_day > 0),
+    merchant_per_day integer NOT NULL DEFAULT 10 CHECK (merchant_per_day > 0),
+    count_per_day    integer NOT NULL DEFAULT 1000 CHECK (count_per_day > 0),
+    amount_per_day   bigint NOT NULL CHECK (amount_per_day > 0),
     key              bytea NOT NULL CHECK (octet_length(key) = 16), -- of the keyed hash over entity and day
     updated_at       timestamptz NOT NULL DEFAULT now()
 );
--- What of a day's caps is used up, by kind: 'all', 'card', 'merchant'.
+CREATE TRIGGER control_slices_notify AFTER INSERT OR UPDATE OR DELETE ON control_slices
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_channel('slice');
+-- What was let through in a day (UTC, of known_at), by kind: 'all', 'card', 'merchant'.
 CREATE TABLE control_slice_used (
     account integer NOT NULL,
     day     date NOT NULL,
     kind    text NOT NULL,
-    entity  text COLLATE "C" NOT NULL,
+    entity  text COLLATE "C" NOT NULL, -- '' for 'all'
     count   integer NOT NULL,
     amount  bigint NOT NULL,
     PRIMARY KEY (account, day, kind, entity)
 );
+-- The payment by which a customer stands in the frame on a day, and what was said of it: the first for which
+-- there was room. Asked again, as by a retry, the same is said; of the customer's later ones: no.
+CREATE TABLE control_slice_frame (
+    account        integer NOT NULL,
+    day            date NOT NULL,
+    customer_id    text COLLATE "C" NOT NULL,
+    transaction_id text COLLATE "C" NOT NULL,
+    p_allow        double precision NOT NULL,
+    is_allowed     boolean NOT NULL,
+    PRIMARY KEY (account, day, customer_id)
+);
+
+-- Claims room in the slice for payments that the score declined, in their order, each with its draw. One row
+-- for each; p_allow 0: not in the frame. The same rows are locked and written whichever way a draw went, so that
+-- no failure on the way can depend on it. Claims of one account and day follow one another. A claim need not be
+-- on the disk before the decision that it is for, and that flushes what came before it.
+CREATE FUNCTION claim_control_slice(accounts int4[], ids text[], days int4[], customers text[], cards text[],
+                                    merchants text[], amounts int8[], shares float8[], draws boolean[])
+    RETURNS TABLE (ord int4, p_allow float8, is_allowed boolean) LANGUAGE plpgsql AS $$
+DECLARE
+    item     record;
+    caps     control_slices;
+    seen     control_slice_frame;
+    has_room boolean;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '200ms', true);
+    INSERT INTO control_slice_used AS u (account, day, kind, entity, count, amount)
+        SELECT DISTINCT a, date '1970-01-01' + d, 'all', '', 0, 0 FROM unnest(accounts, days) AS x(a, d)
+        ORDER BY 1, 2
+        ON CONFLICT (account, day, kind, entity) DO UPDATE SET count = u.count;
+    FOR item IN
+        SELECT x.account, x.id, date '1970-01-01' + x.day AS day, x.customer, x.amount, x.share, x.is_drawn,
+            x.card, x.merchant, x.place::int4
+        FROM unnest(accounts, ids, days, customers, cards, merchants, amounts, shares, draws) WITH ORDINALITY
+            AS x(account, id, day, customer, card, merchant, amount, share, is_drawn, place)
+        ORDER BY x.place
+    LOOP
+        ord := item.place;
+        p_allow := 0;
+        is_allowed := false;
+        SELECT * INTO seen FROM control_slice_frame f
+            WHERE f.account = item.account AND f.day = item.day AND f.customer_id = item.customer;
+        IF seen.transaction_id = item.id THEN
+            p_allow := seen.p_allow;
+            is_allowed := seen.is_allowed;
+        ELSIF seen.transaction_id IS NULL THEN
+            SELECT * INTO caps FROM control_slices c WHERE c.account IN (item.account, 0)
+                ORDER BY c.account DESC LIMIT 1;
+            SELECT bool_and(coalesce(u.count, 0) < k.most AND
+                            (k.kind <> 'all' OR coalesce(u.amount, 0) + item.amount <= caps.amount_per_day))
+                INTO has_room
+                FROM (VALUES ('all', '', caps.count_per_day), ('card', item.card, caps.card_per_day),
+                             ('merchant', item.merchant, caps.merchant_per_day)) AS k(kind, entity, most)
+                    LEFT JOIN control_slice_used u ON u.account = item.account AND u.day = item.day
+                        AND u.kind = k.kind AND u.entity = k.entity
+                WHERE k.kind = 'all' OR k.entity <> '';
+            -- Settings that have changed since the draw close it; so does a slice that is off by now.
+            IF has_room AND item.share > 0 AND caps.share = item.share AND item.amount <= caps.amount_most THEN
+                p_allow := item.share;
+                is_allowed := item.is_drawn;
+                INSERT INTO control_slice_frame
+                    VALUES (item.account, item.day, item.customer, item.id, p_allow, is_allowed);
+                INSERT INTO control_slice_used AS u (account, day, kind, entity, count, amount)
+                    SELECT item.account, item.day, k.kind, k.entity, item.is_drawn::int,
+                        CASE WHEN item.is_drawn THEN item.amount ELSE 0 END
+                    FROM (VALUES ('all', ''), ('card', item.card), ('merchant', item.merchant)) AS k(kind, entity)
+                    WHERE k.kind = 'all' OR k.entity <> ''
+                    ON CONFLICT (account, day, kind, entity) DO UPDATE
+                        SET count = u.count + EXCLUDED.count, amount = u.amount + EXCLUDED.amount;
+            END IF;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION claim_control_slice FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION claim_control_slice TO assay_ingestion;
 
 GRANT SELECT ON retrain_schedules, training_runs, experiments, verdicts, shadow_scores, followers, online_models,
-    control_slices, control_slice_used TO assay_monitor, assay_dashboard, assay_retrainer;
+    control_slices, control_slice_used, control_slice_frame TO assay_monitor, assay_dashboard, assay_retrainer;
 GRANT INSERT, UPDATE, DELETE ON retrain_schedules TO assay_retrainer;
 GRANT INSERT, UPDATE ON training_runs, experiments, followers, online_models TO assay_retrainer;
 GRANT INSERT ON verdicts TO assay_retrainer;
@@ -162,7 +241,7 @@ GRANT SELECT ON experiments TO assay_scoring, assay_features;
 GRANT SELECT, INSERT, UPDATE, DELETE ON serving TO assay_scoring;
 GRANT SELECT ON serving TO assay_monitor, assay_dashboard, assay_retrainer;
 GRANT SELECT ON online_models, control_slices TO assay_ingestion;
-GRANT SELECT, INSERT, UPDATE ON control_slice_used TO assay_ingestion;
+GRANT SELECT, INSERT, UPDATE, DELETE ON control_slice_used, control_slice_frame TO assay_ingestion;
 -- Shadow scoring reads what was served and writes what it found, and nothing else.
 GRANT SELECT ON decisions, plans, models, aliases, experiments, accounts TO assay_shadow;
 GRANT SELECT, INSERT ON shadow_scores TO assay_shadow;

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "control.h"
 #include "part.h"
 #include "pipeline_impl.h"
 #include "policystore/store.h"
 #include "proto/txn_proto.h"
 
+/* What the control slice has no say in is certain. */
 static void decided(struct job *job)
 {
-    /* No control slice: a decline is certain, and so is all else. */
     job->decision.p_allow = job->decision.action == ACTION_DECLINE ? 0 : 1;
-    job_enter(job, job->has_place ? STAGE_COMMIT : STAGE_RESERVE);
+    if (control_is_asked(job->pipeline->in->control, job))
+        job_enter(job, STAGE_CLAIM);
+    else
+        job_enter(job, job->has_place ? STAGE_COMMIT : STAGE_RESERVE);
 }
 
 /* One answer, of the rules service or of the fallback. */
@@ -26,6 +30,8 @@ static void take_verdicts(struct group *group, const Assay__V1__DecideResponse *
         d->record.reasons = item->reasons;
         d->record.n_rules = item->n_rules;
         d->record.rules = item->rules;
+        d->record.decided_by = item->decided_by;
+        d->record.score_action = item->score_action;
         d->record.rules_us = took_us;
         decided(job);
     }
@@ -76,7 +82,8 @@ static bool is_whole(const Assay__V1__DecideResponse *answer, size_t count)
     for (size_t i = 0; i < count; i++) {
         const Assay__V1__DecideResponse__Item *item = answer->items[i];
 
-        if ((unsigned)item->action >= ACTION_COUNT || !decision_rules_are_known(item->rules, item->n_rules))
+        if ((unsigned)item->action >= ACTION_COUNT || (unsigned)item->score_action >= ACTION_COUNT ||
+            !decision_rules_are_known(item->rules, item->n_rules))
             return false;
     }
     return true;

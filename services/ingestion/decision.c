@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "decision.h"
 
+#include "base/array.h"
 #include "policy/policy.h"
 #include "proto/txn_proto.h"
 
@@ -82,6 +83,30 @@ static void write_rules(struct json_out *o, const Assay__V1__DecisionRecord *rec
     json_out_end(o);
 }
 
+static const char *const deciders[] = {
+    [ASSAY__V1__DECIDED_BY__BY_LIST] = "list",
+    [ASSAY__V1__DECIDED_BY__BY_RULE] = "rule",
+    [ASSAY__V1__DECIDED_BY__BY_THRESHOLD] = "threshold",
+    [ASSAY__V1__DECIDED_BY__BY_MISSING] = "missing",
+};
+
+/* What came of whom: the payment's action may be another than the score's. */
+static void write_decider(struct json_out *o, const struct decision *d)
+{
+    const Assay__V1__DecisionRecord *record = &d->record;
+    size_t by = (size_t)record->decided_by;
+
+    if (by < ARRAY_LEN(deciders) && deciders[by])
+        json_out_str(o, "decided_by", deciders[by]);
+    else
+        json_out_null(o, "decided_by"); /* a record from before it was kept */
+    if (d->has_score && by)
+        json_out_str(o, "score_action", action_name((enum action)record->score_action));
+    else
+        json_out_null(o, "score_action");
+    json_out_bool(o, "control_slice", record->is_control);
+}
+
 static void write_explanation(struct json_out *o, const struct decision *d)
 {
     const Assay__V1__DecisionRecord *record = &d->record;
@@ -98,6 +123,7 @@ static void write_explanation(struct json_out *o, const struct decision *d)
         json_out_end(o);
     }
     json_out_end(o);
+    write_decider(o, d);
     if (record->thresholds) {
         json_out_open(o, "thresholds");
         json_out_number(o, "challenge", record->thresholds->challenge);
@@ -176,7 +202,8 @@ enum err decision_record_unpack(struct decision *d, struct slice bytes, struct a
 
     if (!record)
         return err_set(why, ERR_SYNTAX, "%zu bytes that are not a record of a decision", bytes.len);
-    if (!decision_rules_are_known(record->rules, record->n_rules))
+    if (!decision_rules_are_known(record->rules, record->n_rules) ||
+        (unsigned)record->score_action >= ACTION_COUNT)
         return err_set(why, ERR_SYNTAX, "a record with an action that has no name");
     d->record = *record;
     return ERR_OK;

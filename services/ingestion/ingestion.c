@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "control.h"
 #include "gate.h"
 #include "keys.h"
 #include "log/log.h"
@@ -84,6 +85,7 @@ static void on_pg_up(void *ctx)
 
     keys_read(in->keys);
     policy_store_hear(in->policy);
+    control_read(in->control);
 }
 
 static void on_pg_notify(void *ctx, const char *channel, const char *payload)
@@ -93,6 +95,8 @@ static void on_pg_notify(void *ctx, const char *channel, const char *payload)
     (void)payload;
     if (strcmp(channel, "keys") == 0)
         keys_read(in->keys);
+    else if (strcmp(channel, "slice") == 0)
+        control_read(in->control);
     else
         policy_store_hear(in->policy);
 }
@@ -184,7 +188,7 @@ static enum err open_parts(struct ingestion *in, struct why *why)
 
 enum err ingestion_open(struct ingestion *in, struct why *why)
 {
-    static const char *const channels[] = { "keys", "policy", NULL };
+    static const char *const channels[] = { "keys", "policy", "slice", NULL };
     struct pg_pool_options pg = {
         .conninfo = in->conf.pg_url,
         .service = "ingestion",
@@ -208,6 +212,7 @@ enum err ingestion_open(struct ingestion *in, struct why *why)
     metrics_on_write(service_metrics(in->app), collect, in);
     buf_init(&in->scratch, 0);
     in->keys = keys_new(in);
+    in->control = control_new(in);
     in->gate = gate_new(in);
     in->pipeline = pipeline_new(in);
     err = open_parts(in, why);
@@ -258,5 +263,6 @@ void ingestion_close(struct ingestion *in)
     pipeline_free(in->pipeline);
     gate_free(in->gate);
     keys_free(in->keys);
+    control_free(in->control);
     buf_release(&in->scratch);
 }

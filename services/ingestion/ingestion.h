@@ -15,6 +15,7 @@
 #include "pg/pg.h"
 #include "trace.h"
 
+struct control;
 struct gate;
 struct keys;
 struct part;
@@ -43,6 +44,9 @@ enum statement {
     SQL_KEY_FINISH,
     SQL_KEY_FORGET,
     SQL_KEY_EXPIRE,
+    SQL_SLICES,
+    SQL_SLICE_CLAIM,
+    SQL_SLICE_EXPIRE,
     SQL_COUNT
 };
 extern const struct pg_statement statements[SQL_COUNT];
@@ -72,6 +76,7 @@ struct ingestion {
     struct gate *gate;
     struct part *features, *scoring, *rules;
     struct policy_store *policy; /* for when rules is missing */
+    struct control *control;
     struct pipeline *pipeline;
 
     struct fx fx;

@@ -32,6 +32,7 @@ struct pipeline *pipeline_new(struct ingestion *in)
         [STAGE_FEATURES] = { .label = "features", .start = compute_start, .most = 1 },
         [STAGE_SCORE] = { .label = "scoring", .start = score_start, .most = 2, .by_plan = true },
         [STAGE_DECIDE] = { .label = "rules", .start = decide_start, .most = 2, .by_plan = true },
+        [STAGE_CLAIM] = { .label = "claim", .start = claim_start, .most = 1 },
         [STAGE_COMMIT] = { .label = "commit", .start = commit_start, .most = 2, .is_sql = true },
         [STAGE_RESERVE] = { .label = "reserve", .start = reserve_start, .most = 1, .is_sql = true },
         [STAGE_LOOKUP] = { .label = "lookup", .start = lookup_start, .most = 2, .is_sql = true },

@@ -5,6 +5,8 @@
  *                 |  known already                  |  lost, or outcome not seen
  *                 +----------> [LOOKUP] <-----------+
  *
+ * Between DECIDE and COMMIT stands [CLAIM] for what the score declined while a control slice is on (control.h).
+ *
  * Each stage has a queue. What arrives while a stage's call is under way forms its next call, up to a cap; an
  * idle stage takes what one turn of the loop brought. Calls of different stages overlap; FEATURES has one at
  * a time, so the log has the order of arrival. A transaction id is on its way once at most: a second request
@@ -34,6 +36,7 @@ enum stage_name {
     STAGE_FEATURES,
     STAGE_SCORE,
     STAGE_DECIDE,
+    STAGE_CLAIM,
     STAGE_COMMIT,
     STAGE_RESERVE,
     STAGE_LOOKUP,

@@ -6,6 +6,7 @@
  *   compute.c  FEATURES: the place in the log, and the vector
  *   score.c    SCORE: the model's score and what made it
  *   decide.c   DECIDE: the action
+ *   control.c  CLAIM, for what the score declined while a control slice is on: whether it is let through
  *   commit.c   COMMIT, and RESERVE for what has no place in the log yet: the decision is stored
  *   lookup.c   LOOKUP: what PostgreSQL knows of an id */
 #ifndef ASSAY_INGESTION_PIPELINE_IMPL_H
@@ -102,6 +103,7 @@ void stage_init(struct stage *s, struct pipeline *p);
 void compute_start(struct group *group);
 void score_start(struct group *group);
 void decide_start(struct group *group);
+void claim_start(struct group *group);
 void commit_start(struct group *group);
 void reserve_start(struct group *group);
 void lookup_start(struct group *group);

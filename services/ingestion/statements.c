@@ -80,4 +80,18 @@ const struct pg_statement statements[SQL_COUNT] = {
     [SQL_KEY_FORGET] = { "key_forget", "DELETE FROM idempotency_keys "
                                        "WHERE account = $1::int4 AND route = $2::text AND key = $3::text" },
     [SQL_KEY_EXPIRE] = { "key_expire", "DELETE FROM idempotency_keys WHERE expires_at < now()" },
+
+    /* The control slice (control.h). */
+    [SQL_SLICES] = { "slices", "SELECT account, share, amount_most, key FROM control_slices" },
+    [SQL_SLICE_CLAIM] = { "slice_claim",
+                          "SELECT ord, p_allow, is_allowed FROM claim_control_slice($1::int4[], $2::text[], "
+                          "$3::int4[], $4::text[], $5::text[], $6::text[], $7::int8[], $8::float8[], "
+                          "$9::bool[])" },
+    [SQL_SLICE_EXPIRE] = { "slice_expire",
+                           "WITH old AS (SELECT account, max(day) - 7 AS day FROM control_slice_used "
+                           "GROUP BY account), "
+                           "used AS (DELETE FROM control_slice_used u USING old "
+                           "WHERE u.account = old.account AND u.day < old.day) "
+                           "DELETE FROM control_slice_frame f USING old "
+                           "WHERE f.account = old.account AND f.day < old.day" },
 };

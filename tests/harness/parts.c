@@ -118,7 +118,8 @@ static void on_score(void *service, struct grpc_request *req, const ProtobufCMes
 {
     static Assay__V1__Thresholds thresholds = ASSAY__V1__THRESHOLDS__INIT;
     static Assay__V1__ScoreResponse__Model model = ASSAY__V1__SCORE_RESPONSE__MODEL__INIT,
-                                           *models[] = { &model };
+                                           other = ASSAY__V1__SCORE_RESPONSE__MODEL__INIT,
+                                           *models[] = { &model, &other };
     static Assay__V1__Contribution contribution = ASSAY__V1__CONTRIBUTION__INIT,
                                    *contributions[] = { &contribution };
     const Assay__V1__ScoreRequest *m = (const void *)message;
@@ -130,12 +131,13 @@ static void on_score(void *service, struct grpc_request *req, const ProtobufCMes
     thresholds.review = 0.7;
     thresholds.decline = 0.8;
     model.version = arena_strndup(a, "7", 1);
-    model.thresholds = &thresholds;
+    other.version = arena_strndup(a, "8", 1);
+    model.thresholds = other.thresholds = &thresholds;
     contribution.feature = arena_strndup(a, "amount", 6);
     contribution.describe = arena_strndup(a, "the amount", 10);
     contribution.margin = 1.5;
     reply.models = models;
-    reply.n_models = 1;
+    reply.n_models = 2;
     reply.n_rows = m->n_rows;
     reply.rows = arena_new(a, Assay__V1__ScoreResponse__Row *, m->n_rows);
     for (size_t i = 0; i < m->n_rows; i++) {
@@ -147,7 +149,8 @@ static void on_score(void *service, struct grpc_request *req, const ProtobufCMes
             memcpy(&amount, m->rows[i]->vector.data, sizeof amount);
         row->score = isnan(amount) ? 0.5 : amount >= 10000 ? 0.9 : 0.1;
         row->margin = (float)(row->score - 0.5);
-        row->arm = arena_strndup(a, "champion", 8);
+        row->model = amount >= 4000 && amount < 5000;
+        row->arm = row->model ? arena_strndup(a, "challenger", 10) : arena_strndup(a, "champion", 8);
         row->contributions = contributions;
         row->n_contributions = 1;
         reply.rows[i] = row;
@@ -183,7 +186,8 @@ static void on_decide(void *service, struct grpc_request *req, const ProtobufCMe
 
         assay__v1__decide_response__item__init(item);
         if (asked->has_score && asked->score >= asked->thresholds->decline)
-            item->action = ASSAY__V1__ACTION__DECLINE;
+            item->action = item->score_action = ASSAY__V1__ACTION__DECLINE;
+        item->decided_by = ASSAY__V1__DECIDED_BY__BY_THRESHOLD;
         item->reasons = arena_new(a, Assay__V1__Reason *, 2);
         item->reasons[item->n_reasons++] = reason(a, "feature:amount", "a public reason", true);
         item->reasons[item->n_reasons++] = reason(a, "rule:r1", "a private reason", false);
@@ -196,6 +200,7 @@ static void on_decide(void *service, struct grpc_request *req, const ProtobufCMe
             rule->expression = arena_strndup(a, "tx.customer_id == \"deny-me\"", 27);
             rule->values = arena_strndup(a, "v", 1);
             rule->action = item->action = ASSAY__V1__ACTION__DECLINE;
+            item->decided_by = ASSAY__V1__DECIDED_BY__BY_RULE;
             item->rules = arena_new(a, Assay__V1__FiredRule *, 1);
             item->rules[item->n_rules++] = rule;
         }

@@ -4,7 +4,7 @@
  *
  *   features  takes ids as the real one does; the vector is {amount, 1}
  *   scoring   0.9 for amounts from 10,000 on, 0.5 when the amount is missing, else 0.1;
- *             thresholds 0.6, 0.7, 0.8
+ *             thresholds 0.6, 0.7, 0.8; version 7, the champion, but for amounts from 4,000 to 4,999 8, the challenger
  *   rules     the thresholds; a customer "deny-me" is declined by a rule; one public and one private reason */
 #ifndef ASSAY_HARNESS_PARTS_H
 #define ASSAY_HARNESS_PARTS_H
