@@ -67,18 +67,36 @@ double calibration_eval(const struct calibration *c, double margin)
     return sigmoid(c->y[low - 1] + share * (c->y[low] - c->y[low - 1]));
 }
 
-static enum err check_rows(const double *margins, const uint8_t *labels, size_t n, size_t *frauds,
-                           struct why *why)
+static double weight_of(const float *weights, size_t row)
 {
-    *frauds = 0;
+    return weights ? (double)weights[row] : 1;
+}
+
+/* How many rows, and frauds among them, by weight. */
+struct totals {
+    double rows, frauds;
+};
+
+static enum err check_rows(const double *margins, const uint8_t *labels, const float *weights, size_t n,
+                           struct totals *totals, struct why *why)
+{
+    size_t frauds = 0;
+
+    *totals = (struct totals){ 0 };
     for (size_t i = 0; i < n; i++) {
+        double weight = weight_of(weights, i);
+
         if (!isfinite(margins[i]))
             return err_set(why, ERR_INVALID, "calibration: margin %zu is not finite", i);
-        *frauds += labels[i] != 0;
+        if (!(weight > 0) || !isfinite(weight))
+            return err_set(why, ERR_INVALID, "calibration: weight %zu is not above 0", i);
+        frauds += labels[i] != 0;
+        totals->rows += weight;
+        totals->frauds += labels[i] ? weight : 0;
     }
-    if (*frauds == 0 || *frauds == n)
+    if (frauds == 0 || frauds == n)
         return err_set(why, ERR_INVALID, "calibration: %zu rows with %zu frauds; both kinds are needed", n,
-                       *frauds);
+                       frauds);
     return ERR_OK;
 }
 
@@ -91,8 +109,22 @@ struct block {
 
 struct margin_row {
     double margin;
-    double fraud;
+    double weight;
+    double fraud; /* the weight of a fraud, 0 of another */
 };
+
+static struct margin_row *margin_rows(const double *margins, const uint8_t *labels, const float *weights,
+                                      size_t n)
+{
+    struct margin_row *rows = mem_new_n(struct margin_row, n);
+
+    for (size_t i = 0; i < n; i++) {
+        double weight = weight_of(weights, i);
+
+        rows[i] = (struct margin_row){ margins[i], weight, labels[i] ? weight : 0 };
+    }
+    return rows;
+}
 
 static int by_margin(const void *a, const void *b)
 {
@@ -117,7 +149,10 @@ static size_t pool(struct block *blocks, const struct margin_row *rows, size_t n
     for (size_t i = 0, end; i < n; i = end) {
         blocks[count] = (struct block){ 0 };
         for (end = i; end < n && rows[end].margin == rows[i].margin; end++)
-            block_join(&blocks[count], &(struct block){ rows[end].margin, 1, rows[end].fraud, 0 }, prior);
+            block_join(
+                &blocks[count],
+                &(struct block){ rows[end].weight * rows[end].margin, rows[end].weight, rows[end].fraud, 0 },
+                prior);
         count++;
         for (; count > 1 && blocks[count - 1].share <= blocks[count - 2].share; count--)
             block_join(&blocks[count - 2], &blocks[count - 1], prior);
@@ -156,24 +191,24 @@ static size_t thin(struct block *blocks, size_t count, size_t max_knots, double 
     return kept;
 }
 
-enum err calibration_fit_isotonic(struct calibration *c, const double *margins, const uint8_t *labels,
-                                  size_t n, size_t max_knots, struct why *why)
+enum err calibration_fit_isotonic_weighted(struct calibration *c, const double *margins,
+                                           const uint8_t *labels, const float *weights, size_t n,
+                                           size_t max_knots, struct why *why)
 {
     struct margin_row *rows;
     struct block *blocks;
-    size_t frauds, count;
-    enum err err = check_rows(margins, labels, n, &frauds, why);
+    struct totals totals;
+    size_t count;
+    enum err err = check_rows(margins, labels, weights, n, &totals, why);
 
     *c = (struct calibration){ 0 };
     if (err)
         return err;
-    rows = mem_new_n(struct margin_row, n);
+    rows = margin_rows(margins, labels, weights, n);
     blocks = mem_new_n(struct block, n);
-    for (size_t i = 0; i < n; i++)
-        rows[i] = (struct margin_row){ margins[i], labels[i] != 0 };
     qsort(rows, n, sizeof *rows, by_margin);
 
-    double prior = (double)frauds / (double)n;
+    double prior = totals.frauds / totals.rows;
     count = thin(blocks, pool(blocks, rows, n, prior), max_knots < 2 ? 2 : max_knots, prior);
     calibration_init(c, count);
     for (size_t i = 0; i < count; i++) {
@@ -185,40 +220,49 @@ enum err calibration_fit_isotonic(struct calibration *c, const double *margins, 
     return ERR_OK;
 }
 
+enum err calibration_fit_isotonic(struct calibration *c, const double *margins, const uint8_t *labels,
+                                  size_t n, size_t max_knots, struct why *why)
+{
+    return calibration_fit_isotonic_weighted(c, margins, labels, NULL, n, max_knots, why);
+}
+
 /* ---- Platt ---- */
 
 /* The negative log-likelihood of sigmoid(a * margin + b), written so that nothing overflows. */
-static double platt_loss(const double *margins, const uint8_t *labels, size_t n, const double target[2],
-                         double a, double b)
+static double platt_loss(const double *margins, const uint8_t *labels, const float *weights, size_t n,
+                         const double target[2], double a, double b)
 {
     double sum = 0;
 
     for (size_t i = 0; i < n; i++) {
         double z = a * margins[i] + b, t = target[labels[i] != 0];
 
-        sum += z >= 0 ? (1 - t) * z + log1p(exp(-z)) : -t * z + log1p(exp(z));
+        sum += weight_of(weights, i) * (z >= 0 ? (1 - t) * z + log1p(exp(-z)) : -t * z + log1p(exp(z)));
     }
     return sum;
 }
 
-enum err platt_fit(struct platt *out, const double *margins, const uint8_t *labels, size_t n, struct why *why)
+static enum err platt_fit_weighted(struct platt *out, const double *margins, const uint8_t *labels,
+                                   const float *weights, size_t n, struct why *why)
 {
-    size_t frauds;
-    enum err err = check_rows(margins, labels, n, &frauds, why);
+    struct totals totals;
+    enum err err = check_rows(margins, labels, weights, n, &totals, why);
+    double goods = totals.rows - totals.frauds;
     double target[2], a = 0, b, loss;
 
     *out = (struct platt){ 0 };
     if (err)
         return err;
-    target[0] = 1 / ((double)(n - frauds) + 2);
-    target[1] = ((double)frauds + 1) / ((double)frauds + 2);
-    b = log(((double)frauds + 1) / ((double)(n - frauds) + 1));
-    loss = platt_loss(margins, labels, n, target, a, b);
+    target[0] = 1 / (goods + 2);
+    target[1] = (totals.frauds + 1) / (totals.frauds + 2);
+    b = log((totals.frauds + 1) / (goods + 1));
+    loss = platt_loss(margins, labels, weights, n, target, a, b);
     for (int step = 0; step < 100; step++) {
         double h11 = 1e-12, h22 = 1e-12, h21 = 0, g1 = 0, g2 = 0;
 
         for (size_t i = 0; i < n; i++) {
-            double p = sigmoid(a * margins[i] + b), weight = p * (1 - p), slope = p - target[labels[i] != 0];
+            double w = weight_of(weights, i), p = sigmoid(a * margins[i] + b);
+            double weight = w * p * (1 - p), slope = w * (p - target[labels[i] != 0]);
 
             h11 += margins[i] * margins[i] * weight;
             h22 += weight;
@@ -226,14 +270,14 @@ enum err platt_fit(struct platt *out, const double *margins, const uint8_t *labe
             g1 += margins[i] * slope;
             g2 += slope;
         }
-        if (fabs(g1) < 1e-9 * (double)n && fabs(g2) < 1e-9 * (double)n)
+        if (fabs(g1) < 1e-9 * totals.rows && fabs(g2) < 1e-9 * totals.rows)
             break;
         double det = h11 * h22 - h21 * h21, da = -(h22 * g1 - h21 * g2) / det,
                db = -(h11 * g2 - h21 * g1) / det;
         double descent = g1 * da + g2 * db, size = 1, next = loss;
 
         for (; size >= 1e-10; size /= 2) {
-            next = platt_loss(margins, labels, n, target, a + size * da, b + size * db);
+            next = platt_loss(margins, labels, weights, n, target, a + size * da, b + size * db);
             if (next < loss + 1e-4 * size * descent)
                 break;
         }
@@ -247,11 +291,16 @@ enum err platt_fit(struct platt *out, const double *margins, const uint8_t *labe
     return ERR_OK;
 }
 
-enum err calibration_fit_platt(struct calibration *c, const double *margins, const uint8_t *labels, size_t n,
-                               struct why *why)
+enum err platt_fit(struct platt *out, const double *margins, const uint8_t *labels, size_t n, struct why *why)
+{
+    return platt_fit_weighted(out, margins, labels, NULL, n, why);
+}
+
+enum err calibration_fit_platt_weighted(struct calibration *c, const double *margins, const uint8_t *labels,
+                                        const float *weights, size_t n, struct why *why)
 {
     struct platt fit;
-    enum err err = platt_fit(&fit, margins, labels, n, why);
+    enum err err = platt_fit_weighted(&fit, margins, labels, weights, n, why);
 
     *c = (struct calibration){ 0 };
     if (err)
@@ -266,31 +315,63 @@ enum err calibration_fit_platt(struct calibration *c, const double *margins, con
     return ERR_OK;
 }
 
+enum err calibration_fit_platt(struct calibration *c, const double *margins, const uint8_t *labels, size_t n,
+                               struct why *why)
+{
+    return calibration_fit_platt_weighted(c, margins, labels, NULL, n, why);
+}
+
 /* ---- how good it is ---- */
+
+size_t reliability(const double *probabilities, const uint8_t *labels, const float *weights, size_t n,
+                   struct reliability_bin *bins, size_t count)
+{
+    struct margin_row *rows;
+    double total = 0, before = 0;
+    size_t used = 0;
+
+    if (n == 0 || count == 0)
+        return 0;
+    rows = margin_rows(probabilities, labels, weights, n);
+    qsort(rows, n, sizeof *rows, by_margin);
+    for (size_t i = 0; i < n; i++)
+        total += rows[i].weight;
+    for (size_t i = 0; i < n;) {
+        struct reliability_bin *bin = &bins[used++];
+        double place = floor(before * (double)count / total);
+        double edge = rows[i].margin;
+
+        *bin = (struct reliability_bin){ 0 };
+        while (i < n && (floor(before * (double)count / total) == place || rows[i].margin == edge)) {
+            edge = rows[i].margin;
+            bin->expected += rows[i].weight * rows[i].margin;
+            bin->happened += rows[i].fraud;
+            bin->weight += rows[i].weight;
+            before += rows[i++].weight;
+        }
+    }
+    mem_free(rows);
+    return used;
+}
+
+double calibration_error_weighted(const double *probabilities, const uint8_t *labels, const float *weights,
+                                  size_t n, size_t bins)
+{
+    struct reliability_bin *all = mem_new_n(struct reliability_bin, bins ? bins : 1);
+    size_t used = reliability(probabilities, labels, weights, n, all, bins);
+    double sum = 0, total = 0;
+
+    for (size_t i = 0; i < used; i++) {
+        sum += fabs(all[i].expected - all[i].happened);
+        total += all[i].weight;
+    }
+    mem_free(all);
+    return used ? sum / total : NAN;
+}
 
 double calibration_error(const double *probabilities, const uint8_t *labels, size_t n, size_t bins)
 {
-    struct margin_row *rows;
-    double sum = 0;
-
-    if (n == 0 || bins == 0)
-        return NAN;
-    rows = mem_new_n(struct margin_row, n);
-    for (size_t i = 0; i < n; i++)
-        rows[i] = (struct margin_row){ probabilities[i], labels[i] != 0 };
-    qsort(rows, n, sizeof *rows, by_margin);
-    for (size_t i = 0, end; i < n; i = end) {
-        double expected = 0, happened = 0;
-        size_t bin = i * bins / n;
-
-        for (end = i; end < n && (end * bins / n == bin || rows[end].margin == rows[end - 1].margin); end++) {
-            expected += rows[end].margin;
-            happened += rows[end].fraud;
-        }
-        sum += fabs(expected - happened);
-    }
-    mem_free(rows);
-    return sum / (double)n;
+    return calibration_error_weighted(probabilities, labels, NULL, n, bins);
 }
 
 double brier_score(const double *probabilities, const uint8_t *labels, size_t n)

@@ -49,10 +49,28 @@ MUST_USE enum err platt_fit(struct platt *out, const double *margins, const uint
 MUST_USE enum err calibration_fit_platt(struct calibration *c, const double *margins, const uint8_t *labels,
                                         size_t n, struct why *why);
 
+/* Both where row i counts `weights[i]` times, above 0 (NULL: once): for rows that stand for more than
+ * themselves. */
+MUST_USE enum err calibration_fit_isotonic_weighted(struct calibration *c, const double *margins,
+                                                    const uint8_t *labels, const float *weights, size_t n,
+                                                    size_t max_knots, struct why *why);
+MUST_USE enum err calibration_fit_platt_weighted(struct calibration *c, const double *margins,
+                                                 const uint8_t *labels, const float *weights, size_t n,
+                                                 struct why *why);
+
 /* How far probabilities are from what happened. Bins of equal count (rows sorted by probability; ties stay
  * together), weighted mean of |mean probability - share of frauds|: the expected calibration error of Naeini
  * et al. 2015 over adaptive bins. */
 double calibration_error(const double *probabilities, const uint8_t *labels, size_t n, size_t bins);
+double calibration_error_weighted(const double *probabilities, const uint8_t *labels, const float *weights,
+                                  size_t n, size_t bins);
+/* The bins behind it, of equal weight, by rising probability: what was expected, what happened, of how many;
+ * all as sums of weights. Fills at most `count`, and says how many. */
+struct reliability_bin {
+    double expected, happened, weight;
+};
+size_t reliability(const double *probabilities, const uint8_t *labels, const float *weights, size_t n,
+                   struct reliability_bin *bins, size_t count);
 /* Mean squared difference (Brier 1950), and the mean negative log-likelihood with probabilities kept within
  * 1e-15 of 0 and 1. */
 double brier_score(const double *probabilities, const uint8_t *labels, size_t n);

@@ -49,42 +49,82 @@ static size_t count_frauds(const uint8_t *labels, size_t n)
     return frauds;
 }
 
+/* The same with a weight for each row. */
+struct weighed {
+    double score, fraud, good; /* weights: one of them is 0 */
+};
+
+static int highest_weighed_first(const void *a, const void *b)
+{
+    double x = ((const struct weighed *)a)->score, y = ((const struct weighed *)b)->score;
+
+    return (x < y) - (x > y);
+}
+
+/* Highest score first, rows of equal scores put together; *count groups. */
+static struct weighed *weigh_rows(const double *scores, const uint8_t *labels, const float *weights, size_t n,
+                                  size_t *count)
+{
+    struct weighed *rows = mem_new_n(struct weighed, n ? n : 1);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        double weight = weights ? (double)weights[i] : 1;
+
+        rows[i] = (struct weighed){ scores[i], labels[i] ? weight : 0, labels[i] ? 0 : weight };
+    }
+    qsort(rows, n, sizeof *rows, highest_weighed_first);
+    for (size_t i = 0; i < n; i++) {
+        if (kept && rows[kept - 1].score == rows[i].score) {
+            rows[kept - 1].fraud += rows[i].fraud;
+            rows[kept - 1].good += rows[i].good;
+        } else {
+            rows[kept++] = rows[i];
+        }
+    }
+    *count = kept;
+    return rows;
+}
+
+double auc_roc_weighted(const double *scores, const uint8_t *labels, const float *weights, size_t n)
+{
+    size_t count;
+    struct weighed *groups = weigh_rows(scores, labels, weights, n, &count);
+    double twice_won = 0, frauds = 0, goods = 0; /* whole numbers without weights: exact up to 2^53 pairs */
+
+    for (size_t i = count; i-- > 0;) {
+        twice_won += groups[i].fraud * (2 * goods + groups[i].good);
+        goods += groups[i].good;
+        frauds += groups[i].fraud;
+    }
+    mem_free(groups);
+    return frauds > 0 && goods > 0 ? twice_won / 2 / (frauds * goods) : NAN;
+}
+
 double auc_roc(const double *scores, const uint8_t *labels, size_t n)
 {
-    size_t frauds = count_frauds(labels, n), goods = n - frauds;
-    struct ranked *rows;
-    double twice_won = 0; /* a whole number: exact up to 2^53 pairs */
-    size_t goods_above = 0, in_group;
+    return auc_roc_weighted(scores, labels, NULL, n);
+}
 
-    if (frauds == 0 || goods == 0)
-        return NAN;
-    rows = rank_rows(scores, labels, n);
-    for (size_t i = 0, end; i < n; i = end) {
-        end = group_end(rows, n, i, &in_group);
-        size_t goods_in_group = end - i - in_group, goods_below = goods - goods_above - goods_in_group;
-        twice_won += (double)in_group * (2.0 * (double)goods_below + (double)goods_in_group);
-        goods_above += goods_in_group;
+double average_precision_weighted(const double *scores, const uint8_t *labels, const float *weights, size_t n)
+{
+    size_t count;
+    struct weighed *groups = weigh_rows(scores, labels, weights, n, &count);
+    double sum = 0, caught = 0, flagged = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        caught += groups[i].fraud;
+        flagged += groups[i].fraud + groups[i].good;
+        if (groups[i].fraud > 0)
+            sum += groups[i].fraud * (caught / flagged);
     }
-    mem_free(rows);
-    return twice_won / 2 / ((double)frauds * (double)goods);
+    mem_free(groups);
+    return caught > 0 ? sum / caught : NAN;
 }
 
 double average_precision(const double *scores, const uint8_t *labels, size_t n)
 {
-    size_t frauds = count_frauds(labels, n), caught = 0, in_group;
-    struct ranked *rows;
-    double sum = 0;
-
-    if (frauds == 0)
-        return NAN;
-    rows = rank_rows(scores, labels, n);
-    for (size_t i = 0, end; i < n; i = end) {
-        end = group_end(rows, n, i, &in_group);
-        caught += in_group;
-        sum += (double)in_group * ((double)caught / (double)end);
-    }
-    mem_free(rows);
-    return sum / (double)frauds;
+    return average_precision_weighted(scores, labels, NULL, n);
 }
 
 static struct operating_point point_make(double threshold, size_t flagged, size_t caught, size_t frauds,

@@ -19,6 +19,11 @@ double auc_roc(const double *scores, const uint8_t *labels, size_t n);
  * average_precision_score. */
 double average_precision(const double *scores, const uint8_t *labels, size_t n);
 
+/* Both where row i counts `weights[i]` times (NULL: once), for rows that stand for more than themselves. */
+double auc_roc_weighted(const double *scores, const uint8_t *labels, const float *weights, size_t n);
+double average_precision_weighted(const double *scores, const uint8_t *labels, const float *weights,
+                                  size_t n);
+
 /* One point of the curve. All rows with a score at or above `threshold` are called fraud. */
 struct operating_point {
     double threshold;
