@@ -93,6 +93,97 @@ out:
     return err;
 }
 
+/* ---- rows in batches ---- */
+
+enum { BATCH_FLOATS = 1 << 21 };
+
+struct batches {
+    const struct booster_source *source;
+    DMatrixHandle proxy;
+    size_t at, most; /* rows */
+    float *features, *labels;
+};
+
+static void batches_reset(DataIterHandle handle)
+{
+    ((struct batches *)handle)->at = 0;
+}
+
+static int batches_next(DataIterHandle handle)
+{
+    struct batches *b = handle;
+    const struct booster_source *s = b->source;
+    size_t count = s->rows - b->at < b->most ? s->rows - b->at : b->most;
+    char array[160];
+
+    if (count == 0)
+        return 0;
+    s->fill(s->context, b->at, count, b->features);
+    for (size_t i = 0; s->labels && i < count; i++)
+        b->labels[i] = s->labels[b->at + i] != 0;
+    snprintf(array, sizeof array,
+             "{\"data\":[%zu,true],\"shape\":[%zu,%zu],\"typestr\":\"<f4\",\"version\":3}",
+             (size_t)(uintptr_t)b->features, count, s->columns);
+    if (XGProxyDMatrixSetDataDense(b->proxy, array) ||
+        (s->labels && XGDMatrixSetFloatInfo(b->proxy, "label", b->labels, count)) ||
+        (s->weights && XGDMatrixSetFloatInfo(b->proxy, "weight", s->weights + b->at, count)))
+        return 0; /* the rows that are then missing are missed below */
+    b->at += count;
+    return 1;
+}
+
+static double fraud_share_of(const struct booster_source *s)
+{
+    double sum = 0, total = 0;
+
+    if (s->labels == NULL || s->rows == 0)
+        return NAN;
+    for (size_t i = 0; i < s->rows; i++) {
+        double w = s->weights ? (double)s->weights[i] : 1.0;
+
+        sum += s->labels[i] ? w : 0;
+        total += w;
+    }
+    return sum / total;
+}
+
+enum err booster_matrix_stream(struct booster_matrix **out, const struct booster_source *source, int max_bin,
+                               const struct booster_matrix *like, int threads, struct why *why)
+{
+    struct booster_matrix *m = mem_new(struct booster_matrix);
+    struct batches b = { .source = source,
+                         .most = BATCH_FLOATS / (source->columns ? source->columns : 1) + 1 };
+    char config[96];
+    bst_ulong rows = 0;
+    enum err err = ERR_OK;
+
+    *out = NULL;
+    if (b.most > source->rows)
+        b.most = source->rows ? source->rows : 1;
+    b.features = mem_new_n(float, b.most * source->columns + 1);
+    b.labels = mem_new_n(float, b.most);
+    m->rows = source->rows;
+    m->columns = source->columns;
+    m->fraud_share = fraud_share_of(source);
+    snprintf(config, sizeof config, "{\"missing\":NaN,\"nthread\":%d,\"max_bin\":%d}", threads, max_bin);
+    if (XGProxyDMatrixCreate(&b.proxy) ||
+        XGQuantileDMatrixCreateFromCallback(&b, b.proxy, like ? like->handle : NULL, batches_reset,
+                                            batches_next, config, &m->handle) ||
+        XGDMatrixNumRow(m->handle, &rows) || rows != source->rows) {
+        err = refused(why, ERR_INTERNAL, "rows");
+        goto out;
+    }
+    *out = m;
+    m = NULL;
+out:
+    if (b.proxy)
+        XGDMatrixFree(b.proxy);
+    booster_matrix_free(m);
+    mem_free(b.features);
+    mem_free(b.labels);
+    return err;
+}
+
 void booster_matrix_free(struct booster_matrix *m)
 {
     if (m == NULL)

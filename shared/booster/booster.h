@@ -27,6 +27,22 @@ struct booster_matrix;
 MUST_USE enum err booster_matrix_new(struct booster_matrix **out, const float *features, size_t rows,
                                      size_t columns, const float *labels, const float *weights, int threads,
                                      struct why *why);
+
+/* The same without a second copy of the features: they are asked for a batch at a time, some times over, and kept
+ * as numbers of bins only, in one byte or two. */
+struct booster_source {
+    size_t rows, columns;
+    /* Writes float[count][columns], the features of rows `from` and on. The same rows must come out each time. */
+    void (*fill)(const void *context, size_t from, size_t count, float *features);
+    const void *context;
+    const uint8_t *labels; /* [rows], 1 = fraud; NULL as above */
+    const float *weights;  /* [rows], NULL = all 1 */
+};
+/* `max_bin` must be that of the parameters it is trained with. `like`: bins of another matrix that was made here,
+ * which validation rows need; NULL: its own. */
+MUST_USE enum err booster_matrix_stream(struct booster_matrix **out, const struct booster_source *source,
+                                        int max_bin, const struct booster_matrix *like, int threads,
+                                        struct why *why);
 void booster_matrix_free(struct booster_matrix *m);
 
 /* ---- training ---- */
