@@ -23,14 +23,15 @@
 struct settings {
     struct stream_settings stream;
     const char *catalogue, *name, *until, *out, *label_delay, *account;
-    double held_out, warm_up_days, decline_cost, review_capacity, challenge_capacity, eta;
-    int64_t trees, depth, seed, threads;
+    double tune, held_out, warm_up_days, decline_cost, review_capacity, challenge_capacity, eta;
+    int64_t trees, depth, trials, seed, threads;
     bool from_log, registers, promotes, as_json;
 };
 
 static const struct settings defaults = {
     .catalogue = "default",
-    .held_out = 0.2,
+    .tune = 0.1,
+    .held_out = 0.15,
     .warm_up_days = 7,
     .decline_cost = 0.5,
     .review_capacity = 0.005,
@@ -38,6 +39,7 @@ static const struct settings defaults = {
     .eta = 0.08,
     .trees = 500,
     .depth = 5,
+    .trials = 1,
     .seed = 1,
 };
 
@@ -56,7 +58,9 @@ static const struct option options[] = {
     { "label-delay", OPTION_TEXT, offsetof(struct settings, label_delay), "7d",
       "after so long, unlabelled means legitimate (the mapping's, or 7d)" },
     { "held-out", OPTION_NUMBER, offsetof(struct settings, held_out), "SHARE",
-      "of the time, the newest, to judge by (0.2)" },
+      "of the time, the newest, to judge by and nothing else (0.15)" },
+    { "tune", OPTION_NUMBER, offsetof(struct settings, tune), "SHARE",
+      "of the time before it, to stop, choose, calibrate and set thresholds by (0.1)" },
     { "warm-up", OPTION_NUMBER, offsetof(struct settings, warm_up_days), "DAYS",
       "at the beginning, to fill the windows only (7)" },
     { "decline-cost", OPTION_NUMBER, offsetof(struct settings, decline_cost), "SHARE",
@@ -69,6 +73,8 @@ static const struct option options[] = {
       "at most (500); stops when it gets no better" },
     { "depth", OPTION_INT, offsetof(struct settings, depth), "N", "of a tree (5)" },
     { "eta", OPTION_NUMBER, offsetof(struct settings, eta), "X", "learning rate (0.08)" },
+    { "trials", OPTION_INT, offsetof(struct settings, trials), "N",
+      "of a random search over depth, eta and others, the first with those given (1)" },
     { "seed", OPTION_INT, offsetof(struct settings, seed), "N", "(1)" },
     { "threads", OPTION_INT, offsetof(struct settings, threads), "N", "to train with (all cores)" },
     { "out", OPTION_TEXT, offsetof(struct settings, out), "FILE", "write the bundle there" },
@@ -154,23 +160,28 @@ static enum err read_log(struct rows *rows, const struct settings *s, int64_t un
 
 /* ---- telling ---- */
 
-static bool on_round(void *context, size_t rounds, double metric)
+static bool on_progress(void *context, const struct trainer_progress *p)
 {
     const int64_t *start_us = context;
 
-    if (rounds % 25 == 0 && isatty(STDERR_FILENO))
-        fprintf(stderr, "\r%zu trees, average precision %.4f, %.0f s ", rounds, metric,
-                (double)(clock_mono_us() - *start_us) / 1e6);
+    if (p->stage == TRAINER_SEARCHING && (p->finished || p->rounds % 25 == 0) && isatty(STDERR_FILENO))
+        fprintf(stderr, "\rtrial %zu of %zu, %zu trees, %.0f %%, %.0f s ", p->trial + 1, p->trials, p->rounds,
+                100 * p->share, (double)(clock_mono_us() - *start_us) / 1e6);
     return true;
 }
 
 static void print_result(const struct trainer_result *r, const char *sha, int64_t version, size_t bytes)
 {
     printf("trained on     %zu payments, %zu frauds; %zu trees\n", r->train_rows, r->train_frauds, r->trees);
-    printf("judged on      %zu later payments, %zu frauds\n", r->held_rows, r->held_frauds);
+    printf("tuned on       %zu later payments, %zu frauds; trial %zu of %zu\n", r->tune_rows, r->tune_frauds,
+           r->best_trial + 1, r->trials);
+    printf("judged on      %zu later payments, %zu frauds\n", r->judge_rows, r->judge_frauds);
     printf("figures        average precision %.3f, AUC ROC %.3f, recall at 1 %% false positives %.3f\n",
-           r->average_precision, r->auc_roc, r->recall_fpr_1);
-    printf("calibration    error %.4f\n", r->calibration_error);
+           r->figures.average_precision, r->figures.auc_roc, r->figures.recall_fpr_1);
+    printf("logistic       average precision %.3f, AUC ROC %.3f, recall at 1 %% false positives %.3f\n",
+           r->logistic.average_precision, r->logistic.auc_roc, r->logistic.recall_fpr_1);
+    printf("calibration    error %.4f, by %s\n", r->calibration_error,
+           r->is_platt ? "Platt's sigmoid" : "isotonic regression");
     printf("thresholds     decline %.4f (%.3f %% of payments), review %.4f (%.3f %%), challenge %.4f (%.3f "
            "%%)\n",
            r->thresholds.decline, 100 * r->decline_share, r->thresholds.review, 100 * r->review_share,
@@ -198,12 +209,18 @@ static void print_json(const struct trainer_result *r, const char *sha, int64_t 
     json_out_int(&o, "bytes", (int64_t)bytes);
     json_out_int(&o, "train_rows", (int64_t)r->train_rows);
     json_out_int(&o, "train_frauds", (int64_t)r->train_frauds);
-    json_out_int(&o, "held_out_rows", (int64_t)r->held_rows);
-    json_out_int(&o, "held_out_frauds", (int64_t)r->held_frauds);
+    json_out_int(&o, "tune_rows", (int64_t)r->tune_rows);
+    json_out_int(&o, "tune_frauds", (int64_t)r->tune_frauds);
+    json_out_int(&o, "held_out_rows", (int64_t)r->judge_rows);
+    json_out_int(&o, "held_out_frauds", (int64_t)r->judge_frauds);
     json_out_int(&o, "trees", (int64_t)r->trees);
-    json_out_number(&o, "average_precision", r->average_precision);
-    json_out_number(&o, "auc_roc", r->auc_roc);
-    json_out_number(&o, "recall_at_fpr_1", r->recall_fpr_1);
+    json_out_int(&o, "trials", (int64_t)r->trials);
+    json_out_int(&o, "best_trial", (int64_t)r->best_trial);
+    json_out_number(&o, "average_precision", r->figures.average_precision);
+    json_out_number(&o, "auc_roc", r->figures.auc_roc);
+    json_out_number(&o, "recall_at_fpr_1", r->figures.recall_fpr_1);
+    json_out_number(&o, "card_precision_100", r->figures.card_precision_100);
+    json_out_number(&o, "logistic_average_precision", r->logistic.average_precision);
     json_out_number(&o, "calibration_error", r->calibration_error);
     json_out_open(&o, "thresholds");
     json_out_number(&o, "challenge", r->thresholds.challenge);
@@ -276,7 +293,8 @@ static enum err train(const struct settings *s, const char *path, struct buf *bu
         t.name = name_of(s);
         t.created_at_us = clock_wall_us();
         t.warm_up_us = (int64_t)(s->warm_up_days * (double)DAY_US);
-        t.held_out = s->held_out;
+        t.tune = s->tune;
+        t.judge = s->held_out;
         t.decline_cost = s->decline_cost;
         t.review_capacity = s->review_capacity;
         t.challenge_capacity = s->challenge_capacity;
@@ -292,7 +310,10 @@ static enum err train(const struct settings *s, const char *path, struct buf *bu
         t.params.seed = s->seed;
         t.params.threads = (int)s->threads;
         t.params.patience = 30;
-        t.hook = on_round;
+        t.search = TRAINER_SEARCH_DEFAULT;
+        t.search.trials = (size_t)s->trials;
+        t.search.seed = (uint64_t)s->seed;
+        t.hook = on_progress;
         t.context = &start_us;
         err = trainer_run(&t, &rows, plan, bundle, result, why);
         if (isatty(STDERR_FILENO))
@@ -316,8 +337,11 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
 
     if ((operand_count == 0) != s->from_log)
         return command_fail(EXIT_USAGE, "either a file or --from-log; see `assay help train`");
-    if (s->held_out <= 0 || s->held_out >= 1 || s->trees < 1 || s->depth < 1 || s->depth > 12)
-        return command_fail(EXIT_USAGE, "--held-out is between 0 and 1, --depth between 1 and 12");
+    if (s->held_out <= 0 || s->tune <= 0 || s->held_out + s->tune >= 1)
+        return command_fail(EXIT_USAGE, "--tune and --held-out are above 0, and together below 1");
+    if (s->trees < 1 || s->depth < 1 || s->depth > 12 || s->trials < 1 || s->trials > TRAINER_TRIALS_MAX)
+        return command_fail(EXIT_USAGE, "--depth is between 1 and 12, --trials between 1 and %d",
+                            TRAINER_TRIALS_MAX);
     buf_init(&bundle, BUNDLE_BYTES_MAX);
     err = train(s, operands[0], &bundle, &result, &why);
     if (!err && s->out)
@@ -341,14 +365,16 @@ const struct command cmd_train = {
     .name = "train",
     .operands = "[<stream>|-]",
     .purpose = "Train a model from history, judge it, and register it",
-    .text = "Runs the history through the feature store, so that each row is the vector that the service\n"
-            "would have served, trains gradient boosted trees on the older part and judges them on the\n"
-            "newer, with the label delay between. The bundle has the trees, the features' definitions, the\n"
-            "calibration, thresholds by expected money and capacity, golden rows, reference histograms and\n"
-            "a model card.\n\n"
-            "  assay train --catalogue handbook --mapping handbook --until 2018-07-01 t.csv.zst --promote\n"
-            "  assay simulate --transactions 200000 | assay train - --out first.bundle\n"
-            "  assay train --catalogue handbook --from-log --register",
+    .text =
+        "Runs the history through the feature store, so that each row is the vector that the service\n"
+        "would have served, trains gradient boosted trees on the older part, tunes them on a newer one and\n"
+        "judges them on the newest, with the label delay between. The bundle has the trees, the features' "
+        "definitions, the\n"
+        "calibration, thresholds by expected money and capacity, golden rows, reference histograms and\n"
+        "a model card.\n\n"
+        "  assay train --catalogue handbook --mapping handbook --until 2018-07-01 t.csv.zst --promote\n"
+        "  assay simulate --transactions 200000 | assay train - --out first.bundle\n"
+        "  assay train --catalogue handbook --from-log --register",
     .options = options,
     .option_count = ARRAY_LEN(options),
     .operands_least = 0,

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "training/rows.h"
 
+#include <math.h>
+#include <string.h>
+
 #include "base/array.h"
 #include "base/hash.h"
 #include "featurestore/store.h"
@@ -80,9 +83,7 @@ uint32_t id_table_add(struct id_table *t, uint32_t account, struct slice id, uin
 
 void rows_init(struct rows *r, const struct plan *plan)
 {
-    *r = (struct rows){ .columns = plan_columns(plan), .keep_from_us = INT64_MIN };
-    r->store = store_new(plan);
-    r->vector = mem_new_n(double, r->columns ? r->columns : 1);
+    *r = (struct rows){ .columns = plan_columns(plan), .keep_from_us = INT64_MIN, .plan = plan };
 }
 
 void rows_release(struct rows *r)
@@ -90,13 +91,14 @@ void rows_release(struct rows *r)
     store_free(r->store);
     mem_free(r->x);
     mem_free(r->row);
+    mem_free(r->labels);
     mem_free(r->vector);
     id_table_release(&r->ids);
     id_table_release(&r->customers);
     *r = (struct rows){ 0 };
 }
 
-static void keep(struct rows *r, const struct txn *txn)
+size_t rows_append(struct rows *r, const struct txn *txn)
 {
     float *x;
 
@@ -107,7 +109,7 @@ static void keep(struct rows *r, const struct txn *txn)
     }
     x = r->x + r->count * r->columns;
     for (size_t i = 0; i < r->columns; i++)
-        x[i] = (float)r->vector[i];
+        x[i] = NAN;
     r->row[r->count] = (struct row){
         .at_us = txn->occurred_at_us,
         .known_at_us = txn->known_at_us,
@@ -115,29 +117,94 @@ static void keep(struct rows *r, const struct txn *txn)
         .amount_minor = txn->amount_base_minor,
         .customer = id_table_add(&r->customers, txn->account, txn->text[TXN_customer_id],
                                  (uint32_t)r->customers.count),
+        .labels = ROW_NO_LABEL,
+        .weight = 1,
     };
-    id_table_add(&r->ids, txn->account, txn->id, (uint32_t)r->count);
-    r->count++;
+    return r->count++;
+}
+
+static void make_store(struct rows *r)
+{
+    if (r->store)
+        return;
+    r->store = store_new(r->plan);
+    r->vector = mem_new_n(double, r->columns ? r->columns : 1);
 }
 
 void rows_add_txn(struct rows *r, const struct txn *txn)
 {
     bool is_kept = txn->known_at_us >= r->keep_from_us;
+    size_t row;
 
+    make_store(r);
     store_apply_txn(r->store, ++r->n, txn, is_kept ? r->vector : NULL);
-    if (is_kept)
-        keep(r, txn);
+    if (!is_kept)
+        return;
+    row = rows_append(r, txn);
+    for (size_t i = 0; i < r->columns; i++)
+        rows_vector_of(r, row)[i] = (float)r->vector[i];
+    id_table_add(&r->ids, txn->account, txn->id, (uint32_t)row);
+}
+
+struct row_truth rows_truth(const struct rows *r, size_t row, int64_t known_us)
+{
+    const struct row_label *held = NULL;
+
+    for (uint32_t i = r->row[row].labels; i != ROW_NO_LABEL; i = r->labels[i].next) {
+        const struct row_label *l = &r->labels[i];
+
+        if (l->known_at_us >= known_us)
+            continue;
+        if (!held || l->source > held->source ||
+            (l->source == held->source && l->labelled_at_us > held->labelled_at_us))
+            held = l; /* the list runs from the newest entry on, so of equal times the later one stays */
+    }
+    return held ? (struct row_truth){ true, held->is_fraud, held->source, held->known_at_us }
+                : (struct row_truth){ 0 };
+}
+
+void rows_attach_label(struct rows *r, size_t row, const struct label *label)
+{
+    struct row *to = &r->row[row];
+
+    ARRAY_RESERVE_ONE(r->labels, r->label_count, r->label_cap);
+    r->labels[r->label_count] = (struct row_label){
+        .labelled_at_us = label->labelled_at_us,
+        .known_at_us = label->known_at_us,
+        .next = to->labels,
+        .source = label->source,
+        .is_fraud = label->is_fraud,
+    };
+    to->labels = (uint32_t)r->label_count++;
+    if (label->known_at_us < to->label_at_us)
+        to->label_at_us = label->known_at_us;
+    to->is_fraud = rows_truth(r, row, ROW_NEVER).is_fraud;
 }
 
 void rows_add_label(struct rows *r, const struct label *label)
 {
     uint32_t row = id_table_find(&r->ids, label->account, label->transaction_id);
 
-    if (!r->hides_labels)
+    if (!r->hides_labels) {
+        make_store(r);
         store_apply_label(r->store, ++r->n, label);
-    if (row == UINT32_MAX)
-        return;
-    r->row[row].is_fraud = label->is_fraud;
-    if (r->row[row].label_at_us == ROW_NEVER)
-        r->row[row].label_at_us = label->known_at_us;
+    }
+    if (row != UINT32_MAX)
+        rows_attach_label(r, row, label);
+}
+
+void rows_keep(struct rows *r, const bool *is_kept)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < r->count; i++) {
+        if (!is_kept[i])
+            continue;
+        if (kept != i) {
+            memcpy(rows_vector_of(r, kept), rows_vector(r, i), r->columns * sizeof *r->x);
+            r->row[kept] = r->row[i];
+        }
+        kept++;
+    }
+    r->count = kept;
 }

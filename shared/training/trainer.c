@@ -9,112 +9,106 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "stats/interval.h"
+#include "stats/logistic.h"
 #include "stats/ranking.h"
+#include "training/report.h"
+#include "training/trials.h"
 
-enum { GOLDEN_ROWS = 256, KNOTS = 200, HISTOGRAM_BINS = 16 };
+enum {
+    GOLDEN_ROWS = 256,
+    KNOTS = 200,
+    HISTOGRAM_BINS = 16,
+    QUANTILE_ROWS = 100000, /* that a feature's reference histogram takes its edges from */
+    LOGISTIC_ROWS = 50000,
+    SCORE_ROWS = 16384, /* at a time */
+    ERROR_BINS = 20,
+};
 
 #define NEVER 2.0 /* a threshold that no probability reaches */
 
 const struct trainer TRAINER_DEFAULT = {
     .until_us = INT64_MAX,
     .label_delay_us = 7 * DAY_US,
-    .held_out = 0.2,
+    .tune = 0.1,
+    .judge = 0.15,
     .decline_cost = 0.5,
     .review_capacity = 0.005,
     .challenge_capacity = 0.01,
+    .search = { .trials = 1 },
 };
 
-/* One part of the split, side by side. */
-struct part {
-    size_t rows, frauds;
-    float *x, *labels;
-    uint8_t *flags;
-    int64_t *amounts;
-    int64_t from_us, until_us;
+/* How much of the whole each stage is, roughly. */
+static const struct {
+    const char *name;
+    double from, to;
+} stages[] = {
+    [TRAINER_PREPARING] = { "preparing", 0, 0.05 },
+    [TRAINER_SEARCHING] = { "searching", 0.05, 0.9 },
+    [TRAINER_JUDGING] = { "judging", 0.9, 0.95 },
+    [TRAINER_BUILDING] = { "building", 0.95, 1 },
 };
+static_assert(ARRAY_LEN(stages) == TRAINER_STAGES, "every stage has a name");
+
+const char *trainer_stage_name(enum trainer_stage stage)
+{
+    return stages[stage].name;
+}
 
 struct work {
     const struct trainer *t;
     const struct rows *rows;
     const struct plan *plan;
     size_t columns;
-    struct part train, held;
-    struct booster *booster;
-    float *margins; /* of the held-out rows */
-    double *scores; /* calibrated */
-    double *d_margins;
+    struct trainer_split split;
+    char *constraints; /* the catalogue's hints */
+    struct booster_matrix *train, *tune;
+    struct trainer_trial *trials;
+    size_t trial, trial_count; /* under way; in all */
+    struct trainer_trial best;
+    struct booster *booster;                 /* of the best trial */
+    double *tune_margins, *margins, *scores; /* of the tuning rows; of the judging rows */
     struct calibration calibration;
+    double isotonic_error, platt_error;
+    struct baseline baselines[1];
     struct histogram *histograms, margin_histogram;
     struct buf forest, metrics, parameters, card;
     float *golden, *golden_margins;
     size_t golden_rows;
+    bool is_stopped; /* by the hook */
     struct trainer_result *result;
     struct why *why;
 };
 
-static void part_release(struct part *p)
+/* ---- telling ---- */
+
+static bool tell(struct work *w, enum trainer_stage stage, double share, struct trainer_progress progress)
 {
-    mem_free(p->x);
-    mem_free(p->labels);
-    mem_free(p->flags);
-    mem_free(p->amounts);
+    progress.stage = stage;
+    progress.share = stages[stage].from + share * (stages[stage].to - stages[stage].from);
+    progress.trials = w->trial_count;
+    if (w->t->hook && !w->is_stopped && !w->t->hook(w->t->context, &progress))
+        w->is_stopped = true;
+    return !w->is_stopped;
 }
 
-/* Rows that happened in [from, until), with what was known of them at `known_us`. */
-static void part_fill(struct work *w, struct part *p, int64_t from_us, int64_t until_us, int64_t known_us)
+static enum err tell_stage(struct work *w, enum trainer_stage stage)
 {
-    const struct rows *r = w->rows;
-    size_t cap = 0;
-
-    p->from_us = from_us;
-    p->until_us = until_us;
-    for (size_t i = 0; i < r->count; i++)
-        cap += r->row[i].at_us >= from_us && r->row[i].at_us < until_us;
-    p->x = mem_new_n(float, cap * w->columns + 1);
-    p->labels = mem_new_n(float, cap + 1);
-    p->flags = mem_new_n(uint8_t, cap + 1);
-    p->amounts = mem_new_n(int64_t, cap + 1);
-    for (size_t i = 0; i < r->count; i++) {
-        const struct row *row = &r->row[i];
-
-        if (row->at_us < from_us || row->at_us >= until_us)
-            continue;
-        memcpy(p->x + p->rows * w->columns, rows_vector(r, i), w->columns * sizeof(float));
-        p->flags[p->rows] = row->is_fraud && row->label_at_us <= known_us;
-        p->labels[p->rows] = p->flags[p->rows];
-        p->amounts[p->rows] = row->amount_minor;
-        p->frauds += p->flags[p->rows++];
-    }
+    if (tell(w, stage, 0, (struct trainer_progress){ .metric = NAN }))
+        return ERR_OK;
+    return err_set(w->why, ERR_TIMEOUT, "told to stop while %s", stages[stage].name);
 }
 
-static enum err split(struct work *w)
+static bool on_round(void *context, size_t rounds, double metric)
 {
-    const struct trainer *t = w->t;
-    const struct rows *r = w->rows;
-    int64_t first_us = INT64_MAX, last_us = INT64_MIN, until_us, held_us, start_us;
+    struct work *w = context;
+    double share = ((double)w->trial + (double)rounds / (double)w->t->params.trees) / (double)w->trial_count;
 
-    for (size_t i = 0; i < r->count; i++) {
-        if (r->row[i].at_us < first_us)
-            first_us = r->row[i].at_us;
-        if (r->row[i].at_us > last_us)
-            last_us = r->row[i].at_us;
-    }
-    if (!r->count)
-        return err_set(w->why, ERR_INVALID, "there are no transactions to learn from");
-    until_us = t->until_us < last_us + 1 ? t->until_us : last_us + 1;
-    start_us = first_us + t->warm_up_us;
-    held_us = until_us - t->label_delay_us -
-              (int64_t)((double)(until_us - t->label_delay_us - start_us) * t->held_out);
-    part_fill(w, &w->train, start_us, held_us - t->label_delay_us, held_us);
-    part_fill(w, &w->held, held_us, until_us - t->label_delay_us, until_us);
-    if (!w->train.frauds || w->train.frauds == w->train.rows)
-        return err_set(w->why, ERR_INVALID, "of %zu training rows %zu are frauds: more history is needed",
-                       w->train.rows, w->train.frauds);
-    if (!w->held.frauds || w->held.frauds == w->held.rows)
-        return err_set(w->why, ERR_INVALID, "of %zu held-out rows %zu are frauds: more history is needed",
-                       w->held.rows, w->held.frauds);
-    return ERR_OK;
+    return tell(w, TRAINER_SEARCHING, share,
+                (struct trainer_progress){ .trial = w->trial, .rounds = rounds, .metric = metric });
 }
+
+/* ---- the search ---- */
 
 /* The catalogue's hints, as XGBoost spells them; the caller's. */
 static char *monotone(const struct plan *plan)
@@ -131,48 +125,254 @@ static char *monotone(const struct plan *plan)
     return copy;
 }
 
-static enum err train(struct work *w)
+struct gathering {
+    const struct rows *rows;
+    const struct trainer_part *part;
+};
+
+static void gather(const void *context, size_t from, size_t count, float *features)
+{
+    const struct gathering *g = context;
+
+    for (size_t i = 0; i < count; i++)
+        memcpy(features + i * g->rows->columns, rows_vector(g->rows, g->part->rows[from + i]),
+               g->rows->columns * sizeof *features);
+}
+
+static enum err make_matrix(struct work *w, struct booster_matrix **out, const struct trainer_part *part,
+                            const struct booster_matrix *like)
+{
+    struct gathering g = { w->rows, part };
+    struct booster_source source = {
+        .rows = part->count,
+        .columns = w->columns,
+        .fill = gather,
+        .context = &g,
+        .labels = part->labels,
+        .weights = part->weights,
+    };
+
+    return booster_matrix_stream(out, &source, w->t->params.max_bin, like, w->t->params.threads, w->why);
+}
+
+/* Margins of a part, a batch at a time. */
+static enum err score_part(struct work *w, const struct booster *booster, const struct trainer_part *part,
+                           double *margins)
+{
+    struct gathering g = { w->rows, part };
+    float *features = mem_new_n(float, SCORE_ROWS * w->columns + 1), *batch = mem_new_n(float, SCORE_ROWS);
+    enum err err = ERR_OK;
+
+    for (size_t at = 0; at < part->count && !err; at += SCORE_ROWS) {
+        size_t count = part->count - at < SCORE_ROWS ? part->count - at : SCORE_ROWS;
+
+        gather(&g, at, count, features);
+        err = booster_margins(booster, features, count, w->columns, batch, w->why);
+        for (size_t i = 0; i < count && !err; i++)
+            margins[at + i] = (double)batch[i];
+    }
+    mem_free(features);
+    mem_free(batch);
+    return err;
+}
+
+/* Trains with the trial's parameters; its trees and its figure are filled in. */
+static enum err run_trial(struct work *w, struct trainer_trial *trial, struct booster **out, double *margins)
 {
     struct booster_params params = w->t->params;
-    struct booster_matrix *train = NULL, *held = NULL;
-    char *constraints = params.monotone ? NULL : monotone(w->plan);
     enum err err;
 
-    if (constraints)
-        params.monotone = constraints;
-    err = booster_matrix_new(&train, w->train.x, w->train.rows, w->columns, w->train.labels, NULL,
-                             params.threads, w->why);
+    trial_give(trial, &params);
+    if (!params.monotone)
+        params.monotone = w->constraints;
+    err = booster_train(out, &params, w->train, w->tune, on_round, w, w->why);
+    if (!err && w->is_stopped)
+        err = err_set(w->why, ERR_TIMEOUT, "told to stop while searching");
     if (!err)
-        err = booster_matrix_new(&held, w->held.x, w->held.rows, w->columns, w->held.labels, NULL,
-                                 params.threads, w->why);
-    if (!err)
-        err = booster_train(&w->booster, &params, train, held, w->t->hook, w->t->context, w->why);
-    booster_matrix_free(train);
-    booster_matrix_free(held);
-    mem_free(constraints);
+        err = score_part(w, *out, &w->split.tune, margins);
     if (err)
         return err;
-    w->result->trees = booster_trees(w->booster);
-    w->margins = mem_new_n(float, w->held.rows);
-    w->d_margins = mem_new_n(double, w->held.rows);
-    w->scores = mem_new_n(double, w->held.rows);
-    err = booster_margins(w->booster, w->held.x, w->held.rows, w->columns, w->margins, w->why);
-    for (size_t i = 0; i < w->held.rows; i++)
-        w->d_margins[i] = (double)w->margins[i];
+    trial->trees = (uint32_t)booster_trees(*out);
+    trial->average_precision =
+        average_precision_weighted(margins, w->split.tune.labels, w->split.tune.weights, w->split.tune.count);
+    return ERR_OK;
+}
+
+static const struct trainer_trial *find_done(const struct trainer_search *search, size_t number)
+{
+    for (size_t i = 0; i < search->done_count; i++)
+        if (search->done[i].number == number)
+            return &search->done[i];
+    return NULL;
+}
+
+static void keep_best(struct work *w, struct booster **booster, double **margins)
+{
+    double *other = w->tune_margins;
+
+    booster_close(w->booster);
+    w->booster = *booster;
+    *booster = NULL;
+    w->tune_margins = *margins;
+    *margins = other;
+}
+
+static enum err search(struct work *w)
+{
+    double *margins = mem_new_n(double, w->split.tune.count);
+    struct booster *booster = NULL;
+    size_t best = 0;
+    enum err err = ERR_OK;
+
+    w->tune_margins = mem_new_n(double, w->split.tune.count);
+    for (w->trial = 0; w->trial < w->trial_count && !err; w->trial++) {
+        struct trainer_trial *trial = &w->trials[w->trial];
+        const struct trainer_trial *done = find_done(&w->t->search, w->trial);
+        bool is_better;
+
+        err = trial_draw(trial, &w->t->search, w->trial, &w->t->params, w->why);
+        if (!err && done)
+            *trial = *done;
+        else if (!err)
+            err = run_trial(w, trial, &booster, margins);
+        if (err)
+            break;
+        is_better = w->trial == 0 || trial->average_precision > w->trials[best].average_precision;
+        if (is_better) {
+            best = w->trial;
+            keep_best(w, &booster, &margins); /* none when it is of an earlier run */
+        }
+        booster_close(booster);
+        booster = NULL;
+        if (!done && !tell(w, TRAINER_SEARCHING, (double)(w->trial + 1) / (double)w->trial_count,
+                           (struct trainer_progress){
+                               .trial = w->trial, .rounds = trial->trees, .metric = NAN, .finished = trial }))
+            err = err_set(w->why, ERR_TIMEOUT, "told to stop while searching");
+    }
+    if (!err && !w->booster) { /* the best was found by an earlier run: the same bytes once more */
+        w->trial = best;
+        err = run_trial(w, &w->trials[best], &booster, margins);
+        if (!err)
+            keep_best(w, &booster, &margins);
+    }
+    booster_close(booster);
+    mem_free(margins);
+    w->best = w->trials[best];
+    w->result->best_trial = best;
+    w->result->trials = w->trial_count;
+    w->result->trees = w->best.trees;
+    return err;
+}
+
+static enum err train(struct work *w)
+{
+    enum err err;
+
+    w->trial_count = w->t->search.trials ? w->t->search.trials : 1;
+    if (w->trial_count > TRAINER_TRIALS_MAX)
+        return err_set(w->why, ERR_INVALID, "at most %d trials", TRAINER_TRIALS_MAX);
+    w->trials = mem_new_n(struct trainer_trial, w->trial_count);
+    w->constraints = monotone(w->plan);
+    err = make_matrix(w, &w->train, &w->split.train, NULL);
     if (!err)
-        err = calibration_fit_isotonic(&w->calibration, w->d_margins, w->held.flags, w->held.rows, KNOTS,
-                                       w->why);
-    for (size_t i = 0; !err && i < w->held.rows; i++)
-        w->scores[i] = calibration_eval(&w->calibration, w->d_margins[i]);
+        err = make_matrix(w, &w->tune, &w->split.tune, w->train);
+    if (!err)
+        err = search(w);
+    booster_matrix_free(w->train);
+    booster_matrix_free(w->tune);
+    if (err)
+        return err;
+    err = tell_stage(w, TRAINER_JUDGING);
+    w->margins = mem_new_n(double, w->split.judge.count);
+    w->scores = mem_new_n(double, w->split.judge.count);
+    if (!err)
+        err = score_part(w, w->booster, &w->split.judge, w->margins);
     if (!err)
         err = booster_save(w->booster, BOOSTER_UBJ, &w->forest, w->why);
     return err;
 }
 
+/* ---- calibration ---- */
+
+/* Some of the tuning rows. */
+struct sample {
+    double *margins;
+    uint8_t *labels;
+    float *weights;
+    size_t count;
+};
+
+static void sample_release(struct sample *s)
+{
+    mem_free(s->margins);
+    mem_free(s->labels);
+    mem_free(s->weights);
+}
+
+/* The rows of every second customer. */
+static struct sample take_half(const struct work *w, uint32_t half)
+{
+    const struct trainer_part *p = &w->split.tune;
+    struct sample s = { mem_new_n(double, p->count), mem_new_n(uint8_t, p->count), mem_new_n(float, p->count),
+                        0 };
+
+    for (size_t i = 0; i < p->count; i++) {
+        if (w->rows->row[p->rows[i]].customer % 2 != half)
+            continue;
+        s.margins[s.count] = w->tune_margins[i];
+        s.labels[s.count] = p->labels[i];
+        s.weights[s.count++] = p->weights[i];
+    }
+    return s;
+}
+
+static enum err fit(struct calibration *c, bool is_platt, const double *margins, const uint8_t *labels,
+                    const float *weights, size_t n, struct why *why)
+{
+    return is_platt ? calibration_fit_platt_weighted(c, margins, labels, weights, n, why)
+                    : calibration_fit_isotonic_weighted(c, margins, labels, weights, n, KNOTS, why);
+}
+
+/* The error on `to` of what `from` fits; infinite where it cannot be fitted. */
+static double error_across(bool is_platt, const struct sample *from, const struct sample *to)
+{
+    struct calibration c;
+    double *scores, error;
+
+    if (!to->count || fit(&c, is_platt, from->margins, from->labels, from->weights, from->count, NULL))
+        return INFINITY;
+    scores = mem_new_n(double, to->count);
+    for (size_t i = 0; i < to->count; i++)
+        scores[i] = calibration_eval(&c, to->margins[i]);
+    error = calibration_error_weighted(scores, to->labels, to->weights, to->count, ERROR_BINS);
+    mem_free(scores);
+    calibration_release(&c);
+    return error;
+}
+
+static enum err calibrate(struct work *w)
+{
+    const struct trainer_part *p = &w->split.tune;
+    struct sample halves[2] = { take_half(w, 0), take_half(w, 1) };
+    double errors[2];
+
+    for (int is_platt = 0; is_platt < 2; is_platt++)
+        errors[is_platt] = (error_across(is_platt, &halves[0], &halves[1]) +
+                            error_across(is_platt, &halves[1], &halves[0])) /
+                           2;
+    sample_release(&halves[0]);
+    sample_release(&halves[1]);
+    w->isotonic_error = errors[0];
+    w->platt_error = errors[1];
+    w->result->is_platt = errors[1] < errors[0];
+    return fit(&w->calibration, w->result->is_platt, w->tune_margins, p->labels, p->weights, p->count,
+               w->why);
+}
+
 /* ---- thresholds ---- */
 
 struct scored {
-    double score;
+    double score, weight;
     int64_t amount;
     uint8_t is_fraud;
 };
@@ -184,20 +384,21 @@ static int by_score_falling(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* The lowest score among the highest `capacity` rows behind `from`, no row of equal score being left out, and
- * none taken that is not above `least`; *end is where they end. */
+/* The lowest score among the highest rows behind `from` that weigh at most `capacity`, no row of equal score being
+ * left out, and none taken that is not above `least`; *end is where they end. */
 static double by_capacity(const struct scored *rows, size_t n, size_t from, double capacity, double least,
                           size_t *end)
 {
-    size_t most = from + (size_t)(capacity * (double)n), at = from;
+    double weight = 0;
+    size_t at = from;
 
     *end = from;
-    while (at < n && at < most && rows[at].score > least) {
+    while (at < n && rows[at].score > least) {
         size_t next = at;
 
         while (next < n && rows[next].score == rows[at].score)
-            next++;
-        if (next > most)
+            weight += rows[next++].weight;
+        if (weight > capacity)
             break;
         at = *end = next;
     }
@@ -207,54 +408,118 @@ static double by_capacity(const struct scored *rows, size_t n, size_t from, doub
 static void set_thresholds(struct work *w)
 {
     const struct trainer *t = w->t;
-    struct trainer_result *r = w->result;
-    size_t n = w->held.rows, declined = 0, reviewed, challenged;
+    const struct trainer_part *p = &w->split.tune;
+    struct bundle_thresholds *out = &w->result->thresholds;
+    size_t n = p->count, declined = 0, end;
     struct scored *rows = mem_new_n(struct scored, n);
-    double saved = 0, best = 0, overall = (double)w->held.frauds / (double)n;
+    double saved = 0, best = 0, frauds = 0, total = 0;
 
-    for (size_t i = 0; i < n; i++)
-        rows[i] = (struct scored){ w->scores[i], w->held.amounts[i], w->held.flags[i] };
+    for (size_t i = 0; i < n; i++) {
+        rows[i] =
+            (struct scored){ calibration_eval(&w->calibration, w->tune_margins[i]), (double)p->weights[i],
+                             w->rows->row[p->rows[i]].amount_minor, p->labels[i] };
+        total += rows[i].weight;
+        frauds += rows[i].is_fraud ? rows[i].weight : 0;
+    }
     qsort(rows, n, sizeof *rows, by_score_falling);
     for (size_t i = 0; i < n; i++) {
-        saved += rows[i].is_fraud ? (double)rows[i].amount : -t->decline_cost * (double)rows[i].amount;
+        saved += rows[i].weight * (double)rows[i].amount * (rows[i].is_fraud ? 1 : -t->decline_cost);
         if ((i + 1 == n || rows[i + 1].score < rows[i].score) && saved > best) {
             best = saved;
             declined = i + 1;
         }
     }
-    r->thresholds.decline = declined ? rows[declined - 1].score : NEVER;
-    r->thresholds.review = by_capacity(rows, n, declined, t->review_capacity, overall, &reviewed);
-    r->thresholds.challenge = by_capacity(rows, n, reviewed, t->challenge_capacity, overall, &challenged);
+    out->decline = declined ? rows[declined - 1].score : NEVER;
+    out->review = by_capacity(rows, n, declined, t->review_capacity * total, frauds / total, &end);
+    out->challenge = by_capacity(rows, n, end, t->challenge_capacity * total, frauds / total, &end);
     /* A stricter action never begins above a milder one. */
-    r->thresholds.review = fmin(r->thresholds.review, r->thresholds.decline);
-    r->thresholds.challenge = fmin(r->thresholds.challenge, r->thresholds.review);
-    for (size_t i = 0; i < n; i++) {
-        r->fraud_minor += rows[i].is_fraud ? rows[i].amount : 0;
-        r->caught_minor += rows[i].is_fraud && i < declined ? rows[i].amount : 0;
-        r->lost_minor += !rows[i].is_fraud && i < declined ? rows[i].amount : 0;
-    }
-    r->decline_share = (double)declined / (double)n;
-    r->review_share = (double)(reviewed - declined) / (double)n;
-    r->challenge_share = (double)(challenged - reviewed) / (double)n;
+    out->review = fmin(out->review, out->decline);
+    out->challenge = fmin(out->challenge, out->review);
     mem_free(rows);
+}
+
+/* What the thresholds do to the judging rows. */
+static void count_money(struct work *w)
+{
+    const struct trainer_part *p = &w->split.judge;
+    struct trainer_result *r = w->result;
+    double shares[ACTION_COUNT] = { 0 }, money[3] = { 0 }, total = 0;
+
+    for (size_t i = 0; i < p->count; i++) {
+        double weight = (double)p->weights[i],
+               amount = weight * (double)w->rows->row[p->rows[i]].amount_minor;
+        enum action action = w->scores[i] >= r->thresholds.decline     ? ACTION_DECLINE
+                             : w->scores[i] >= r->thresholds.review    ? ACTION_REVIEW
+                             : w->scores[i] >= r->thresholds.challenge ? ACTION_CHALLENGE
+                                                                       : ACTION_APPROVE;
+
+        shares[action] += weight;
+        total += weight;
+        money[0] += p->labels[i] ? amount : 0;
+        money[1] += p->labels[i] && action == ACTION_DECLINE ? amount : 0;
+        money[2] += !p->labels[i] && action == ACTION_DECLINE ? amount : 0;
+    }
+    r->fraud_minor = llround(money[0]);
+    r->caught_minor = llround(money[1]);
+    r->lost_minor = llround(money[2]);
+    r->decline_share = shares[ACTION_DECLINE] / total;
+    r->review_share = shares[ACTION_REVIEW] / total;
+    r->challenge_share = shares[ACTION_CHALLENGE] / total;
+}
+
+/* ---- baselines ---- */
+
+/* Ranked by logistic regression; NaN where it finds no weights. */
+static struct trainer_figures judge_logistic(struct work *w)
+{
+    const struct trainer_part *train = &w->split.train, *judge = &w->split.judge;
+    struct trainer_figures none = { NAN, NAN, NAN, NAN }, figures = none;
+    size_t others = train->count - train->frauds, most = others < LOGISTIC_ROWS ? others : LOGISTIC_ROWS;
+    float *x = mem_new_n(float, (train->frauds + most) * w->columns + 1);
+    uint8_t *labels = mem_new_n(uint8_t, train->frauds + most);
+    double *scores = mem_new_n(double, judge->count);
+    struct logistic model;
+    size_t count = 0, seen = 0;
+
+    for (size_t i = 0; i < train->count; i++) {
+        if (!train->labels[i]) { /* of the others, `most` at equal distances */
+            seen++;
+            if (seen * most / others == (seen - 1) * most / others)
+                continue;
+        }
+        memcpy(x + count * w->columns, rows_vector(w->rows, train->rows[i]), w->columns * sizeof *x);
+        labels[count++] = train->labels[i];
+    }
+    if (!logistic_fit(&model, x, labels, count, w->columns, 1.0, NULL)) {
+        model.intercept += log((double)most / (double)others);
+        for (size_t i = 0; i < judge->count; i++)
+            scores[i] = logistic_margin(&model, rows_vector(w->rows, judge->rows[i]));
+        figures = report_figures(w->rows, judge, scores);
+        logistic_release(&model);
+    }
+    mem_free(x);
+    mem_free(labels);
+    mem_free(scores);
+    return figures;
 }
 
 /* ---- what else belongs to a bundle ---- */
 
-/* Held-out rows: up to half of them frauds, the rest spread over time. */
+/* Judging rows: up to half of them frauds, the rest spread over time. */
 static enum err pick_golden(struct work *w)
 {
-    size_t frauds = 0, step = w->held.rows / (GOLDEN_ROWS / 2) + 1;
+    const struct trainer_part *p = &w->split.judge;
+    size_t frauds = 0, step = p->count / (GOLDEN_ROWS / 2) + 1;
 
     w->golden = mem_new_n(float, GOLDEN_ROWS * w->columns);
     w->golden_margins = mem_new_n(float, GOLDEN_ROWS);
-    for (size_t i = 0; i < w->held.rows && w->golden_rows < GOLDEN_ROWS; i++) {
-        bool is_taken = i % step == 0 || (w->held.flags[i] && frauds < GOLDEN_ROWS / 2 - 1);
+    for (size_t i = 0; i < p->count && w->golden_rows < GOLDEN_ROWS; i++) {
+        bool is_taken = i % step == 0 || (p->labels[i] && frauds < GOLDEN_ROWS / 2 - 1);
 
         if (!is_taken)
             continue;
-        frauds += w->held.flags[i];
-        memcpy(w->golden + w->golden_rows++ * w->columns, w->held.x + i * w->columns,
+        frauds += p->labels[i];
+        memcpy(w->golden + w->golden_rows++ * w->columns, rows_vector(w->rows, p->rows[i]),
                w->columns * sizeof(float));
     }
     return booster_margins(w->booster, w->golden, w->golden_rows, w->columns, w->golden_margins, w->why);
@@ -262,52 +527,78 @@ static enum err pick_golden(struct work *w)
 
 static void make_histograms(struct work *w)
 {
-    double *values = mem_new_n(double, w->train.rows + 1);
+    const struct trainer_part *p = &w->split.train;
+    size_t step = p->count / QUANTILE_ROWS + 1, count = 0;
+    double *values = mem_new_n(double, p->count / step + 1);
 
     w->histograms = mem_new_n(struct histogram, w->columns);
     for (size_t c = 0; c < w->columns; c++) {
-        for (size_t i = 0; i < w->train.rows; i++)
-            values[i] = (double)w->train.x[i * w->columns + c];
-        histogram_init_quantiles(&w->histograms[c], values, w->train.rows, HISTOGRAM_BINS);
-        for (size_t i = 0; i < w->train.rows; i++)
-            histogram_add(&w->histograms[c], values[i]);
+        count = 0;
+        for (size_t i = 0; i < p->count; i += step)
+            values[count++] = (double)rows_vector(w->rows, p->rows[i])[c];
+        histogram_init_quantiles(&w->histograms[c], values, count, HISTOGRAM_BINS);
     }
-    histogram_init_quantiles(&w->margin_histogram, w->d_margins, w->held.rows, HISTOGRAM_BINS);
-    for (size_t i = 0; i < w->held.rows; i++)
-        histogram_add(&w->margin_histogram, w->d_margins[i]);
+    for (size_t i = 0; i < p->count; i++) /* row by row, as they lie in memory */
+        for (size_t c = 0; c < w->columns; c++)
+            histogram_add(&w->histograms[c], (double)rows_vector(w->rows, p->rows[i])[c]);
+    histogram_init_quantiles(&w->margin_histogram, w->margins, w->split.judge.count, HISTOGRAM_BINS);
+    for (size_t i = 0; i < w->split.judge.count; i++)
+        histogram_add(&w->margin_histogram, w->margins[i]);
     mem_free(values);
 }
 
 static void judge(struct work *w)
 {
+    const struct trainer_part *p = &w->split.judge;
     struct trainer_result *r = w->result;
-    size_t n = w->held.rows;
+    struct report report = {
+        .rows = w->rows,
+        .split = &w->split,
+        .margins = w->margins,
+        .scores = w->scores,
+        .trials = w->trials,
+        .trial_count = w->trial_count,
+        .isotonic_error = w->isotonic_error,
+        .platt_error = w->platt_error,
+        .decline_cost = w->t->decline_cost,
+        .baselines = w->baselines,
+        .baseline_count = ARRAY_LEN(w->baselines),
+        .result = r,
+    };
 
-    r->train_rows = w->train.rows;
-    r->train_frauds = w->train.frauds;
-    r->held_rows = n;
-    r->held_frauds = w->held.frauds;
-    r->auc_roc = auc_roc(w->d_margins, w->held.flags, n);
-    r->average_precision = average_precision(w->d_margins, w->held.flags, n);
-    r->recall_fpr_1 = point_at_fpr(w->d_margins, w->held.flags, n, 0.01).recall;
-    r->calibration_error = calibration_error(w->scores, w->held.flags, n, 20);
-    buf_printf(
-        &w->metrics,
-        "{\"average_precision\":%.6f,\"auc_roc\":%.6f,\"recall_at_fpr_1\":%.6f,\"calibration_error\":%.6f,"
-        "\"brier\":%.8f,\"log_loss\":%.8f,\"held_out_rows\":%zu,\"held_out_frauds\":%zu,"
-        "\"fraud_minor\":%" PRId64 ",\"caught_minor\":%" PRId64 ",\"wrongly_declined_minor\":%" PRId64 "}",
-        r->average_precision, r->auc_roc, r->recall_fpr_1, r->calibration_error,
-        brier_score(w->scores, w->held.flags, n), log_loss(w->scores, w->held.flags, n), n, r->held_frauds,
-        r->fraud_minor, r->caught_minor, r->lost_minor);
-    buf_printf(
-        &w->parameters,
-        "{\"trees\":%zu,\"depth\":%d,\"eta\":%g,\"min_child_weight\":%g,\"lambda\":%g,\"subsample\":%g,"
-        "\"colsample_bytree\":%g,\"scale_pos_weight\":%g,\"max_bin\":%d,\"seed\":%" PRId64 "}",
-        r->trees, w->t->params.depth, w->t->params.eta, w->t->params.min_child_weight, w->t->params.lambda,
-        w->t->params.subsample, w->t->params.colsample_bytree, w->t->params.scale_pos_weight,
-        w->t->params.max_bin, w->t->params.seed);
+    for (size_t i = 0; i < p->count; i++)
+        w->scores[i] = calibration_eval(&w->calibration, w->margins[i]);
+    r->train_rows = w->split.train.count;
+    r->train_frauds = w->split.train.frauds;
+    r->tune_rows = w->split.tune.count;
+    r->tune_frauds = w->split.tune.frauds;
+    r->judge_rows = p->count;
+    r->judge_frauds = p->frauds;
+    r->figures = report_figures(w->rows, p, w->margins);
+    r->calibration_error = calibration_error_weighted(w->scores, p->labels, p->weights, p->count, ERROR_BINS);
+    count_money(w);
+    r->logistic = judge_logistic(w);
+    w->baselines[0] = (struct baseline){ "logistic_regression", r->logistic };
+    report_write(&w->metrics, &report);
 }
 
+static void write_parameters(struct work *w)
+{
+    struct booster_params p = w->t->params;
+    struct json_out o = json_out_to(&w->parameters);
+
+    trial_give(&w->best, &p);
+    json_out_open(&o, NULL);
+    json_out_int(&o, "trees", (int64_t)w->result->trees);
+    for (size_t i = 0; i < TRIAL_PARAM_COUNT; i++)
+        json_out_number(&o, trial_param_name((enum trial_param)i), w->best.values[i]);
+    json_out_int(&o, "max_bin", p.max_bin);
+    json_out_number(&o, "base_score", p.base_score);
+    json_out_int(&o, "seed", p.seed);
+    json_out_int(&o, "trials", (int64_t)w->trial_count);
+    json_out_int(&o, "search_seed", (int64_t)w->t->search.seed);
+    json_out_end(&o);
+}
 static void write_day(struct buf *out, int64_t at_us)
 {
     char text[RFC3339_SIZE];
@@ -325,25 +616,27 @@ static void write_card(struct work *w)
         c,
         "# %.*s\n\nGradient boosted trees (%zu, depth %d) over %zu features; answers with the probability "
         "that a payment is fraud.\n\n## Data\n\nTrained on ",
-        SLICE_ARG(w->t->name), r->trees, w->t->params.depth, w->columns);
-    write_day(c, w->train.from_us);
+        SLICE_ARG(w->t->name), r->trees, (int)w->best.values[TRIAL_depth], w->columns);
+    write_day(c, w->split.train.from_us);
     buf_add_str(c, " to ");
-    write_day(c, w->train.until_us);
+    write_day(c, w->split.train.until_us);
     buf_printf(c, ": %zu payments, %zu frauds. Judged on the later ", r->train_rows, r->train_frauds);
-    write_day(c, w->held.from_us);
+    write_day(c, w->split.judge.from_us);
     buf_add_str(c, " to ");
-    write_day(c, w->held.until_us);
+    write_day(c, w->split.judge.until_us);
     buf_printf(
         c,
-        ": %zu payments, %zu frauds, with %g days between for labels to come. No resampling; calibrated by "
-        "isotonic regression on the later rows.\n\n## Figures on the later rows\n\n"
+        ": %zu payments, %zu frauds, which nothing else has touched. Between them lie %g days for labels to "
+        "come, and %zu payments, %zu frauds, that stopped the boosting, chose among %zu trials, and set the "
+        "calibration (%s) and the thresholds. No resampling.\n\n## Figures on the later rows\n\n"
         "| figure | value |\n|---|---|\n| average precision | %.3f |\n| AUC ROC | %.3f |\n"
         "| recall at 1 %% false positives | %.3f |\n| calibration error | %.4f |\n\n"
-        "They also stopped the training and set calibration and thresholds, so they lean to the good "
-        "side.\n\n"
+        "Logistic regression on the same rows: average precision %.3f, AUC ROC %.3f.\n\n"
         "## Thresholds\n\n| action | probability from | share of payments |\n|---|---|---|\n",
-        r->held_rows, r->held_frauds, (double)w->t->label_delay_us / (double)DAY_US, r->average_precision,
-        r->auc_roc, r->recall_fpr_1, r->calibration_error);
+        r->judge_rows, r->judge_frauds, (double)w->t->label_delay_us / (double)DAY_US, r->tune_rows,
+        r->tune_frauds, r->trials, r->is_platt ? "Platt's sigmoid" : "isotonic regression",
+        r->figures.average_precision, r->figures.auc_roc, r->figures.recall_fpr_1, r->calibration_error,
+        r->logistic.average_precision, r->logistic.auc_roc);
     buf_printf(
         c, "| decline | %.4f | %.3f %% |\n| review | %.4f | %.3f %% |\n| challenge | %.4f | %.3f %% |\n\n",
         r->thresholds.decline, 100 * r->decline_share, r->thresholds.review, 100 * r->review_share,
@@ -374,12 +667,12 @@ static enum err bind(struct work *w, struct buf *out)
         .margin_histogram = &w->margin_histogram,
         .metrics = buf_slice(&w->metrics),
         .parameters = buf_slice(&w->parameters),
-        .training = { .from_us = w->train.from_us,
-                      .until_us = w->train.until_us,
+        .training = { .from_us = w->split.train.from_us,
+                      .until_us = w->split.train.until_us,
                       .label_delay_us = w->t->label_delay_us,
-                      .labels_known_us = w->held.from_us,
-                      .rows = w->train.rows,
-                      .frauds = w->train.frauds },
+                      .labels_known_us = w->split.train.known_us,
+                      .rows = w->split.train.count,
+                      .frauds = w->split.train.frauds },
         .card = buf_slice(&w->card),
     };
 
@@ -399,15 +692,23 @@ enum err trainer_run(const struct trainer *t, const struct rows *rows, const str
     buf_init(&w.metrics, 0);
     buf_init(&w.parameters, 0);
     buf_init(&w.card, 0);
-    err = split(&w);
+    err = tell_stage(&w, TRAINER_PREPARING);
+    if (!err)
+        err = trainer_split(&w.split, t, rows, why);
     if (!err)
         err = train(&w);
+    if (!err)
+        err = calibrate(&w);
     if (!err)
         err = pick_golden(&w);
     if (!err) {
         set_thresholds(&w);
-        make_histograms(&w);
         judge(&w);
+        err = tell_stage(&w, TRAINER_BUILDING);
+    }
+    if (!err) {
+        make_histograms(&w);
+        write_parameters(&w);
         write_card(&w);
         err = bind(&w, out);
     }
@@ -422,12 +723,13 @@ enum err trainer_run(const struct trainer *t, const struct rows *rows, const str
     buf_release(&w.metrics);
     buf_release(&w.parameters);
     buf_release(&w.card);
+    mem_free(w.trials);
+    mem_free(w.constraints);
+    mem_free(w.tune_margins);
     mem_free(w.margins);
-    mem_free(w.d_margins);
     mem_free(w.scores);
     mem_free(w.golden);
     mem_free(w.golden_margins);
-    part_release(&w.train);
-    part_release(&w.held);
+    trainer_split_release(&w.split);
     return err;
 }

@@ -164,8 +164,9 @@ Test(training, gives_a_bundle_that_opens_with_thresholds_in_their_order)
     cr_assert_eq(trainer_run(&t, &w.rows, w.plan, &out, &result, &why), ERR_OK, "%s", why.text);
     cr_assert_eq(bundle_open(&bundle, buf_slice(&out), &why), ERR_OK, "%s", why.text);
     cr_assert(slice_eq(bundle_name(bundle), SLICE("small")));
-    cr_assert_gt(result.auc_roc, 0.7);
-    cr_assert_gt(result.average_precision, 5.0 * (double)result.held_frauds / (double)result.held_rows);
+    cr_assert_gt(result.figures.auc_roc, 0.7);
+    cr_assert_gt(result.figures.average_precision,
+                 5.0 * (double)result.judge_frauds / (double)result.judge_rows);
     thresholds = bundle_thresholds(bundle);
     cr_assert(thresholds.challenge <= thresholds.review && thresholds.review <= thresholds.decline);
     cr_assert_leq(result.review_share, t.review_capacity);
@@ -188,13 +189,13 @@ Test(training, what_became_known_too_late_is_not_learnt)
 
     live_through(15000);
     buf_init(&out, 0);
+    t.tune = t.judge = 0.2;
     t.until_us = START + 30 * DAY_US;
     cr_assert_eq(trainer_run(&t, &w.rows, w.plan, &out, &early, &why), ERR_OK, "%s", why.text);
-    for (size_t i = 0; i < w.rows.count; i++) { /* the same world, where every label took longer */
-        if (w.rows.row[i].label_at_us != ROW_NEVER)
-            w.rows.row[i].label_at_us += 3 * DAY_US;
+    for (size_t i = 0; i < w.rows.label_count; i++) /* the same world, where every label took longer */
+        w.rows.labels[i].known_at_us += 3 * DAY_US;
+    for (size_t i = 0; i < w.rows.count; i++)
         frauds += w.rows.row[i].is_fraud;
-    }
     cr_assert_eq(trainer_run(&t, &w.rows, w.plan, &out, &late, &why), ERR_OK, "%s", why.text);
     cr_assert_eq(early.train_rows, late.train_rows);
     cr_assert_lt(late.train_frauds, early.train_frauds);
