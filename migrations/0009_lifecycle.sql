@@ -120,11 +120,16 @@ CREATE TABLE followers (
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 
--- The online model of a name: its packed weights, after the label at `n` of the log.
+-- The online model of a name: its packed weights, after the label at `n` of the log; shared/onlinestore reads
+-- and writes it. Ingestion scores with it when scoring cannot.
 CREATE TABLE online_models (
     name       text PRIMARY KEY,
-    n          bigint NOT NULL,
+    n          bigint NOT NULL, -- rises with every change: by it a reader sees that there is one
     labels     bigint NOT NULL, -- that it learned from
+    reference  bigint NOT NULL REFERENCES models, -- whose features and histograms rows are encoded by
+    challenge  double precision NOT NULL DEFAULT 2, -- its own thresholds; all 2: it is not to decide anything yet
+    review     double precision NOT NULL DEFAULT 2,
+    decline    double precision NOT NULL DEFAULT 2,
     state      bytea NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now()
 );
@@ -240,7 +245,7 @@ GRANT INSERT ON training_runs TO assay_monitor;
 GRANT SELECT ON experiments TO assay_scoring, assay_features;
 GRANT SELECT, INSERT, UPDATE, DELETE ON serving TO assay_scoring;
 GRANT SELECT ON serving TO assay_monitor, assay_dashboard, assay_retrainer;
-GRANT SELECT ON online_models, control_slices TO assay_ingestion;
+GRANT SELECT ON online_models, control_slices, models, aliases TO assay_ingestion;
 GRANT SELECT, INSERT, UPDATE, DELETE ON control_slice_used, control_slice_frame TO assay_ingestion;
 -- Shadow scoring reads what was served and writes what it found, and nothing else.
 GRANT SELECT ON decisions, plans, models, aliases, experiments, accounts TO assay_shadow;
