@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "stats/distribution.h"
 #include "stats/interval.h"
 
 static int by_value(const void *a, const void *b)
@@ -127,77 +128,4 @@ double jensen_shannon(const uint64_t *reference, const uint64_t *current, size_t
             sum += q / 2 * log2(q / m);
     }
     return fmin(fmax(sum, 0), 1);
-}
-
-/* ---- quantiles of the classical distributions ---- */
-
-/* The normal distribution function is erfc; its inverse by bisection is exact to the last bits and quick
- * enough for what a report needs. */
-double normal_quantile(double probability)
-{
-    double low = -40, high = 40;
-
-    if (!(probability > 0 && probability < 1))
-        return probability == 0 ? -INFINITY : probability == 1 ? INFINITY : NAN;
-    for (int i = 0; i < 200 && low < high; i++) {
-        double middle = low + (high - low) / 2;
-
-        if (0.5 * erfc(-middle / sqrt(2)) < probability)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low + (high - low) / 2;
-}
-
-/* The regularised lower incomplete gamma function P(a, x): its series below a + 1, Lentz's continued fraction
- * for the complement above (Abramowitz and Stegun 6.5.29 and 6.5.31). */
-static double gamma_p(double a, double x)
-{
-    double front = exp(-x + a * log(x) - lgamma(a));
-
-    if (x <= 0)
-        return 0;
-    if (x < a + 1) {
-        double term = 1 / a, sum = term;
-
-        for (double n = 1; n < 10000 && term > sum * 1e-17; n++) {
-            term *= x / (a + n);
-            sum += term;
-        }
-        return front * sum;
-    }
-    double b = x + 1 - a, c = 1e300, d = 1 / b, h = d;
-
-    for (double n = 1; n < 10000; n++) {
-        double an = -n * (n - a), step;
-
-        b += 2;
-        d = 1 / (an * d + b);
-        c = b + an / c;
-        step = d * c;
-        h *= step;
-        if (fabs(step - 1) < 1e-16)
-            break;
-    }
-    return 1 - front * h;
-}
-
-double chi_squared_quantile(double probability, double df)
-{
-    double low = 0, high = df + 10;
-
-    if (!(probability >= 0 && probability < 1) || !(df > 0))
-        return NAN;
-    while (gamma_p(df / 2, high / 2) < probability)
-        high *= 2;
-    for (int i = 0; i < 200 && low < high; i++) {
-        double middle = low + (high - low) / 2;
-
-        if (gamma_p(df / 2, middle / 2) < probability)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low + (high - low) / 2;
 }

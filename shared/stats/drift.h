@@ -40,8 +40,4 @@ double psi_noise_95(size_t bins, uint64_t reference_rows, uint64_t current_rows)
 /* Jensen-Shannon divergence in bits: 0 for equal, 1 for disjoint. */
 double jensen_shannon(const uint64_t *reference, const uint64_t *current, size_t bins);
 
-/* The chi-squared quantile for `df` degrees of freedom, and the standard normal one. */
-double chi_squared_quantile(double probability, double df);
-double normal_quantile(double probability);
-
 #endif

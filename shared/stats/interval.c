@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "stats/drift.h"
+#include "stats/distribution.h"
 
 struct interval wilson(uint64_t successes, uint64_t n, double confidence)
 {

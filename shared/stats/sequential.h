@@ -14,8 +14,8 @@
  * independent increments of variance dt and mean drift * dt (Jennison and Turnbull 2000, chapter 3; for an
  * efficient estimate, Scharfstein, Tsiatis and Robins 1997). Boundaries are found by the recursion of
  * Armitage, McPherson and Rowe 1969: the density of B among the paths that have not stopped is carried from
- * look to look by numerical integration (Simpson). Every value here agrees with the published tables to all
- * of their digits (tests/unit/stats/sequential_test.c).
+ * look to look by numerical integration (Simpson), with boundaries right to about 2e-6. They agree with the
+ * published tables (tests/unit/stats/sequential_test.c).
  *
  * A two-sided test spends alpha / 2 on each side; its lower boundary is the upper one's mirror image. A
  * one-sided test spends alpha on the upper side and has no lower boundary. There is no boundary for futility:
@@ -57,10 +57,13 @@ struct sequential_design {
 enum { SEQUENTIAL_LOOKS_MAX = 1024 };
 /* Information grows by at least this share of the most planned from look to look. */
 #define SEQUENTIAL_STEP_MIN 1e-6
+/* The boundary where next to nothing (below 1e-15) may be spent yet: a figure that no z reaches, and that JSON
+ * can hold. */
+#define SEQUENTIAL_NEVER 1e9
 
 /* The boundaries on z for looks at `fractions` (rising, above 0). The last look need not be at 1: what is not
  * spent stays unspent; past 1 all is spent.
- *   bounds  out  [looks]; INFINITY where next to nothing (below 1e-15) may be spent yet
+ *   bounds  out  [looks]; SEQUENTIAL_NEVER where nothing may be spent yet
  *   ERR_INVALID  no design, or fractions that do not rise by SEQUENTIAL_STEP_MIN */
 MUST_USE enum err sequential_bounds(const struct sequential_design *design, const double *fractions,
                                     size_t looks, double *bounds, struct why *why);
@@ -107,13 +110,16 @@ struct sequential_look {
     double bound; /* that z was held against: above it is upper, below -bound (two sides) is lower */
 };
 
-/* Plain figures: a test is these, and nothing else has to be stored. `looks` grows, the test's own. */
+/* To be read; changed by the functions below only. What has to be stored of a test is its design,
+ * information_max, the looks, and whether it has ended: sequential_restore() makes the rest again, and a test
+ * that was restored goes on with bit-equal boundaries. */
 struct sequential_test {
     struct sequential_design design;
     double information_max;
     enum sequential_outcome outcome;
     size_t count;
     struct sequential_look *looks;      /* [count] */
+    double spent;                       /* of one side */
     struct sequential_density *density; /* of the paths that went on; made again from the looks */
 };
 
