@@ -31,7 +31,7 @@ struct paired_rows {
     size_t n;
     const double *a, *b;
     const uint8_t *labels;    /* 0 or 1 */
-    const double *weights;    /* of each row, above 0; NULL: 1 each */
+    const float *weights;     /* of each row, above 0; NULL: 1 each */
     const int64_t *customers; /* NULL: each row is one of its own */
     const int64_t *days;      /* needed by Card Precision only */
 };

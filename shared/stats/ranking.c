@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ranking.c - see ranking.h. Everything here is one sort and one walk over groups of equal scores. */
+ * ranking.c - see ranking.h. One sort, and walks over groups of equal scores. */
 #include "stats/ranking.h"
 
 #include <math.h>
@@ -9,7 +9,8 @@
 
 struct ranked {
     double score;
-    uint32_t label;
+    uint32_t row;
+    uint8_t label;
 };
 
 static int highest_first(const void *a, const void *b)
@@ -24,7 +25,7 @@ static struct ranked *rank_rows(const double *scores, const uint8_t *labels, siz
     struct ranked *rows = mem_new_n(struct ranked, n ? n : 1);
 
     for (size_t i = 0; i < n; i++)
-        rows[i] = (struct ranked){ scores[i], labels[i] != 0 };
+        rows[i] = (struct ranked){ scores[i], (uint32_t)i, labels[i] != 0 };
     qsort(rows, n, sizeof *rows, highest_first);
     return rows;
 }
@@ -106,20 +107,70 @@ double auc_roc(const double *scores, const uint8_t *labels, size_t n)
     return auc_roc_weighted(scores, labels, NULL, n);
 }
 
+/* ---- average precision of rows that were sorted once ---- */
+
+enum { IS_FRAUD = 1, IS_LAST = 2 }; /* of its group of equal scores */
+
+void ranking_init(struct ranking *r, const double *scores, const uint8_t *labels, const float *weights,
+                  const uint32_t *units, size_t n)
+{
+    struct ranked *rows = rank_rows(scores, labels, n);
+
+    *r = (struct ranking){ .n = n,
+                           .units = mem_new_n(uint32_t, n ? n : 1),
+                           .flags = mem_new_n(uint8_t, n ? n : 1),
+                           .weights = weights ? mem_new_n(float, n ? n : 1) : NULL };
+    for (size_t i = 0; i < n; i++) {
+        r->units[i] = units ? units[rows[i].row] : rows[i].row;
+        r->flags[i] = rows[i].label ? IS_FRAUD : 0;
+        if (i + 1 == n || rows[i + 1].score != rows[i].score)
+            r->flags[i] |= IS_LAST;
+        if (weights)
+            r->weights[i] = weights[rows[i].row];
+    }
+    mem_free(rows);
+}
+
+void ranking_release(struct ranking *r)
+{
+    if (!r)
+        return;
+    mem_free(r->units);
+    mem_free(r->flags);
+    mem_free(r->weights);
+    *r = (struct ranking){ 0 };
+}
+
+double ranking_average_precision(const struct ranking *r, const uint32_t *times)
+{
+    double flagged = 0, caught = 0, in_group = 0, sum = 0;
+
+    for (size_t i = 0; i < r->n; i++) {
+        double weight = times ? times[r->units[i]] : 1;
+
+        if (r->weights)
+            weight *= r->weights[i];
+        flagged += weight;
+        if (r->flags[i] & IS_FRAUD)
+            in_group += weight;
+        if (r->flags[i] & IS_LAST && in_group > 0) {
+            caught += in_group;
+            sum += in_group * (caught / flagged);
+            in_group = 0;
+        }
+    }
+    return caught > 0 ? sum / caught : NAN;
+}
+
 double average_precision_weighted(const double *scores, const uint8_t *labels, const float *weights, size_t n)
 {
-    size_t count;
-    struct weighed *groups = weigh_rows(scores, labels, weights, n, &count);
-    double sum = 0, caught = 0, flagged = 0;
+    struct ranking r;
+    double figure;
 
-    for (size_t i = 0; i < count; i++) {
-        caught += groups[i].fraud;
-        flagged += groups[i].fraud + groups[i].good;
-        if (groups[i].fraud > 0)
-            sum += groups[i].fraud * (caught / flagged);
-    }
-    mem_free(groups);
-    return caught > 0 ? sum / caught : NAN;
+    ranking_init(&r, scores, labels, weights, NULL, n);
+    figure = ranking_average_precision(&r, NULL);
+    ranking_release(&r);
+    return figure;
 }
 
 double average_precision(const double *scores, const uint8_t *labels, size_t n)
@@ -175,8 +226,9 @@ struct operating_point point_at_threshold(const double *scores, const uint8_t *l
 /* ---- Card Precision@k ---- */
 
 struct card_row {
-    int64_t day, customer;
+    int64_t day;
     double score;
+    uint32_t customer;
     uint8_t label;
 };
 
@@ -198,13 +250,6 @@ static int by_score_then_customer(const void *a, const void *b)
     return (x->customer > y->customer) - (x->customer < y->customer);
 }
 
-static int by_number(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Joins each customer's rows of a day, which stand together, into one; returns how many are left. */
 static size_t join_customers(struct card_row *rows, size_t n)
 {
@@ -224,40 +269,81 @@ static size_t join_customers(struct card_row *rows, size_t n)
     return kept;
 }
 
+void card_ranking_init(struct card_ranking *r, const double *scores, const uint8_t *labels,
+                       const int64_t *days, const struct clusters *customers, size_t n)
+{
+    struct card_row *rows = mem_new_n(struct card_row, n ? n : 1);
+
+    for (size_t i = 0; i < n; i++)
+        rows[i] = (struct card_row){ days[i], scores[i], customers->of[i], labels[i] != 0 };
+    qsort(rows, n, sizeof *rows, by_day_and_customer);
+    n = join_customers(rows, n);
+    *r = (struct card_ranking){ .starts = mem_new_n(size_t, n + 1),
+                                .customers = mem_new_n(uint32_t, n ? n : 1),
+                                .labels = mem_new_n(uint8_t, n ? n : 1),
+                                .left = mem_new_n(uint32_t, customers->count ? customers->count : 1),
+                                .customer_count = customers->count };
+    for (size_t i = 0, end; i < n; i = end) {
+        for (end = i; end < n && rows[end].day == rows[i].day; end++)
+            ;
+        qsort(rows + i, end - i, sizeof *rows, by_score_then_customer);
+        r->starts[++r->days] = end;
+    }
+    for (size_t i = 0; i < n; i++) {
+        r->customers[i] = rows[i].customer;
+        r->labels[i] = rows[i].label;
+    }
+    mem_free(rows);
+}
+
+void card_ranking_release(struct card_ranking *r)
+{
+    if (!r)
+        return;
+    mem_free(r->starts);
+    mem_free(r->customers);
+    mem_free(r->labels);
+    mem_free(r->left);
+    *r = (struct card_ranking){ 0 };
+}
+
+double card_ranking_precision(struct card_ranking *r, size_t k, const uint32_t *times, double *per_day)
+{
+    double sum = 0;
+
+    for (size_t c = 0; c < r->customer_count; c++)
+        r->left[c] = times ? times[c] : 1;
+    for (size_t day = 0; day < r->days; day++) {
+        size_t looked_at = 0, caught = 0;
+
+        for (size_t i = r->starts[day]; i < r->starts[day + 1] && looked_at < k; i++) {
+            uint32_t *left = &r->left[r->customers[i]];
+            size_t taken = *left < k - looked_at ? *left : k - looked_at;
+
+            looked_at += taken;
+            if (r->labels[i]) {
+                caught += taken;
+                *left -= (uint32_t)taken;
+            }
+        }
+        if (per_day)
+            per_day[day] = (double)caught / (double)k;
+        sum += (double)caught / (double)k;
+    }
+    return r->days ? sum / (double)r->days : NAN;
+}
+
 double card_precision_at_k(const double *scores, const uint8_t *labels, const int64_t *days,
                            const int64_t *customers, size_t n, size_t k, double *per_day)
 {
-    struct card_row *rows = mem_new_n(struct card_row, n ? n : 1);
-    int64_t *found = mem_new_n(int64_t, n ? n : 1); /* sorted */
-    size_t found_count = 0, day_count = 0;
-    double sum = 0;
+    struct clusters clusters;
+    struct card_ranking r;
+    double figure;
 
-    for (size_t i = 0; i < n; i++)
-        rows[i] = (struct card_row){ days[i], customers[i], scores[i], labels[i] != 0 };
-    qsort(rows, n, sizeof *rows, by_day_and_customer);
-    n = join_customers(rows, n);
-
-    for (size_t i = 0, end; i < n; i = end) {
-        size_t left = 0, caught = 0, found_before = found_count;
-
-        for (end = i; end < n && rows[end].day == rows[i].day; end++) {
-            if (!bsearch(&rows[end].customer, found, found_before, sizeof *found, by_number))
-                rows[i + left++] = rows[end];
-        }
-        qsort(rows + i, left, sizeof *rows, by_score_then_customer);
-        for (size_t j = 0; j < left && j < k; j++) {
-            if (rows[i + j].label) {
-                caught++;
-                found[found_count++] = rows[i + j].customer;
-            }
-        }
-        qsort(found, found_count, sizeof *found, by_number);
-        if (per_day)
-            per_day[day_count] = (double)caught / (double)k;
-        sum += (double)caught / (double)k;
-        day_count++;
-    }
-    mem_free(rows);
-    mem_free(found);
-    return day_count ? sum / (double)day_count : NAN;
+    clusters_init(&clusters, customers, n);
+    card_ranking_init(&r, scores, labels, days, &clusters, n);
+    figure = card_ranking_precision(&r, k, NULL, per_day);
+    card_ranking_release(&r);
+    clusters_release(&clusters);
+    return figure;
 }

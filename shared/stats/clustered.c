@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * clustered.c - see clustered.h. */
+#include "stats/clustered.h"
+
+#include <math.h>
+
+#include "stats/distribution.h"
+
+static void put(struct cluster_sums *s, double y, double n, double sign)
+{
+    if (n == 0)
+        return;
+    s->clusters += sign;
+    s->y += sign * y;
+    s->n += sign * n;
+    s->yy += sign * y * y;
+    s->yn += sign * y * n;
+    s->nn += sign * n * n;
+    s->moments[0] += sign * (y * y) * (y * y);
+    s->moments[1] += sign * (y * y) * (y * n);
+    s->moments[2] += sign * (y * y) * (n * n);
+    s->moments[3] += sign * (y * n) * (n * n);
+    s->moments[4] += sign * (n * n) * (n * n);
+}
+
+void cluster_sums_move(struct cluster_sums *s, double y_before, double n_before, double y_after,
+                       double n_after)
+{
+    put(s, y_before, n_before, -1);
+    put(s, y_after, n_after, 1);
+}
+
+void cluster_sums_add(struct cluster_sums *s, const struct cluster_sums *other)
+{
+    s->clusters += other->clusters;
+    s->y += other->y;
+    s->n += other->n;
+    s->yy += other->yy;
+    s->yn += other->yn;
+    s->nn += other->nn;
+    for (int i = 0; i < 5; i++)
+        s->moments[i] += other->moments[i];
+}
+
+struct estimate cluster_ratio(const struct cluster_sums *s)
+{
+    struct estimate e = { .value = NAN, .variance = NAN, .clusters = s->clusters };
+    const double *m = s->moments;
+    double r, squares, fourths;
+
+    if (!(s->clusters > 0 && s->n > 0))
+        return e;
+    e.value = r = s->y / s->n;
+    if (s->clusters < 2)
+        return e;
+    /* What rounding leaves of differences of large sums is no variance. */
+    squares = s->yy - 2 * r * s->yn + r * r * s->nn;
+    if (squares < 1e-13 * s->yy)
+        squares = 0;
+    fourths = m[0] - 4 * r * m[1] + 6 * r * r * m[2] - 4 * r * r * r * m[3] + r * r * r * r * m[4];
+    e.variance = s->clusters / (s->clusters - 1) * squares / (s->n * s->n);
+    e.effective = squares > 0 && fourths > 0 ? fmin(s->clusters, squares * squares / fourths) : 0;
+    return e;
+}
+
+struct estimate estimate_difference(struct estimate a, struct estimate b)
+{
+    return (struct estimate){
+        .value = a.value - b.value,
+        .variance = a.variance + b.variance,
+        .clusters = fmin(a.clusters, b.clusters),
+        .effective = fmin(a.effective, b.effective),
+    };
+}
+
+double estimate_z(struct estimate e)
+{
+    if (e.value == 0 && e.variance == 0)
+        return 0;
+    return e.value / sqrt(e.variance);
+}
+
+struct interval estimate_interval(struct estimate e, double confidence)
+{
+    double reach = normal_quantile(0.5 + confidence / 2) * sqrt(e.variance);
+
+    return (struct interval){ e.value - reach, e.value + reach };
+}
