@@ -13,17 +13,17 @@
 #include "database.h"
 #include "file.h"
 #include "json/json_out.h"
-#include "logstore/reader.h"
 #include "modelstore/modelstore.h"
 #include "pg/session.h"
 #include "shipped.h"
 #include "stream.h"
 #include "training/trainer.h"
+#include "trainingstore/trainingstore.h"
 
 struct settings {
     struct stream_settings stream;
     const char *catalogue, *name, *until, *out, *label_delay, *account;
-    double tune, held_out, warm_up_days, decline_cost, review_capacity, challenge_capacity, eta;
+    double tune, held_out, keep, warm_up_days, decline_cost, review_capacity, challenge_capacity, eta;
     int64_t trees, depth, trials, seed, threads;
     bool from_log, registers, promotes, as_json;
 };
@@ -32,6 +32,7 @@ static const struct settings defaults = {
     .catalogue = "default",
     .tune = 0.1,
     .held_out = 0.15,
+    .keep = 1,
     .warm_up_days = 7,
     .decline_cost = 0.5,
     .review_capacity = 0.005,
@@ -49,8 +50,10 @@ static const struct option options[] = {
     { "mapping", OPTION_TEXT, offsetof(struct settings, stream.mapping), "NAME",
       "the input is a CSV file with these columns; else NDJSON" },
     { "from-log", OPTION_FLAG, offsetof(struct settings, from_log), NULL,
-      "learn from the log in PostgreSQL" },
+      "learn from PostgreSQL: the vectors that were served, the labels, and the log" },
     { "account", OPTION_TEXT, offsetof(struct settings, account), "NAME", "of the log; all if not said" },
+    { "keep", OPTION_NUMBER, offsetof(struct settings, keep), "SHARE",
+      "of the log's payments that nobody called fraud, the others weighed up (1)" },
     { "name", OPTION_TEXT, offsetof(struct settings, name), "NAME",
       "of the model; the catalogue's if not said" },
     { "until", OPTION_TEXT, offsetof(struct settings, until), "DAY",
@@ -113,49 +116,33 @@ static enum err read_stream(struct rows *rows, const char *path, const struct se
     return err;
 }
 
-struct log_reader {
-    struct rows *rows;
-    struct arena arena;
-    uint64_t unreadable;
-    int64_t until_us;
-};
-
-static bool on_entry(void *ctx, const struct entry *e)
+static enum err read_log(struct rows *rows, const struct plan *plan, const struct settings *s,
+                         int64_t until_us, struct why *why)
 {
-    struct log_reader *l = ctx;
-    union entry_body body;
-    struct why why;
-
-    if (e->known_at_us >= l->until_us)
-        return true; /* accounts on a simulated clock live in other years: the next may be earlier */
-    if (entry_open(&body, e, &l->arena, &why))
-        l->unreadable++;
-    else if (e->kind == ENTRY_TXN)
-        rows_add_txn(l->rows, &body.txn);
-    else if (e->kind == ENTRY_LABEL)
-        rows_add_label(l->rows, &body.label);
-    arena_reset(&l->arena);
-    return true;
-}
-
-static enum err read_log(struct rows *rows, const struct settings *s, int64_t until_us, struct why *why)
-{
-    struct log_reader reader = { .rows = rows, .until_us = until_us };
-    struct log_range range = LOG_WHOLE;
+    struct trainingstore_query query = TRAININGSTORE_WHOLE;
+    struct trainingstore_counts counts = { 0 };
     struct pg_session *session;
     int64_t account = 0;
     enum err err = database_open_migrated(&session, why);
 
     if (!err)
         err = account_find(session, s->account, &account, why);
-    range.account = (uint32_t)account;
+    query.account = (uint32_t)account;
+    query.as_of_us = until_us;
+    query.keep = s->keep;
+    query.seed = (uint64_t)s->seed;
     if (!err)
-        err = log_read(session, &range, on_entry, &reader, why);
+        err = trainingstore_read(session, &query, plan, rows, &counts, why);
     pg_session_close(session);
-    arena_release(&reader.arena);
-    if (!err && reader.unreadable)
-        fprintf(stderr, "%" PRIu64 " entries of the log could not be read\n", reader.unreadable);
-    return err;
+    if (err)
+        return err;
+    fprintf(stderr,
+            "%" PRIu64 " transactions: %" PRIu64 " vectors as served, %" PRIu64 " computed again, %" PRIu64
+            " let through by the control slice, %" PRIu64 " declines without an outcome left out\n",
+            counts.transactions, counts.served, counts.recomputed, counts.let_through, counts.declined);
+    if (counts.unreadable)
+        fprintf(stderr, "%" PRIu64 " entries of the log could not be read\n", counts.unreadable);
+    return ERR_OK;
 }
 
 /* ---- telling ---- */
@@ -284,8 +271,8 @@ static enum err train(const struct settings *s, const char *path, struct buf *bu
         err = plan_build(&plan, &catalogue, why);
     if (!err) {
         rows_init(&rows, plan);
-        err =
-            s->from_log ? read_log(&rows, s, t.until_us, why) : read_stream(&rows, path, s, t.until_us, why);
+        err = s->from_log ? read_log(&rows, plan, s, t.until_us, why)
+                          : read_stream(&rows, path, s, t.until_us, why);
     }
     if (!err) {
         fprintf(stderr, "%zu vectors of %zu features in %.1f s\n", rows.count, rows.columns,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "training/rows.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -123,6 +124,14 @@ size_t rows_append(struct rows *r, const struct txn *txn)
     return r->count++;
 }
 
+void rows_set_vector(struct rows *r, size_t row, const double *vector)
+{
+    float *x = rows_vector_of(r, row);
+
+    for (size_t i = 0; i < r->columns; i++)
+        x[i] = fabs(vector[i]) <= (double)FLT_MAX ? (float)vector[i] : NAN;
+}
+
 static void make_store(struct rows *r)
 {
     if (r->store)
@@ -141,8 +150,7 @@ void rows_add_txn(struct rows *r, const struct txn *txn)
     if (!is_kept)
         return;
     row = rows_append(r, txn);
-    for (size_t i = 0; i < r->columns; i++)
-        rows_vector_of(r, row)[i] = (float)r->vector[i];
+    rows_set_vector(r, row, r->vector);
     id_table_add(&r->ids, txn->account, txn->id, (uint32_t)row);
 }
 

@@ -41,6 +41,7 @@ struct rows {
         uint32_t labels;            /* its newest in `labels`, ROW_NO_LABEL when there is none */
         float weight;               /* how many payments it stands for: 1, or what its reader says */
         bool is_fraud;              /* what holds of all labels that came: see rows_truth() */
+        bool needs_label;           /* declined: it is no row to learn from before a label of it is known */
     } * row;
     struct row_label {
         int64_t labelled_at_us, known_at_us;
@@ -70,6 +71,8 @@ void rows_add_label(struct rows *r, const struct label *label);
 /* For those who have the vectors already: one more row without labels and of weight 1, whose vector is all
  * missing until it is written to rows_vector_of(). Nothing is applied to the store. */
 size_t rows_append(struct rows *r, const struct txn *txn);
+/* Its vector as the store computed it, rounded as one that is served (store_vector_pack()). */
+void rows_set_vector(struct rows *r, size_t row, const double *vector);
 /* One more label of a row. */
 void rows_attach_label(struct rows *r, size_t row, const struct label *label);
 /* Takes away all rows that `is_kept` (one for each) says no to; the others keep their order. Only for rows that

@@ -18,29 +18,36 @@ void trainer_split_release(struct trainer_split *s)
     part_release(&s->judge);
 }
 
-static bool is_in(const struct row *row, int64_t from_us, int64_t until_us)
+/* Whether a row is of the part, and what held of it then. */
+static bool is_in(const struct trainer_part *p, const struct rows *r, size_t i, struct row_truth *truth)
 {
-    return row->at_us >= from_us && row->at_us < until_us;
+    const struct row *row = &r->row[i];
+
+    if (row->at_us < p->from_us || row->at_us >= p->until_us || row->known_at_us >= p->known_us)
+        return false;
+    *truth = rows_truth(r, i, p->known_us);
+    return truth->is_labelled || !row->needs_label;
 }
 
 static void part_fill(struct trainer_part *p, const struct rows *r, int64_t from_us, int64_t until_us,
                       int64_t known_us)
 {
+    struct row_truth truth;
     size_t room = 0;
 
     *p = (struct trainer_part){ .from_us = from_us, .until_us = until_us, .known_us = known_us };
     for (size_t i = 0; i < r->count; i++)
-        room += is_in(&r->row[i], from_us, until_us) && r->row[i].known_at_us < known_us;
+        room += is_in(p, r, i, &truth);
     p->rows = mem_new_n(uint32_t, room + 1);
     p->labels = mem_new_n(uint8_t, room + 1);
     p->weights = mem_new_n(float, room + 1);
     for (size_t i = 0; i < r->count; i++) {
-        if (!is_in(&r->row[i], from_us, until_us) || r->row[i].known_at_us >= known_us)
+        if (!is_in(p, r, i, &truth))
             continue;
         p->rows[p->count] = (uint32_t)i;
-        p->labels[p->count] = rows_truth(r, i, known_us).is_fraud;
-        p->weights[p->count] = r->row[i].weight;
-        p->frauds += p->labels[p->count++];
+        p->labels[p->count] = truth.is_fraud;
+        p->weights[p->count++] = r->row[i].weight;
+        p->frauds += truth.is_fraud;
     }
 }
 

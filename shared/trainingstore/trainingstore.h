@@ -9,7 +9,8 @@
  *   not declined  p     any      is there; weight 1/p (1 for all but what the control slice let through)
  *   declined      1     any      is there, weight 1: it went through all the same
  *   declined   0 < p < 1  any    left out: those that the control slice let through stand for it
- *   declined      0     some     is there, weight 1: nothing else stands for it, and somebody has looked
+ *   declined      0     some     is there, weight 1, once the label is known (row.needs_label): nothing else
+ *                                stands for it, and somebody has looked
  *   declined      0     none     left out: nobody will ever know
  *
  * So over what the control slice could choose from, the weights add up to what was declined there
@@ -65,6 +66,7 @@ struct trainingstore_counts {
 
 /* Adds to `rows`, which rows_init() made with `plan`, and were not used since.
  *   ERR_TIMEOUT  the hook said stop
+ *   ERR_INVALID  `keep` is no share
  * and those of pg_copy_out(). */
 MUST_USE enum err trainingstore_read(struct pg_session *s, const struct trainingstore_query *query,
                                      const struct plan *plan, struct rows *rows,
