@@ -37,6 +37,9 @@
     X(cmd_lists_remove) \
     X(cmd_lists_import) \
     X(cmd_lists_show) \
+    X(cmd_slice_set) \
+    X(cmd_slice_off) \
+    X(cmd_slice_show) \
     X(cmd_load) \
     X(cmd_import) \
     X(cmd_simulate) \
