@@ -16,6 +16,8 @@ static const struct conf_field settings[] = {
       "role taken on PostgreSQL; empty: the login's own", 0, 0 },
     { "SCORING_MODEL", CONF_TEXT, AT(model), "",
       "name whose champion decides; empty: that of the newest champion", 0, 0 },
+    { "MODEL_KEYS", CONF_TEXT, AT(model_keys), "",
+      "file of the public keys whose signatures count; empty: none is asked for", 0, 0 },
     { "SCORING_REST_PORT", CONF_INT, AT(rest_port), "0",
       "port of the Open Inference Protocol; 0: the same as gRPC's", 0, 65535 },
 };

@@ -22,7 +22,8 @@ static void name_columns(struct model *m)
     }
 }
 
-enum err model_load(struct model **out, struct pg_session *s, int64_t version, struct why *why)
+enum err model_load(struct model **out, struct pg_session *s, int64_t version,
+                    const struct trusted_keys *keys, struct why *why)
 {
     struct model *m = mem_new(struct model);
     struct why none = { 0 };
@@ -33,7 +34,7 @@ enum err model_load(struct model **out, struct pg_session *s, int64_t version, s
     buf_init(&bytes, BUNDLE_BYTES_MAX);
     m->version = version;
     snprintf(m->version_text, sizeof m->version_text, "%" PRId64, version);
-    err = model_read(s, version, NULL, &bytes, why);
+    err = model_read(s, version, keys, &bytes, why);
     if (err)
         goto out;
     err = bundle_open(&m->bundle, buf_slice(&bytes), why);

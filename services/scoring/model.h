@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "bundle/bundle.h"
+#include "bundle/signature.h"
 
 struct pg_session;
 
@@ -22,9 +23,10 @@ struct model {
 };
 
 /* Reads the bundle of `version` from the registry, opens and checks it: milliseconds to seconds, so off the
- * loop. On success *out is the caller's, to give to model_free(). Errors are those of model_read() and
- * bundle_open(). */
-MUST_USE enum err model_load(struct model **out, struct pg_session *s, int64_t version, struct why *why);
+ * loop. `keys`: whose signatures count; NULL: none is asked for. On success *out is the caller's, to give to
+ * model_free(). Errors are those of model_read() and bundle_open(). */
+MUST_USE enum err model_load(struct model **out, struct pg_session *s, int64_t version,
+                             const struct trusted_keys *keys, struct why *why);
 void model_free(struct model *m);
 
 /* Scores m->row and leaves the path contributions in m->contributions. */

@@ -16,8 +16,8 @@ struct known {
     unsigned char id[SHA256_BYTES];
     enum plan_state state;
     int64_t asked_mono_us;
-    struct plan *plan; /* with PLAN_KNOWN */
-    struct binding *bindings;
+    struct plan *plan;         /* with PLAN_KNOWN */
+    struct binding **bindings; /* each at its place for good, as a call may hold two */
     size_t binding_count, binding_cap;
 };
 
@@ -37,8 +37,10 @@ struct question {
 
 static void forget_bindings(struct known *k)
 {
-    for (size_t i = 0; i < k->binding_count; i++)
-        mem_free(k->bindings[i].from);
+    for (size_t i = 0; i < k->binding_count; i++) {
+        mem_free(k->bindings[i]->from);
+        mem_free(k->bindings[i]);
+    }
     k->binding_count = 0;
 }
 
@@ -191,6 +193,8 @@ static void bind(struct binding *b, const struct plan *plan, const struct model 
 
         if (from == PLAN_NO_COLUMN) {
             b->missing = model->names[c];
+            log_event(LOG_WARN, "plan_lacks_feature", "version=%s feature=%s", model->version_text,
+                      b->missing);
             return;
         }
         b->from[c] = (uint16_t)from;
@@ -204,9 +208,10 @@ const struct binding *plans_bind(struct plans *p, struct slice id, const struct 
     if (k == NULL || k->state != PLAN_KNOWN)
         return NULL;
     for (size_t i = 0; i < k->binding_count; i++)
-        if (k->bindings[i].model == model)
-            return &k->bindings[i];
+        if (k->bindings[i]->model == model)
+            return k->bindings[i];
     ARRAY_RESERVE_ONE(k->bindings, k->binding_count, k->binding_cap);
-    bind(&k->bindings[k->binding_count], k->plan, model);
-    return &k->bindings[k->binding_count++];
+    k->bindings[k->binding_count] = mem_new(struct binding);
+    bind(k->bindings[k->binding_count], k->plan, model);
+    return k->bindings[k->binding_count++];
 }

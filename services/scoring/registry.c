@@ -2,8 +2,10 @@
 #include "registry.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/array.h"
 #include "base/clock.h"
@@ -13,7 +15,13 @@
 #include "metrics/metrics.h"
 #include "pg/pg.h"
 
-enum { LOOK_EVERY_US = 1000000, ANSWER_WITHIN_US = 5000000, ALIAS_SIZE = 24 };
+enum {
+    LOOK_EVERY_US = 1000000,
+    TELL_EVERY_US = 2000000, /* a process that was not heard of for ten seconds counts as gone */
+    ANSWER_WITHIN_US = 5000000,
+    ALIAS_SIZE = 24,
+    PROCESS_SIZE = 320,
+};
 
 enum { METRIC_LOADS, METRIC_SWAPS, METRIC_VERSION, METRIC_COUNT };
 static const struct metric metric_table[METRIC_COUNT] = {
@@ -34,19 +42,25 @@ static const struct metric metric_table[METRIC_COUNT] = {
 /* One alias: what it points to, and what serves for it. */
 struct place {
     char name[BUNDLE_NAME_MAX + 1], alias[ALIAS_SIZE];
-    int64_t version;
-    struct model *model; /* of `version`, or of the one before until that is there; NULL: none yet */
+    int64_t version, signature; /* a hash of it; 0: none */
+    struct model *model;        /* of `version`, or of the one before until that is there; NULL: none yet */
 };
 
-/* A version that does not get better by trying again. */
+/* A running experiment of stage ab. */
+struct trial {
+    char name[BUNDLE_NAME_MAX + 1];
+    int64_t candidate, salt;
+    double share;
+};
+
+/* A version that does not get better by trying again, unless somebody signs it. */
 struct refused {
-    int64_t version;
-    struct why why;
+    int64_t version, signature;
 };
 
 /* What the worker was asked for and came back with. */
 struct job {
-    int64_t version;
+    int64_t version, signature;
     struct model *model;
     enum err err;
     struct why why;
@@ -61,12 +75,17 @@ struct registry {
     char name[BUNDLE_NAME_MAX + 1];
     struct place *places;
     size_t place_count;
+    struct trial *trials;
+    size_t trial_count;
     struct model **models; /* loaded, each once */
     size_t model_count, model_cap;
     struct refused *refused;
     size_t refused_count, refused_cap;
     int64_t loading; /* the version under way; 0 = none */
     struct why trouble;
+    char process[PROCESS_SIZE]; /* what this one is called in `serving` */
+    bool is_telling, tells_again;
+    int64_t told_mono_us;
 
     pthread_t worker;
     bool has_worker;
@@ -100,7 +119,7 @@ static void work(struct registry *r, struct job *job)
 
     job->err = worker_connect(r, &s, &job->why);
     if (!job->err)
-        job->err = model_load(&job->model, s, job->version, &job->why);
+        job->err = model_load(&job->model, s, job->version, r->options.keys, &job->why);
     pg_session_close(s);
 }
 
@@ -128,16 +147,68 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static void ask(struct registry *r, int64_t version)
+static void ask(struct registry *r, const struct place *p)
 {
     struct job *job = mem_new(struct job);
 
-    job->version = r->loading = version;
+    job->version = r->loading = p->version;
+    job->signature = p->signature;
     pthread_mutex_lock(&r->lock);
     job->next = r->asked;
     r->asked = job;
     pthread_cond_signal(&r->wake);
     pthread_mutex_unlock(&r->lock);
+}
+
+/* ---- telling ---- */
+
+static const char tell_sql[] =
+    "WITH mine AS (SELECT * FROM unnest($2::text[], $3::text[], $4::int8[]) AS m (name, alias, version)), "
+    "gone AS (DELETE FROM serving s WHERE (s.process = $1::text AND NOT EXISTS (SELECT FROM mine WHERE "
+    "mine.name = s.name AND mine.alias = s.alias)) OR s.at < now() - interval '1 min') INSERT INTO serving "
+    "(process, name, alias, version, at) SELECT $1::text, name, alias, version, now() FROM mine ON CONFLICT "
+    "(process, name, alias) DO UPDATE SET version = excluded.version, at = excluded.at";
+
+static void tell(struct registry *r);
+
+static void on_told(void *ctx, const struct pg_reply *reply)
+{
+    struct registry *r = ctx;
+
+    r->is_telling = false;
+    if (reply->err && reply->err != ERR_UNAVAILABLE)
+        log_event(LOG_WARN, "serving_untold", "err=%s why=%s", err_name(reply->err),
+                  log_quoted(slice_str(reply->why.text)));
+    if (r->tells_again && reply->err == ERR_OK)
+        tell(r);
+}
+
+/* Writes what serves now: a promotion is in effect once every process has said so. */
+static void tell(struct registry *r)
+{
+    struct pg_array *names, *aliases, *versions;
+    struct pg_params *p;
+    struct pg_unit *unit;
+
+    r->tells_again = r->is_telling;
+    if (r->is_telling || !pg_pool_is_up(r->options.pool))
+        return;
+    unit = pg_unit_new(r->options.pool);
+    p = pg_unit_add_sql(unit, tell_sql);
+    pg_add_text(p, slice_str(r->process));
+    names = pg_add_array(p, PG_TEXT);
+    aliases = pg_add_array(p, PG_TEXT);
+    versions = pg_add_array(p, PG_INT8);
+    for (size_t i = 0; i < r->place_count; i++) {
+        if (r->places[i].model == NULL)
+            continue;
+        pg_array_text(names, slice_str(r->places[i].name));
+        pg_array_text(aliases, slice_str(r->places[i].alias));
+        pg_array_i64(versions, r->places[i].model->version);
+    }
+    r->is_telling = true;
+    r->told_mono_us = clock_mono_us();
+    pg_unit_send(unit, r->told_mono_us + ANSWER_WITHIN_US, on_told, r);
 }
 
 /* ---- who serves ---- */
@@ -150,12 +221,12 @@ static struct model *find_loaded(const struct registry *r, int64_t version)
     return NULL;
 }
 
-static const struct refused *find_refused(const struct registry *r, int64_t version)
+static bool is_refused(const struct registry *r, const struct place *p)
 {
     for (size_t i = 0; i < r->refused_count; i++)
-        if (r->refused[i].version == version)
-            return &r->refused[i];
-    return NULL;
+        if (r->refused[i].version == p->version && r->refused[i].signature == p->signature)
+            return true;
+    return false;
 }
 
 static void put_version(struct registry *r, const struct place *p, int64_t version)
@@ -180,8 +251,8 @@ static void settle(struct registry *r)
             put_version(r, p, p->version);
             log_event(LOG_INFO, "model_serves", "name=%s alias=%s version=%" PRId64, p->name, p->alias,
                       p->version);
-        } else if (own == NULL && r->loading == 0 && find_refused(r, p->version) == NULL) {
-            ask(r, p->version);
+        } else if (own == NULL && r->loading == 0 && !is_refused(r, p)) {
+            ask(r, p);
         }
     }
     for (size_t i = 0; i < r->model_count; i++) {
@@ -196,6 +267,7 @@ static void settle(struct registry *r)
     }
     r->model_count = kept;
     r->options.on_change(r->options.ctx);
+    tell(r);
 }
 
 static void finish(struct registry *r, struct job *job)
@@ -211,7 +283,7 @@ static void finish(struct registry *r, struct job *job)
         /* What PostgreSQL could not give is asked for again at the next look; what is broken stays so. */
         if (job->err != ERR_UNAVAILABLE && job->err != ERR_TIMEOUT && job->err != ERR_UNKNOWN) {
             ARRAY_RESERVE_ONE(r->refused, r->refused_count, r->refused_cap);
-            r->refused[r->refused_count++] = (struct refused){ job->version, job->why };
+            r->refused[r->refused_count++] = (struct refused){ job->version, job->signature };
         }
     }
     metric_inc(r->metrics, METRIC_LOADS, metric_series(r->metrics, METRIC_LOADS, err_name(job->err), NULL));
@@ -240,8 +312,13 @@ static void collect(void *ctx)
 
 /* ---- looking ---- */
 
+/* What is in the shadow is scored elsewhere. */
 static const char aliases_sql[] =
-    "SELECT name, alias, version FROM aliases ORDER BY updated_at DESC, name, alias";
+    "SELECT a.name, a.alias, a.version, coalesce(hashtextextended(encode(m.signature, 'hex'), 0), 0) FROM "
+    "aliases a JOIN models m USING (version) WHERE a.alias <> 'shadow' ORDER BY a.updated_at DESC, a.name, "
+    "a.alias";
+static const char trials_sql[] =
+    "SELECT name, candidate, salt, share FROM experiments WHERE stage = 'ab' AND state = 'running'";
 
 static struct place *find_place(const struct registry *r, const char *name, const char *alias)
 {
@@ -263,6 +340,7 @@ static void take_places(struct registry *r, const struct pg_result *rows)
         snprintf(p->name, sizeof p->name, "%.*s", SLICE_ARG(pg_get_text(rows, i, 0)));
         snprintf(p->alias, sizeof p->alias, "%.*s", SLICE_ARG(pg_get_text(rows, i, 1)));
         p->version = pg_get_int(rows, i, 2);
+        p->signature = pg_get_int(rows, i, 3);
         before = find_place(r, p->name, p->alias);
         p->model = before ? before->model : NULL;
         is_changed |= before == NULL || before->version != p->version;
@@ -284,10 +362,25 @@ static void take_places(struct registry *r, const struct pg_result *rows)
     r->places = places;
     r->place_count = count;
     for (size_t i = 0; i < count && !is_changed; i++)
-        is_changed = r->loading == 0 && find_refused(r, places[i].version) == NULL &&
+        is_changed = r->loading == 0 && !is_refused(r, &places[i]) &&
                      (places[i].model == NULL || places[i].model->version != places[i].version);
     if (is_changed)
         settle(r);
+}
+
+static void take_trials(struct registry *r, const struct pg_result *rows)
+{
+    mem_free(r->trials);
+    r->trial_count = pg_rows(rows);
+    r->trials = mem_new_n(struct trial, r->trial_count + 1);
+    for (size_t i = 0; i < r->trial_count; i++) {
+        struct trial *t = &r->trials[i];
+
+        snprintf(t->name, sizeof t->name, "%.*s", SLICE_ARG(pg_get_text(rows, i, 0)));
+        t->candidate = pg_get_int(rows, i, 1);
+        t->salt = pg_get_int(rows, i, 2);
+        t->share = pg_get_float(rows, i, 3);
+    }
 }
 
 static void look(void *ctx);
@@ -297,11 +390,13 @@ static void on_aliases(void *ctx, const struct pg_reply *reply)
     struct registry *r = ctx;
 
     r->is_looking = false;
-    if (reply->err == ERR_OK)
+    if (reply->err == ERR_OK) {
+        take_trials(r, reply->results[1]);
         take_places(r, reply->results[0]);
-    else if (reply->err != ERR_UNAVAILABLE)
+    } else if (reply->err != ERR_UNAVAILABLE) {
         log_event(LOG_WARN, "aliases_unread", "err=%s why=%s", err_name(reply->err),
                   log_quoted(slice_str(reply->why.text)));
+    }
     if (r->looks_again && reply->err == ERR_OK)
         look(r);
 }
@@ -311,6 +406,8 @@ static void look(void *ctx)
     struct registry *r = ctx;
 
     loop_timer_set(&r->timer, LOOK_EVERY_US);
+    if (clock_mono_us() - r->told_mono_us >= TELL_EVERY_US)
+        tell(r);
     r->looks_again = r->is_looking; /* what is under way may have missed the change */
     if (r->is_looking || !pg_pool_is_up(r->options.pool))
         return;
@@ -319,6 +416,7 @@ static void look(void *ctx)
         struct pg_unit *unit = pg_unit_new(r->options.pool);
 
         pg_unit_add_sql(unit, aliases_sql);
+        pg_unit_add_sql(unit, trials_sql);
         pg_unit_is_read(unit);
         pg_unit_send(unit, clock_mono_us() + ANSWER_WITHIN_US, on_aliases, r);
     }
@@ -331,6 +429,15 @@ void registry_hear(struct registry *r)
 
 /* ---- the whole ---- */
 
+/* The machine and the process; the time tells it from one before it with the same number. */
+static void name_process(char name[PROCESS_SIZE])
+{
+    char host[HOST_NAME_MAX + 1] = "";
+
+    gethostname(host, sizeof host - 1);
+    snprintf(name, PROCESS_SIZE, "scoring %s %d %" PRIx64, host, (int)getpid(), (uint64_t)clock_wall_us());
+}
+
 enum err registry_open(struct registry **out, const struct registry_options *options, struct why *why)
 {
     struct registry *r = mem_new(struct registry);
@@ -339,6 +446,7 @@ enum err registry_open(struct registry **out, const struct registry_options *opt
     r->options = *options;
     r->metrics = metrics_add(options->metrics, metric_table, METRIC_COUNT);
     snprintf(r->name, sizeof r->name, "%s", options->name);
+    name_process(r->process);
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->wake, NULL);
     loop_timer_init(&r->timer, options->loop, look, r);
@@ -382,6 +490,7 @@ void registry_close(struct registry *r)
     pthread_mutex_destroy(&r->lock);
     mem_free(r->models);
     mem_free(r->places);
+    mem_free(r->trials);
     mem_free(r->refused);
     mem_free(r);
 }
@@ -432,6 +541,20 @@ size_t registry_versions(const struct registry *r, struct slice name, struct mod
         count++;
     }
     return count;
+}
+
+bool registry_trial(const struct registry *r, struct slice name, struct registry_trial *out)
+{
+    for (size_t i = 0; i < r->trial_count; i++) {
+        const struct trial *t = &r->trials[i];
+        struct model *m = registry_find(r, name, "challenger");
+
+        if (!slice_eq_str(name, t->name))
+            continue;
+        *out = (struct registry_trial){ m, t->share, t->salt };
+        return m != NULL && m->version == t->candidate;
+    }
+    return false;
 }
 
 const char *registry_trouble(const struct registry *r)

@@ -2,6 +2,8 @@
  * registry.h - the models that aliases point to, as PostgreSQL has them, kept in memory.
  *
  *   aliases --(NOTIFY models, and a look each second)--> which versions --(worker thread)--> struct model
+ *                                                                                               |
+ *   serving <--(on each change, and every two seconds)-- what this process serves --------------+
  *
  * A version is read, opened and checked by a thread of its own and takes its place between two requests;
  * until then, or when it is refused, the model before it goes on. While PostgreSQL is away, so do all.
@@ -21,10 +23,11 @@ struct registry;
 
 struct registry_options {
     struct loop *loop;
-    struct pg_pool *pool; /* for reading aliases */
-    const char *conninfo; /* for the worker's own connection, */
-    const char *role;     /* which takes this role; NULL: none */
-    const char *name;     /* whose champion decides; empty: the one that became champion last */
+    struct pg_pool *pool;            /* for reading aliases */
+    const char *conninfo;            /* for the worker's own connection, */
+    const char *role;                /* which takes this role; NULL: none */
+    const char *name;                /* whose champion decides; empty: the one that became champion last */
+    const struct trusted_keys *keys; /* whose signatures count; NULL: none is asked for */
     struct metrics *metrics;
     void (*on_change)(void *ctx); /* models came or went: what was derived from them is void */
     void *ctx;
@@ -46,6 +49,14 @@ struct model *registry_find(const struct registry *r, struct slice name, const c
 struct model *registry_version(const struct registry *r, struct slice name, struct slice version);
 /* Versions of `name` that are loaded, newest first; at most `most`. Returns how many. */
 size_t registry_versions(const struct registry *r, struct slice name, struct model **out, size_t most);
+/* The experiment that runs between the champion of `name` and its challenger. */
+struct registry_trial {
+    struct model *challenger;
+    double share; /* of the customers, to the challenger */
+    int64_t salt;
+};
+/* False when none runs, or its candidate is not what serves as challenger. */
+bool registry_trial(const struct registry *r, struct slice name, struct registry_trial *out);
 /* Why there is no champion, for /readyz. */
 const char *registry_trouble(const struct registry *r);
 

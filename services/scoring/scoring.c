@@ -3,7 +3,9 @@
  *
  * A call whose plan of features is new waits for it within its deadline: it is one row of PostgreSQL away. A
  * champion that needs a feature which the plan does not have yet leaves the call to the previous champion,
- * when that one fits: so a new model may be promoted before its features are being computed. */
+ * when that one fits: so a new model may be promoted before its features are being computed. While an
+ * experiment runs, the rows of the customers that were drawn for the challenger (lifecycle/arm.h) are scored
+ * by that one, with its own thresholds; they too fall back to the champion where the challenger does not fit. */
 #include "scoring.h"
 
 #include <math.h>
@@ -12,7 +14,9 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "lifecycle/arm.h"
 #include "log/log.h"
+#include "modelstore/keys.h"
 #include "oip.h"
 #include "pg/pg.h"
 #include "plans.h"
@@ -21,12 +25,17 @@
 
 enum { WAITING_MAX = 4096, CALL_ROWS_MAX = 4096, CONTRIBUTIONS_MAX = 8, DRAIN_US = 5000000 };
 
-enum { METRIC_ROWS, METRIC_UNSCORED, METRIC_BATCH, METRIC_SECONDS, METRIC_COUNT };
+enum { METRIC_ROWS, METRIC_FELL_BACK, METRIC_UNSCORED, METRIC_BATCH, METRIC_SECONDS, METRIC_COUNT };
 static const struct metric metric_table[METRIC_COUNT] = {
     [METRIC_ROWS] = { "assay_scoring_rows_total",
                       METRIC_COUNTER,
                       "Rows scored, by the alias that scored",
                       { "alias" } },
+    [METRIC_FELL_BACK] = { "assay_scoring_fell_back_total",
+                           METRIC_COUNTER,
+                           "Rows of the challenger's arm that the champion scored, as the plan lacks a "
+                           "feature",
+                           { NULL } },
     [METRIC_UNSCORED] = { "assay_scoring_unscored_total",
                           METRIC_COUNTER,
                           "Rows that no model scored, by reason",
@@ -52,7 +61,8 @@ struct scoring {
     struct http_server *rest; /* NULL: the Open Inference Protocol is on the port of gRPC */
     struct oip oip;
     struct metric_set *metrics;
-    size_t by_champion, by_previous;
+    struct arena arena; /* of the trusted keys */
+    size_t by_champion, by_previous, by_challenger;
     struct waiting *waiting;
     size_t waiting_count, waiting_cap;
 };
@@ -93,20 +103,28 @@ static void put_contributions(Assay__V1__ScoreResponse__Row *out, const struct m
 
 static Assay__V1__ScoreResponse__Row *score_row(struct model *m, struct arena *arena)
 {
-    static char champion[] = "champion";
     Assay__V1__ScoreResponse__Row *out = arena_new(arena, Assay__V1__ScoreResponse__Row, 1);
 
     assay__v1__score_response__row__init(out);
     out->margin = model_explain(m);
     out->score = bundle_score(m->bundle, out->margin);
-    out->arm = champion;
     put_contributions(out, m, arena);
     return out;
 }
 
 /* ---- one call ---- */
 
-static void put_model(Assay__V1__ScoreResponse *response, struct model *m, struct arena *arena)
+/* One of the models that score a call's rows. */
+struct lane {
+    struct model *model;           /* NULL: this arm has none */
+    const struct binding *binding; /* NULL: an empty plan, which says that nothing is known of the features */
+    enum arm arm;
+    size_t series;  /* of METRIC_ROWS */
+    uint32_t index; /* in the response, once it is in it */
+    size_t rows;
+};
+
+static Assay__V1__ScoreResponse__Model *describe_model(struct model *m, struct arena *arena)
 {
     Assay__V1__ScoreResponse__Model *out = arena_new(arena, Assay__V1__ScoreResponse__Model, 1);
     Assay__V1__Thresholds *thresholds = arena_new(arena, Assay__V1__Thresholds, 1);
@@ -120,68 +138,107 @@ static void put_model(Assay__V1__ScoreResponse *response, struct model *m, struc
     out->version = m->version_text;
     out->bundle = (ProtobufCBinaryData){ SHA256_BYTES, (uint8_t *)(uintptr_t)bundle_hash(m->bundle) };
     out->thresholds = thresholds;
-    response->n_models = 1;
-    response->models = arena_new(arena, Assay__V1__ScoreResponse__Model *, 1);
-    response->models[0] = out;
+    return out;
 }
 
-/* The model that scores vectors of this plan: the champion, else the previous one. *binding stays NULL for an
- * empty plan, which says that nothing is known of the transactions' features. */
-static enum err choose(struct scoring *s, struct slice plan, struct model **model,
-                       const struct binding **binding, struct why *why)
+/* The model that scores vectors of this plan: the champion, else the previous one. */
+static enum err choose(struct scoring *s, struct slice plan, struct lane *lane, struct why *why)
 {
-    static const char *const aliases[] = { "champion", "previous_champion" };
+    const struct {
+        const char *alias;
+        size_t series;
+    } candidates[] = { { "champion", s->by_champion }, { "previous_champion", s->by_previous } };
     struct slice name = registry_name(s->registry);
     const char *missing = NULL;
 
-    *binding = NULL;
-    for (size_t i = 0; i < ARRAY_LEN(aliases); i++) {
-        *model = registry_find(s->registry, name, aliases[i]);
-        if (*model == NULL || plan.len == 0) {
-            if (*model != NULL)
-                return ERR_OK;
+    for (size_t i = 0; i < ARRAY_LEN(candidates); i++) {
+        *lane = (struct lane){ .model = registry_find(s->registry, name, candidates[i].alias),
+                               .arm = ARM_CHAMPION,
+                               .series = candidates[i].series };
+        if (lane->model == NULL)
             continue;
-        }
-        *binding = plans_bind(s->plans, plan, *model);
-        if (*binding != NULL && (*binding)->missing == NULL)
+        if (plan.len == 0)
             return ERR_OK;
-        if (missing == NULL && *binding != NULL)
-            missing = (*binding)->missing;
+        lane->binding = plans_bind(s->plans, plan, lane->model);
+        if (lane->binding != NULL && lane->binding->missing == NULL)
+            return ERR_OK;
+        if (missing == NULL && lane->binding != NULL)
+            missing = lane->binding->missing;
     }
     if (missing)
         return err_set(why, ERR_UNAVAILABLE, "the vectors' plan lacks feature %s", missing);
     return err_set(why, ERR_UNAVAILABLE, "no champion: %s", registry_trouble(s->registry));
 }
 
+/* The challenger of the experiment that runs; its lane has no model when it cannot score this plan. False when
+ * none runs. */
+static bool choose_challenger(struct scoring *s, struct slice plan, struct registry_trial *trial,
+                              struct lane *lane)
+{
+    *lane = (struct lane){ .arm = ARM_CANDIDATE, .series = s->by_challenger };
+    if (!registry_trial(s->registry, registry_name(s->registry), trial))
+        return false;
+    lane->model = trial->challenger;
+    if (plan.len) {
+        lane->binding = plans_bind(s->plans, plan, lane->model);
+        if (lane->binding == NULL || lane->binding->missing != NULL)
+            lane->model = NULL;
+    }
+    return true;
+}
+
+static enum err fill(struct lane *lane, const ProtobufCBinaryData *vector, size_t row, struct why *why)
+{
+    const struct binding *binding = lane->binding;
+
+    if (vector->len == 0)
+        fill_missing(lane->model); /* features was away */
+    else if (binding == NULL || vector->len != binding->vector_bytes)
+        return err_set(why, ERR_INVALID, "row %zu has %zu bytes, its plan %zu", row, vector->len,
+                       binding ? binding->vector_bytes : 0);
+    else
+        fill_row(lane->model, binding, vector->data);
+    return ERR_OK;
+}
+
 static enum err answer(struct scoring *s, const Assay__V1__ScoreRequest *message,
                        Assay__V1__ScoreResponse *response, struct arena *arena, struct why *why)
 {
     struct slice plan = slice_of(message->plan.data, message->plan.len);
-    const struct binding *binding;
-    struct model *m;
-    enum err err = choose(s, plan, &m, &binding, why);
+    struct registry_trial trial;
+    struct lane lanes[ARM_COUNT];
+    bool is_trial;
+    enum err err = choose(s, plan, &lanes[ARM_CHAMPION], why);
 
     if (err)
         return err;
-    put_model(response, m, arena);
+    is_trial = choose_challenger(s, plan, &trial, &lanes[ARM_CANDIDATE]);
+    response->models = arena_new(arena, Assay__V1__ScoreResponse__Model *, ARM_COUNT);
     response->rows = arena_new(arena, Assay__V1__ScoreResponse__Row *, message->n_rows + 1);
     for (size_t i = 0; i < message->n_rows; i++) {
-        const ProtobufCBinaryData *vector = &message->rows[i]->vector;
+        const Assay__V1__ScoreRequest__Row *row = message->rows[i];
+        enum arm arm = is_trial ? arm_of(row->arm_hash, trial.salt, trial.share) : ARM_CHAMPION;
+        struct lane *lane = &lanes[arm];
 
-        if (vector->len == 0)
-            fill_missing(m); /* features was away */
-        else if (binding == NULL || vector->len != binding->vector_bytes)
-            return err_set(why, ERR_INVALID, "row %zu has %zu bytes, its plan %zu", i, vector->len,
-                           binding ? binding->vector_bytes : 0);
-        else
-            fill_row(m, binding, vector->data);
-        response->rows[i] = score_row(m, arena);
+        if (lane->model == NULL) {
+            metric_inc(s->metrics, METRIC_FELL_BACK, 0);
+            lane = &lanes[ARM_CHAMPION];
+        }
+        err = fill(lane, &row->vector, i, why);
+        if (err)
+            return err;
+        if (lane->rows++ == 0) {
+            lane->index = (uint32_t)response->n_models;
+            response->models[response->n_models++] = describe_model(lane->model, arena);
+        }
+        response->rows[i] = score_row(lane->model, arena);
+        response->rows[i]->model = lane->index;
+        response->rows[i]->arm = (char *)(uintptr_t)arm_name(lane->arm);
     }
     response->n_rows = message->n_rows;
-    metric_add(s->metrics, METRIC_ROWS,
-               m == registry_find(s->registry, registry_name(s->registry), "champion") ? s->by_champion
-                                                                                       : s->by_previous,
-               (double)message->n_rows);
+    for (size_t i = 0; i < ARM_COUNT; i++)
+        if (lanes[i].rows)
+            metric_add(s->metrics, METRIC_ROWS, lanes[i].series, (double)lanes[i].rows);
     return ERR_OK;
 }
 
@@ -369,6 +426,7 @@ enum err scoring_open(struct scoring **out, struct service *app, const struct sc
 {
     static const char *const channels[] = { "models", NULL };
     struct scoring *s = mem_new(struct scoring);
+    const struct trusted_keys *keys;
     const char *role = *conf->pg_role ? conf->pg_role : NULL;
     const struct pg_pool_options pool = {
         .conninfo = conf->pg_url,
@@ -387,6 +445,10 @@ enum err scoring_open(struct scoring **out, struct service *app, const struct sc
     s->metrics = metrics_add(service_metrics(app), metric_table, METRIC_COUNT);
     s->by_champion = metric_series(s->metrics, METRIC_ROWS, "champion", NULL);
     s->by_previous = metric_series(s->metrics, METRIC_ROWS, "previous_champion", NULL);
+    s->by_challenger = metric_series(s->metrics, METRIC_ROWS, "challenger", NULL);
+    err = model_keys_read(&keys, conf->model_keys, &s->arena, why);
+    if (err)
+        goto out;
     err = pg_pool_open(&s->pg, service_loop(app), &pool, why);
     if (err)
         goto out;
@@ -397,6 +459,7 @@ enum err scoring_open(struct scoring **out, struct service *app, const struct sc
                                                     .conninfo = conf->pg_url,
                                                     .role = role,
                                                     .name = conf->model,
+                                                    .keys = keys,
                                                     .metrics = service_metrics(app),
                                                     .on_change = on_models,
                                                     .ctx = s },
@@ -424,5 +487,6 @@ void scoring_close(struct scoring *s)
     registry_close(s->registry);
     plans_close(s->plans);
     mem_free(s->waiting);
+    arena_release(&s->arena);
     mem_free(s);
 }

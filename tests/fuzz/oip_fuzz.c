@@ -78,7 +78,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc;
     (void)argv;
     log_open("fuzz", LOG_ERROR);
-    must(model_load(&model, NULL, 1, &why), "open the model", &why);
+    must(model_load(&model, NULL, 1, NULL, &why), "open the model", &why);
     http_host_init(&host, &(struct http_server_conf){ 0 });
     host.refuse = oip_refuse;
     for (size_t i = 0; i < oip_route_count; i++)

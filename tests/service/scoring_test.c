@@ -3,6 +3,8 @@
  */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/array.h"
 #include "base/clock.h"
@@ -67,6 +69,7 @@ static void register_models(void)
 
     for (size_t i = 0; i < MODELS; i++) {
         bundle_sample_init(&w.samples[i], 11 + (uint32_t)i);
+        w.samples[i].parts.thresholds.review += 0.1 * (double)i;
         buf_init(&bytes, 0);
         MUST(bundle_build(&bytes, &w.samples[i].parts, &w.why));
         MUST(bundle_open(&w.bundles[i], buf_slice(&bytes), &w.why));
@@ -81,15 +84,30 @@ static void promote(size_t model)
     MUST(model_promote(w.pg, w.versions[model], MODEL_ANY, &change, &w.why));
 }
 
-static void start(const char *conninfo)
+/* Connects once scoring is ready. */
+static void connect_to(struct process *scoring)
 {
-    char pg[512], address[64];
+    char address[64];
 
-    snprintf(pg, sizeof pg, "ASSAY_PG_URL=%s", conninfo);
-    process_start(&w.scoring, "scoring", (const char *const[]){ pg, NULL });
-    snprintf(address, sizeof address, "127.0.0.1:%d", w.scoring.port);
+    process_wait_ready(scoring);
+    snprintf(address, sizeof address, "127.0.0.1:%d", scoring->port);
     MUST(loop_open(&w.loop, &w.why));
     MUST(grpc_channel_open(&w.channel, w.loop, &(struct http_client_conf){ .address = address }, &w.why));
+}
+
+/* `setting` may be NULL. */
+static void launch(const char *conninfo, const char *setting)
+{
+    char pg[512];
+
+    snprintf(pg, sizeof pg, "ASSAY_PG_URL=%s", conninfo);
+    process_launch(&w.scoring, "scoring", (const char *const[]){ pg, setting, NULL });
+}
+
+static void start(const char *conninfo)
+{
+    launch(conninfo, NULL);
+    connect_to(&w.scoring);
 }
 
 static void prepare(const char *conninfo)
@@ -151,8 +169,9 @@ static void on_reply(void *arg, enum err err, const ProtobufCMessage *reply, con
     a->reply = (const Assay__V1__ScoreResponse *)reply;
 }
 
-static void send_rows(struct asked *a, const void *plan, size_t plan_len, const float *rows, size_t count,
-                      size_t columns)
+/* The rows' customers are `first_customer` and those after it. */
+static void send_customers(struct asked *a, const void *plan, size_t plan_len, const float *rows,
+                           size_t count, size_t columns, uint64_t first_customer)
 {
     Assay__V1__ScoreRequest request = ASSAY__V1__SCORE_REQUEST__INIT;
     Assay__V1__ScoreRequest__Row messages[16], *pointers[16];
@@ -164,6 +183,7 @@ static void send_rows(struct asked *a, const void *plan, size_t plan_len, const 
         assay__v1__score_request__row__init(&messages[i]);
         messages[i].vector =
             (ProtobufCBinaryData){ columns * sizeof(float), (uint8_t *)(uintptr_t)(rows + i * columns) };
+        messages[i].arm_hash = (first_customer + i) * UINT64_C(0x9e3779b97f4a7c15);
         pointers[i] = &messages[i];
     }
     request.plan = (ProtobufCBinaryData){ plan_len, (uint8_t *)(uintptr_t)plan };
@@ -171,6 +191,12 @@ static void send_rows(struct asked *a, const void *plan, size_t plan_len, const 
     request.rows = pointers;
     grpc_call(w.channel, &assay__v1__scoring__descriptor, "Score", &request.base,
               clock_mono_us() + 20 * SECOND_US, &a->arena, on_reply, a);
+}
+
+static void send_rows(struct asked *a, const void *plan, size_t plan_len, const float *rows, size_t count,
+                      size_t columns)
+{
+    send_customers(a, plan, plan_len, rows, count, columns, 0);
 }
 
 static void ask(struct asked *a, const struct plan *plan, const float *rows, size_t count)
@@ -376,6 +402,279 @@ Test(scoring, leaves_a_call_to_the_previous_champion_until_its_features_are_serv
     arena_release(&a.arena);
     buf_release(&bytes);
     bundle_sample_release(&wide);
+}
+
+/* What a metric of scoring says now; 0 where it is not there. */
+static double metric_of(const char *series)
+{
+    struct http_said said = http_ask(w.scoring.admin_port, "GET", "/metrics", NULL, NULL, NULL, 0);
+    const char *at = strstr(said.body, series);
+    double value = at ? atof(at + strlen(series)) : 0;
+
+    cr_assert_eq(said.status, 200);
+    http_said_free(&said);
+    return value;
+}
+
+Test(scoring, goes_back_to_a_model_that_is_warm)
+{
+    int64_t version;
+    double loads;
+
+    promote(1);
+    wait_for_version(1);
+    loads = metric_of("assay_scoring_loads_total{outcome=\"ok\"} ");
+    cr_assert_eq(loads, 2);
+    MUST(model_roll_back(w.pg, SLICE("sample"), w.versions[1], &change, &version, NULL, &w.why));
+    wait_for_version(0);
+    cr_assert_eq(metric_of("assay_scoring_loads_total{outcome=\"ok\"} "), loads, "nothing was read again");
+}
+
+Test(scoring, says_in_the_database_what_it_serves)
+{
+    struct model_served served = { 0 };
+
+    while (served.with_version != 1)
+        MUST(model_served(w.pg, SLICE("sample"), "champion", w.versions[0], &served, &w.why));
+    cr_assert_eq(served.processes, 1);
+    promote(1);
+    do
+        MUST(model_served(w.pg, SLICE("sample"), "champion", w.versions[1], &served, &w.why));
+    while (served.with_version != 1);
+    MUST(model_served(w.pg, SLICE("sample"), "previous_champion", w.versions[0], &served, &w.why));
+    cr_assert_eq(served.with_version, 1);
+    MUST(model_served(w.pg, SLICE("sample"), "champion", w.versions[0], &served, &w.why));
+    cr_assert(served.processes == 1 && served.with_version == 0);
+}
+
+/* ---- experiments ---- */
+
+enum { CUSTOMERS = 2000, CALL_CUSTOMERS = 10 };
+
+/* Model 1 against model 0, for this share of the customers. */
+static void start_trial(double share, int64_t salt)
+{
+    static const enum model_state way[] = { MODEL_REGISTERED, MODEL_VALIDATED, MODEL_SHADOW, MODEL_AB };
+    struct pg_params p = { 0 };
+
+    for (size_t i = 1; i < ARRAY_LEN(way); i++)
+        MUST(model_move(w.pg, w.versions[1], way[i - 1], way[i], &change, &w.why));
+    pg_add_i64(&p, w.versions[0]);
+    pg_add_i64(&p, w.versions[1]);
+    pg_add_f64(&p, share);
+    pg_add_i64(&p, salt);
+    MUST(
+        pg_exec(w.pg,
+                "INSERT INTO experiments (name, stage, champion, candidate, share, salt, design, started_at) "
+                "VALUES ('sample', 'ab', $1::int8, $2::int8, $3::float8, $4::int8, '{}', now())",
+                &p, NULL, &w.why));
+    pg_params_release(&p);
+}
+
+/* Which customers the challenger decides for, and that each row is of the model it names. */
+static size_t draw(bool drawn[CUSTOMERS])
+{
+    struct forest_scratch *scratch[MODELS];
+    struct asked a = { 0 };
+    size_t count = 0;
+
+    for (size_t i = 0; i < MODELS; i++)
+        scratch[i] = forest_scratch_new(bundle_forest(w.bundles[i]));
+    for (size_t first = 0; first < CUSTOMERS; first += CALL_CUSTOMERS) {
+        send_customers(&a, plan_hash(w.samples[0].plan), SHA256_BYTES, w.samples[0].rows, CALL_CUSTOMERS, 2,
+                       first);
+        while (!a.is_done)
+            loop_turn(w.loop, true);
+        cr_assert_eq(a.err, ERR_OK, "%s", a.why.text);
+        for (size_t i = 0; i < CALL_CUSTOMERS; i++) {
+            const Assay__V1__ScoreResponse__Row *row = a.reply->rows[i];
+            const Assay__V1__ScoreResponse__Model *model = a.reply->models[row->model];
+            size_t own = strcmp(row->arm, "challenger") == 0;
+            float margin =
+                forest_margin(bundle_forest(w.bundles[own]), w.samples[0].rows + 2 * i, scratch[own]);
+
+            cr_assert_str_eq(row->arm, own ? "challenger" : "champion");
+            cr_assert_eq(atoll(model->version), w.versions[own]);
+            cr_assert_eq(model->thresholds->review, w.samples[own].parts.thresholds.review);
+            cr_assert_eq(memcmp(model->bundle.data, bundle_hash(w.bundles[own]), SHA256_BYTES), 0);
+            cr_assert_eq(memcmp(&margin, &row->margin, sizeof margin), 0);
+            cr_assert_eq(row->score, bundle_score(w.bundles[own], margin));
+            drawn[first + i] = own == 1;
+            count += own;
+        }
+    }
+    for (size_t i = 0; i < MODELS; i++)
+        forest_scratch_free(scratch[i]);
+    arena_release(&a.arena);
+    return count;
+}
+
+static void wait_for_draw(bool drawn[CUSTOMERS], bool is_any)
+{
+    while ((draw(drawn) > 0) != is_any)
+        ;
+}
+
+/* Once it is not what it was before; the one that the change fell into is of neither. */
+static size_t draw_another(const bool before[CUSTOMERS], bool drawn[CUSTOMERS])
+{
+    do
+        draw(drawn);
+    while (memcmp(before, drawn, CUSTOMERS * sizeof *drawn) == 0);
+    return draw(drawn);
+}
+
+Test(scoring, gives_a_share_of_the_customers_to_the_challenger_and_always_the_same)
+{
+    static bool drawn[CUSTOMERS], again[CUSTOMERS], wider[CUSTOMERS], other[CUSTOMERS];
+    const double share = 0.3;
+    double mean = share * CUSTOMERS, deviation = sqrt(CUSTOMERS * share * (1 - share));
+    size_t count, both = 0, other_count;
+
+    start_trial(share, 42);
+    wait_for_draw(drawn, true);
+    count = draw(drawn);
+    /* Four standard deviations: a right draw is outside of them once in 15,000 salts, and this salt is fixed. */
+    cr_assert(fabs((double)count - mean) < 4 * deviation, "%zu of %d", count, CUSTOMERS);
+    cr_assert_eq(draw(again), count);
+    cr_assert_eq(memcmp(drawn, again, sizeof drawn), 0, "the same customers, whenever they come");
+
+    MUST(pg_exec_script(w.pg, "UPDATE experiments SET share = 0.6", &w.why));
+    count = draw_another(drawn, wider);
+    cr_assert(fabs((double)count - 0.6 * CUSTOMERS) < 4 * sqrt(CUSTOMERS * 0.6 * 0.4));
+    for (size_t i = 0; i < CUSTOMERS; i++)
+        cr_assert(!drawn[i] || wider[i], "who was in the arm stays there when its share grows");
+
+    MUST(pg_exec_script(w.pg, "UPDATE experiments SET share = 0.3, salt = 43", &w.why));
+    other_count = draw_another(wider, other);
+    cr_assert(fabs((double)other_count - mean) < 4 * deviation);
+    for (size_t i = 0; i < CUSTOMERS; i++)
+        both += drawn[i] && other[i];
+    /* Drawn independently: share squared of the customers are in both. */
+    cr_assert(fabs((double)both - share * mean) < 4 * sqrt(CUSTOMERS * share * share * (1 - share * share)),
+              "%zu customers are in both", both);
+}
+
+Test(scoring, ends_the_challengers_arm_with_the_experiment)
+{
+    static bool drawn[CUSTOMERS];
+
+    start_trial(0.5, 1);
+    wait_for_draw(drawn, true);
+    MUST(model_move(w.pg, w.versions[1], MODEL_AB, MODEL_VALIDATED, &change, &w.why));
+    wait_for_draw(drawn, false);
+}
+
+Test(scoring, has_no_challengers_arm_without_an_experiment_or_for_another_candidate)
+{
+    static bool drawn[CUSTOMERS];
+
+    start_trial(1, 1);
+    wait_for_draw(drawn, true);
+    MUST(pg_exec_script(w.pg, "UPDATE experiments SET candidate = champion", &w.why));
+    wait_for_draw(drawn, false);
+    MUST(
+        pg_exec_script(w.pg, "UPDATE experiments SET candidate = (SELECT max(version) FROM models)", &w.why));
+    wait_for_draw(drawn, true);
+    MUST(pg_exec_script(w.pg, "UPDATE experiments SET state = 'passed'", &w.why));
+    wait_for_draw(drawn, false);
+}
+
+Test(scoring, makes_the_challenger_champion_between_two_requests)
+{
+    static bool drawn[CUSTOMERS];
+
+    start_trial(0.5, 1);
+    wait_for_draw(drawn, true);
+    promote(1);
+    wait_for_version(1);
+    cr_assert_eq(metric_of("assay_scoring_loads_total{outcome=\"ok\"} "), 2, "it was warm as challenger");
+}
+
+Test(scoring, lets_the_champion_score_where_the_challenger_lacks_a_feature)
+{
+    struct bundle_sample other;
+    struct asked a = { 0 };
+    struct plan *plan;
+    struct buf bytes;
+
+    plan = make_plan("entities: {customer: customer_id}\n"
+                     "features:\n"
+                     "  - {name: amount, expr: tx.amount}\n"
+                     "  - {name: customer_count_7d, count: customer, window: 7d}\n");
+    bundle_sample_init(&other, 20);
+    plan_free(other.plan);
+    other.parts.plan = other.plan = plan;
+    buf_init(&bytes, 0);
+    MUST(bundle_build(&bytes, &other.parts, &w.why));
+    MUST(model_register(w.pg, buf_slice(&bytes), NULL, NULL, SLICE("test"), &w.versions[1], NULL, &w.why));
+    start_trial(1, 1);
+    while (metric_of("\nassay_scoring_fell_back_total ") < 16) {
+        ask(&a, w.samples[0].plan, w.samples[0].rows, 16);
+        cr_assert_eq(check_rows(&a, w.samples[0].rows, 16), 0);
+    }
+    put_plan(plan);
+    ask(&a, plan, other.rows, 4);
+    cr_assert_eq(a.err, ERR_UNAVAILABLE, "the champion has no features in that one: %s", a.why.text);
+    arena_release(&a.arena);
+    buf_release(&bytes);
+    bundle_sample_release(&other);
+}
+
+/* ---- signatures ---- */
+
+static struct signing_key signer;
+static char keys_path[64];
+
+static void setup_signed(void)
+{
+    struct buf text;
+    char setting[96];
+    FILE *file;
+
+    prepare(test_database());
+    signing_key_make(&signer);
+    buf_init(&text, 0);
+    signing_key_format_public(&text, &signer);
+    snprintf(keys_path, sizeof keys_path, "/tmp/assay_keys_XXXXXX");
+    close(mkstemp(keys_path));
+    file = fopen(keys_path, "w");
+    cr_assert(file && fputs(buf_str(&text), file) >= 0 && fclose(file) == 0);
+    buf_release(&text);
+    snprintf(setting, sizeof setting, "ASSAY_MODEL_KEYS=%s", keys_path);
+    launch(w.conninfo, setting);
+}
+
+static void teardown_signed(void)
+{
+    teardown();
+    unlink(keys_path);
+}
+
+TestSuite(scoring_signed, .init = setup_signed, .fini = teardown_signed, .timeout = 120);
+
+Test(scoring_signed, serves_what_a_trusted_key_signed_and_nothing_else)
+{
+    struct asked a = { 0 };
+    struct signing_key other;
+
+    /* It is not ready with an unsigned champion; the key makes it so. */
+    MUST(model_sign(w.pg, w.versions[0], &signer, SLICE("test"), &w.why));
+    connect_to(&w.scoring);
+    ask(&a, w.samples[0].plan, w.samples[0].rows, 4);
+    cr_assert_eq(check_rows(&a, w.samples[0].rows, 4), 0);
+    promote(1); /* by somebody who does not ask for signatures */
+    while (metric_of("assay_scoring_loads_total{outcome=\"forbidden\"} ") < 1)
+        ;
+    signing_key_make(&other);
+    MUST(model_sign(w.pg, w.versions[1], &other, SLICE("test"), &w.why));
+    while (metric_of("assay_scoring_loads_total{outcome=\"forbidden\"} ") < 2)
+        ;
+    ask(&a, w.samples[0].plan, w.samples[0].rows, 4);
+    cr_assert_eq(check_rows(&a, w.samples[0].rows, 4), 0);
+    MUST(model_sign(w.pg, w.versions[1], &signer, SLICE("test"), &w.why));
+    wait_for_version(1);
+    arena_release(&a.arena);
 }
 
 static struct test_cluster own;
