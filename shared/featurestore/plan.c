@@ -320,3 +320,17 @@ size_t plan_find_name(const struct plan *plan, struct slice name)
     }
     return PLAN_NO_COLUMN;
 }
+
+size_t plan_map(const struct plan *own, const struct plan *served, uint16_t *from)
+{
+    size_t columns = plan_columns(own);
+
+    for (size_t c = 0; c < columns; c++) {
+        size_t place = plan_find(served, plan_column(own, c)->hash);
+
+        if (place == PLAN_NO_COLUMN)
+            return c;
+        from[c] = (uint16_t)place; /* below PLAN_COLUMNS_MAX */
+    }
+    return PLAN_NO_COLUMN;
+}

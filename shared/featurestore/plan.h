@@ -8,6 +8,8 @@
 #ifndef ASSAY_FEATURESTORE_PLAN_H
 #define ASSAY_FEATURESTORE_PLAN_H
 
+#include <stdint.h>
+
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/slice.h"
@@ -48,5 +50,9 @@ const struct feature *plan_column(const struct plan *plan, size_t column);
  * same name for two definitions, the first has it. */
 size_t plan_find(const struct plan *plan, const unsigned char *hash);
 size_t plan_find_name(const struct plan *plan, struct slice name);
+/* Where the columns of `own` lie in the vectors of `served`: from[plan_columns(own)] gets their places, matched by
+ * identity. PLAN_NO_COLUMN when it has them all, else the first column of `own` that it lacks; the places of
+ * those from there on are then not set. */
+size_t plan_map(const struct plan *own, const struct plan *served, uint16_t *from);
 
 #endif
