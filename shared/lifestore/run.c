@@ -66,8 +66,6 @@ void run_write(struct json_out *o, const char *key, const struct run *run)
 
 /* ---- asking ---- */
 
-/* In one statement, so that nothing comes between the look and the row. The lock is for two that ask at once.
- */
 static const char request_sql[] =
     "WITH there AS (SELECT run FROM training_runs WHERE name = $1::text AND state = 'queued' ORDER BY run "
     "LIMIT "

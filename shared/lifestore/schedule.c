@@ -49,19 +49,20 @@ enum err schedule_list(struct pg_session *s, struct schedule **out, size_t *coun
     return err;
 }
 
-/* fired_at is where the next due time is counted from, so it begins at the time of the change. */
 static const char put_sql[] =
-    "WITH made AS (INSERT INTO retrain_schedules (name, cron, zone, settings, is_enabled, fired_at) SELECT "
-    "$1::text, $2::text, $3::text, $4::text::jsonb, $5::bool, $6::timestamptz WHERE $1::text ~ "
-    "'^[a-z][a-z0-9_-]{0,63}$' AND jsonb_typeof($4::text::jsonb) = 'object' ON CONFLICT (name) DO UPDATE SET "
-    "cron = $2::text, zone = $3::text, settings = $4::text::jsonb, is_enabled = $5::bool, fired_at = "
-    "$6::timestamptz, updated_at = now() RETURNING name), noted AS (INSERT INTO audit (actor, action, "
-    "subject, "
-    "detail) SELECT $7::text, 'schedule.set', name, jsonb_build_object('cron', $2::text, 'zone', $3::text, "
-    "'is_enabled', $5::bool) FROM made) SELECT name FROM made";
+    "WITH made AS (INSERT INTO retrain_schedules (name, cron, zone, settings, is_enabled) SELECT $1::text, "
+    "$2::text, $3::text, $4::text::jsonb, $5::bool WHERE $1::text ~ '^[a-z][a-z0-9_-]{0,63}$' AND "
+    "jsonb_typeof($4::text::jsonb) = 'object' ON CONFLICT (name) DO UPDATE SET cron = $2::text, zone = "
+    "$3::text, settings = $4::text::jsonb, is_enabled = $5::bool, fired_at = NULL, updated_at = now() "
+    "RETURNING "
+    "name), noted AS (INSERT INTO audit (actor, action, subject, detail) SELECT $6::text, 'schedule.set', "
+    "name, "
+    "jsonb_build_object('cron', $2::text, 'zone', $3::text, 'is_enabled', $5::bool) FROM made) SELECT name "
+    "FROM "
+    "made";
 
-enum err schedule_put(struct pg_session *s, const struct schedule *schedule, int64_t now_us,
-                      struct slice actor, struct why *why)
+enum err schedule_put(struct pg_session *s, const struct schedule *schedule, struct slice actor,
+                      struct why *why)
 {
     struct pg_params p = { 0 };
     struct pg_result *r = NULL;
@@ -72,7 +73,6 @@ enum err schedule_put(struct pg_session *s, const struct schedule *schedule, int
     pg_add_text(&p, schedule->zone);
     row_add_object(&p, schedule->settings);
     pg_add_bool(&p, schedule->is_enabled);
-    pg_add_time_us(&p, now_us);
     pg_add_text(&p, actor);
     err = row_ask(s, put_sql, &p, &r, why);
     if (!err && pg_rows(r) == 0)
@@ -82,6 +82,20 @@ enum err schedule_put(struct pg_session *s, const struct schedule *schedule, int
             SLICE_ARG(schedule->name));
     pg_result_free(r);
     return err;
+}
+
+enum err schedule_begin(struct pg_session *s, const struct schedule *schedule, int64_t now_us,
+                        struct why *why)
+{
+    struct pg_params p = { 0 };
+
+    pg_add_text(&p, schedule->name);
+    pg_add_time_us(&p, now_us);
+    return row_ask(
+        s,
+        "UPDATE retrain_schedules SET fired_at = $2::timestamptz WHERE name = $1::text AND fired_at IS "
+        "NULL",
+        &p, NULL, why);
 }
 
 enum err schedule_remove(struct pg_session *s, struct slice name, struct slice actor, struct why *why)

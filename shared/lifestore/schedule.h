@@ -33,11 +33,15 @@ void schedule_write(struct json_out *o, const char *key, const struct schedule *
 MUST_USE enum err schedule_list(struct pg_session *s, struct schedule **out, size_t *count,
                                 struct arena *arena, struct why *why);
 
-/* Makes or replaces the schedule of `schedule->name`; it is due from `now_us` on, and what was due before is
- * forgotten. Whether cron and zone can be read is the caller's to see to (cron/cron.h).
+/* Makes or replaces the schedule of `schedule->name`. When it fired last is forgotten: it is due from the moment
+ * on at which somebody begins to keep it (schedule_begin()). Whether cron and zone can be read is the caller's to
+ * see to (due.h).
  *   ERR_INVALID  the settings are no JSON object, or the name is no model's */
-MUST_USE enum err schedule_put(struct pg_session *s, const struct schedule *schedule, int64_t now_us,
-                               struct slice actor, struct why *why);
+MUST_USE enum err schedule_put(struct pg_session *s, const struct schedule *schedule, struct slice actor,
+                               struct why *why);
+/* Counts the due times of a schedule that never fired from `now_us` on; nothing when it has begun. */
+MUST_USE enum err schedule_begin(struct pg_session *s, const struct schedule *schedule, int64_t now_us,
+                                 struct why *why);
 /* ERR_NOT_FOUND  there is none */
 MUST_USE enum err schedule_remove(struct pg_session *s, struct slice name, struct slice actor,
                                   struct why *why);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "lifestore/row.h"
+#include "modelstore/modelstore.h"
 
 /* ---- experiments ---- */
 
@@ -149,6 +150,49 @@ enum err trial_end(struct pg_session *s, int64_t experiment, const char *state, 
     if (!err && pg_rows(r) == 0)
         err = err_set(why, ERR_CONFLICT, "experiment %" PRId64 " does not run", experiment);
     pg_result_free(r);
+    return err;
+}
+
+/* What model_move() does beside the move. */
+struct stopping {
+    int64_t experiment, now_us;
+    struct slice actor;
+};
+
+static enum err end_stopped(void *ctx, struct pg_session *s, struct why *why)
+{
+    const struct stopping *stop = ctx;
+
+    return trial_end(s, stop->experiment, "stopped", stop->actor, stop->now_us, why);
+}
+
+enum err trial_stop(struct pg_session *s, int64_t experiment, struct slice actor, int64_t now_us,
+                    struct why *why)
+{
+    struct stopping stop = { experiment, now_us, actor };
+    struct arena arena = { 0 };
+    struct model_info candidate;
+    struct trial trial;
+    enum model_state stage = MODEL_SHADOW;
+    enum err err = trial_read(s, experiment, &trial, &arena, why);
+
+    if (!err && !slice_eq_str(trial.state, "running"))
+        err = err_set(why, ERR_CONFLICT, "experiment %" PRId64 " does not run", experiment);
+    if (!err && slice_eq_str(trial.stage, "ab"))
+        stage = MODEL_AB;
+    if (!err)
+        err = model_find(s, trial.candidate, &candidate, why);
+    if (!err && candidate.state != stage)
+        err = end_stopped(&stop, s, why); /* somebody has moved the candidate */
+    else if (!err)
+        err = model_move(s, trial.candidate, stage, MODEL_VALIDATED,
+                         &(struct model_change){ .actor = actor,
+                                                 .reason = SLICE("the experiment was stopped"),
+                                                 .now_us = now_us,
+                                                 .also = end_stopped,
+                                                 .ctx = &stop },
+                         why);
+    arena_release(&arena);
     return err;
 }
 

@@ -53,6 +53,12 @@ MUST_USE enum err trial_keep(struct pg_session *s, int64_t experiment, struct sl
 MUST_USE enum err trial_end(struct pg_session *s, int64_t experiment, const char *state, struct slice by,
                             int64_t now_us, struct why *why);
 
+/* A person stops an experiment: it becomes 'stopped' and its candidate, where it is still in that stage,
+ * validated, with the alias taken away, in one SQL transaction.
+ *   ERR_NOT_FOUND  no such experiment      ERR_CONFLICT  it does not run */
+MUST_USE enum err trial_stop(struct pg_session *s, int64_t experiment, struct slice actor, int64_t now_us,
+                             struct why *why);
+
 /* A row of `verdicts`. */
 struct verdict_row {
     int64_t verdict, version, experiment; /* experiment 0: none */

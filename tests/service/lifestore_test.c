@@ -169,7 +169,10 @@ Test(lifestore, fires_a_due_time_once_whoever_sees_it)
     size_t count;
     int64_t run, again;
 
-    MUST(schedule_put(pg, &put, 0, SLICE("test"), &why));
+    MUST(schedule_put(pg, &put, SLICE("test"), &why));
+    MUST(schedule_list(pg, &seen, &count, &arena, &why));
+    MUST(schedule_begin(pg, &seen[0], 0, &why));
+    MUST(schedule_begin(pg, &seen[0], DAY_US, &why));
     MUST(schedule_list(pg, &seen, &count, &arena, &why));
     cr_assert_eq(count, 1);
     cr_assert_eq(seen[0].fired_at_us, 0);

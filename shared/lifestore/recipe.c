@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lifestore/recipe.h"
+
+#include <math.h>
+#include <stddef.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "json/json.h"
+
+/* How a number becomes a field. */
+enum kind { KIND_SIZE, KIND_INT, KIND_I64, KIND_U32, KIND_DOUBLE, KIND_DAYS };
+
+#define AT(field) offsetof(struct recipe, field)
+static const struct {
+    const char *name;
+    enum kind kind;
+    size_t offset;
+    double least, most;
+    const char *help;
+} members[] = {
+    { "trials", KIND_SIZE, AT(trainer.search.trials), 1, TRAINER_TRIALS_MAX, "of the random search" },
+    { "trees", KIND_SIZE, AT(trainer.params.trees), 1, 100000, "at most; it stops when it gets no better" },
+    { "depth", KIND_INT, AT(trainer.params.depth), 1, 12, "of a tree, in the first trial" },
+    { "eta", KIND_DOUBLE, AT(trainer.params.eta), 1e-4, 1, "learning rate, in the first trial" },
+    { "seed", KIND_I64, AT(trainer.params.seed), 0, 1e15, "of everything that is drawn" },
+    { "tune", KIND_DOUBLE, AT(trainer.tune), 0.01, 0.9, "share of the time to choose and calibrate by" },
+    { "judge", KIND_DOUBLE, AT(trainer.judge), 0.01, 0.9, "share of the time to judge by and nothing else" },
+    { "tune_days", KIND_DAYS, AT(trainer.tune_most_us), 0, 36500, "but at most so long" },
+    { "judge_days", KIND_DAYS, AT(trainer.judge_most_us), 0, 36500, "but at most so long" },
+    { "warm_up_days", KIND_DAYS, AT(trainer.warm_up_us), 0, 36500, "at the beginning, to fill windows only" },
+    { "history_days", KIND_DAYS, AT(trainer.history_us), 0, 36500, "to train on, at most; 0: all" },
+    { "label_delay_days", KIND_DAYS, AT(trainer.label_delay_us), 0, 365, "after which no label means good" },
+    { "decline_cost", KIND_DOUBLE, AT(trainer.decline_cost), 0, 100, "of a good payment that is declined" },
+    { "review", KIND_DOUBLE, AT(trainer.review_capacity), 0, 1, "share of payments that people can review" },
+    { "challenge", KIND_DOUBLE, AT(trainer.challenge_capacity), 0, 1, "share that may be challenged" },
+    { "keep", KIND_DOUBLE, AT(query.keep), 1e-4, 1, "of payments that nobody called fraud" },
+    { "account", KIND_U32, AT(query.account), 0, INT32_MAX, "to learn from; 0: all" },
+};
+
+static const struct recipe defaults = {
+    .query = { .from_us = INT64_MIN, .as_of_us = INT64_MAX, .keep = 1 },
+};
+
+static void put(struct recipe *r, size_t member, double value)
+{
+    char *at = (char *)r + members[member].offset;
+
+    switch (members[member].kind) {
+    case KIND_SIZE:
+        *(size_t *)(void *)at = (size_t)value;
+        break;
+    case KIND_INT:
+        *(int *)(void *)at = (int)value;
+        break;
+    case KIND_I64:
+        *(int64_t *)(void *)at = (int64_t)value;
+        break;
+    case KIND_U32:
+        *(uint32_t *)(void *)at = (uint32_t)value;
+        break;
+    case KIND_DAYS:
+        *(int64_t *)(void *)at = (int64_t)(value * (double)DAY_US);
+        break;
+    default:
+        *(double *)(void *)at = value;
+    }
+}
+
+static bool is_whole(enum kind kind)
+{
+    return kind != KIND_DOUBLE && kind != KIND_DAYS;
+}
+
+static enum err take(struct recipe *r, const char *name, const json_t *value, struct why *why)
+{
+    double number = json_number_value(value);
+
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        if (strcmp(members[i].name, name) != 0)
+            continue;
+        if (!json_is_number(value) || !(number >= members[i].least && number <= members[i].most) ||
+            (is_whole(members[i].kind) && number != floor(number)))
+            return err_set(why, ERR_INVALID, "%s is %s from %g to %g", name,
+                           is_whole(members[i].kind) ? "a whole number" : "a number", members[i].least,
+                           members[i].most);
+        put(r, i, number);
+        return ERR_OK;
+    }
+    return err_set(why, ERR_INVALID, "a run has no setting of that name; `assay help retrain` lists them");
+}
+
+enum err recipe_read(struct recipe *out, struct slice json, struct arena *arena, struct why *why)
+{
+    json_t *tree = NULL, *value;
+    const char *name;
+    enum err err = json_parse(&tree, json.len ? json : SLICE("{}"), JSON_DEPTH_MAX, why);
+
+    *out = defaults;
+    out->trainer = TRAINER_DEFAULT;
+    out->trainer.warm_up_us = 7 * DAY_US;
+    out->trainer.params = BOOSTER_PARAMS_DEFAULT;
+    out->trainer.params.trees = 500;
+    out->trainer.params.depth = 5;
+    out->trainer.params.eta = 0.08;
+    out->trainer.params.subsample = 0.8;
+    out->trainer.params.colsample_bytree = 0.6;
+    out->trainer.params.min_child_weight = 5;
+    out->trainer.params.base_score = 0.5; /* so that the first trees may cut off small groups */
+    out->trainer.params.max_bin = 512;
+    out->trainer.params.seed = 1;
+    out->trainer.params.patience = 30;
+    out->trainer.search = TRAINER_SEARCH_DEFAULT;
+    out->trainer.search.trials = 8;
+    if (!err && !json_is_object(tree))
+        err = err_set(why, ERR_SYNTAX, "the settings of a run are a JSON object");
+    json_object_foreach(tree, name, value)
+    {
+        if (err)
+            break;
+        if (strcmp(name, "catalogue") != 0)
+            err = take(out, name, value, why);
+        else if (json_is_string(value))
+            out->catalogue = arena_slice(arena, json_slice(value));
+        else
+            err = err_set(why, ERR_INVALID, "catalogue is the text of one");
+    }
+    out->trainer.search.seed = (uint64_t)out->trainer.params.seed;
+    out->query.seed = (uint64_t)out->trainer.params.seed;
+    json_decref(tree);
+    return err;
+}
+
+void recipe_describe(struct buf *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        buf_printf(out, "  %-18s %s\n", members[i].name, members[i].help);
+    buf_printf(out, "  %-18s %s\n", "catalogue", "its text; else the features of the champion");
+}
