@@ -248,6 +248,6 @@ GRANT SELECT ON serving TO assay_monitor, assay_dashboard, assay_retrainer;
 GRANT SELECT ON online_models, control_slices, models, aliases TO assay_ingestion;
 GRANT SELECT, INSERT, UPDATE, DELETE ON control_slice_used, control_slice_frame TO assay_ingestion;
 -- Shadow scoring reads what was served and writes what it found, and nothing else.
-GRANT SELECT ON decisions, plans, models, aliases, experiments, accounts TO assay_shadow;
+GRANT SELECT ON log, decisions, plans, models, aliases, experiments, accounts TO assay_shadow;
 GRANT SELECT, INSERT ON shadow_scores TO assay_shadow;
 GRANT SELECT, INSERT, UPDATE ON followers TO assay_shadow;
