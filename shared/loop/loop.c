@@ -25,7 +25,7 @@ struct post {
 
 struct loop {
     struct event_base *base;
-    struct task_queue work, flushes;
+    struct task_queue work, flushes, later;
     int64_t mono_us, wall_us;   /* of this turn; 0: not read yet */
     int64_t began_us, ended_us; /* the turn before, from where it read the clock; 0: it did not */
     bool is_stopped;
@@ -76,6 +76,7 @@ enum err loop_open(struct loop **out, struct why *why)
     *out = NULL;
     l->work.last = &l->work.first;
     l->flushes.last = &l->flushes.first;
+    l->later.last = &l->later.first;
     l->posts_last = &l->posts;
     l->posts_fd = -1;
     pthread_mutex_init(&l->posts_lock, NULL);
@@ -148,8 +149,10 @@ static void unqueue(struct loop *l, struct loop_task *t)
         t->next->place = t->place;
     else if (l->work.last == &t->next)
         l->work.last = t->place;
-    else
+    else if (l->flushes.last == &t->next)
         l->flushes.last = t->place;
+    else
+        l->later.last = t->place;
     t->next = NULL;
     t->place = NULL;
 }
@@ -164,18 +167,23 @@ void loop_flush(struct loop *l, struct loop_task *task)
     queue(&l->flushes, task);
 }
 
+void loop_later(struct loop *l, struct loop_task *task)
+{
+    queue(&l->later, task);
+}
+
 void loop_cancel(struct loop *l, struct loop_task *task)
 {
     if (task->place)
         unqueue(l, task);
 }
 
-static bool run_first(struct task_queue *q)
+static struct loop_task *take_first(struct task_queue *q)
 {
     struct loop_task *t = q->first;
 
     if (!t)
-        return false;
+        return NULL;
     q->first = t->next;
     if (t->next)
         t->next->place = &q->first;
@@ -183,8 +191,16 @@ static bool run_first(struct task_queue *q)
         q->last = &q->first;
     t->next = NULL;
     t->place = NULL;
-    t->run(t->ctx);
-    return true;
+    return t;
+}
+
+static bool run_first(struct task_queue *q)
+{
+    struct loop_task *t = take_first(q);
+
+    if (t)
+        t->run(t->ctx);
+    return t != NULL;
 }
 
 /* Work that always queues itself again would starve the sockets: it goes on in the next turn. */
@@ -199,11 +215,15 @@ static void finish_turn(struct loop *l)
 
 void loop_turn(struct loop *l, bool may_wait)
 {
-    bool has_tasks = l->work.first || l->flushes.first;
+    bool has_tasks = l->work.first || l->flushes.first || l->later.first;
+    struct loop_task *t;
 
     l->mono_us = 0;
     l->wall_us = 0;
-    event_base_loop(l->base, may_wait && !has_tasks ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+    /* EVLOOP_NONBLOCK alone would poll until no socket has anything to say, and work would wait for that. */
+    event_base_loop(l->base, EVLOOP_ONCE | (may_wait && !has_tasks ? 0 : EVLOOP_NONBLOCK));
+    while ((t = take_first(&l->later)))
+        queue(&l->work, t);
     finish_turn(l);
     l->began_us = l->mono_us;
     l->ended_us = clock_mono_us();

@@ -4,7 +4,7 @@
  *   one turn:  poll -> callbacks (sockets, timers) -> work, until none is left -> flushes -> poll ...
  *
  * Work and flushes are what makes batches without a timer: whatever arrived in one turn is sent on together
- * at its end. For sockets use libevent itself on loop_base(): event_new() or bufferevents.
+ * at its end. What would keep others waiting goes on in the next turn: loop_later(). For sockets use libevent itself on loop_base(): event_new() or bufferevents.
  *
  * Nothing here may be called from another thread, except loop_post(). Callbacks never block. */
 #ifndef ASSAY_LOOP_LOOP_H
@@ -59,6 +59,8 @@ struct loop_task {
 };
 void loop_work(struct loop *l, struct loop_task *task);
 void loop_flush(struct loop *l, struct loop_task *task);
+/* Becomes work of the next turn, which does not wait but looks at sockets and timers first. */
+void loop_later(struct loop *l, struct loop_task *task);
 /* Takes it out of its queue when it is in one. Do this before its memory goes. */
 void loop_cancel(struct loop *l, struct loop_task *task);
 

@@ -84,6 +84,56 @@ Test(loop, forgets_a_cancelled_task_wherever_it_stands)
     cr_assert_str_eq(buf_str(&said), "b||");
 }
 
+static void say_and_go_on_later(void *ctx)
+{
+    struct loop_task *task = ctx;
+
+    buf_add_str(&said, "l");
+    if (said.len < 10)
+        loop_later(loop, task);
+}
+
+Test(loop, runs_later_work_in_the_next_turn_and_does_not_wait_for_it)
+{
+    struct loop_task task = { .run = say_and_go_on_later, .ctx = &task };
+
+    loop_work(loop, &task);
+    loop_turn(loop, true);
+    cr_assert_str_eq(buf_str(&said), "l");
+    loop_later(loop, &work_b);
+    loop_turn(loop, true);
+    cr_assert_str_eq(buf_str(&said), "llb", "no turn waits, and each runs it once");
+    loop_cancel(loop, &task);
+    loop_turn(loop, false);
+    cr_assert_str_eq(buf_str(&said), "llb");
+}
+
+static void say_of_socket(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    say(ctx);
+}
+
+Test(loop, looks_once_at_a_socket_that_always_has_something_to_say_while_work_waits)
+{
+    struct loop_task task = { .run = say_and_go_on_later, .ctx = &task };
+    struct event readable;
+    int pipes[2];
+
+    cr_assert_eq(pipe(pipes), 0);
+    cr_assert_eq(write(pipes[1], "x", 1), 1);
+    event_assign(&readable, loop_base(loop), pipes[0], EV_READ | EV_PERSIST, say_of_socket, "s");
+    event_add(&readable, NULL);
+    loop_later(loop, &task);
+    for (int i = 0; i < 3; i++)
+        loop_turn(loop, true);
+    cr_assert_str_eq(buf_str(&said), "slslsl");
+    event_del(&readable);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
 Test(loop, fires_timers_in_the_order_of_their_delays_and_not_when_stopped)
 {
     struct loop_timer early, late, never;
