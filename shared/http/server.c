@@ -26,15 +26,32 @@ enum {
     READ_LEAST_BYTES = 4 << 10, /* when many do */
     TURN_BYTES = 256 << 10, /* of all together: what has been let in must not wait for what may be refused */
     WRITE_BYTES = 64 << 10,
-    ACCEPTS_PER_TURN = 16,
+    TURN_WRITE_BYTES = 512 << 10, /* of all together, and half of it of one connection */
+    ACCEPTS_PER_TURN = 8,
     LINGER_BYTES_MAX = 8 << 20, /* more than any body that a route takes */
-    HANDSHAKES_PER_TURN = 8,    /* each takes a good part of a millisecond, and others wait */
+    HANDSHAKES_PER_TURN = 1,    /* each takes a good part of a millisecond, and others wait */
     CANDIDATES_MAX = 64,        /* looked at for one that makes room */
     OTHER_DESCRIPTORS = 128,    /* of the process, beside its connections */
     SLOW_READER_PATIENCE = 10,
     STATUS_MAX = 600,
     STALE_SWEEPS = 40, /* in which all connections with replaced certificates are told to end */
 };
+
+/* What a turn of the loop does, in steps of about a microsecond (session.h): more waits for the next turn, which
+ * looks at all sockets again before. */
+enum {
+    TURN_STEPS = 256,
+    LEAST_STEPS = 32,    /* for those that come last */
+    FIRST_STEPS = 8,     /* of one connection, before others have theirs */
+    NEXT_STEPS = 64,     /* each time it comes round again */
+    READ_STEPS = 3,      /* a call of the kernel */
+    STEP_BYTES = 4 << 10,
+    HANDSHAKE_STEPS = 128,
+    SWEEP_STEPS = 256,
+    RELIEF_STEPS = 256,
+    TALKS_MAX = 2,       /* readings without a request in them, until others come first */
+};
+
 #define SWEEP_US        (500 * MS_US)
 #define DRAIN_SWEEP_US  (20 * MS_US)
 #define ACCEPT_PAUSE_US (100 * MS_US)
@@ -86,11 +103,19 @@ static const struct metric metric_table[M_COUNT] = {
                    { "server", "what" } },
 };
 
+/* Who is served first in a turn: a peer whose last bytes were a request or a few; then one of which nothing is known,
+ * or which had much to say; then who goes on with that, or speaks without asking for anything. So one that asks now
+ * and then does not wait for a crowd that talks. */
+enum rank { RANK_ASKING, RANK_UNKNOWN, RANK_TALKING, RANK_COUNT };
+
 /* One connection.
  *
  *   handshake (TLS only) -> session -> is over, all written -> lingering until the peer closes too */
 struct conn {
     struct http_server *server;
+    struct conn *next_ready, **ready_place; /* of those that have something to be read, of their rank */
+    enum rank ready_in, rank;               /* where it stands, and where it would be put */
+    int talks; /* readings in a row without a request */
     struct conn *next, **place;                   /* those that were not answered for longest come first */
     struct conn *next_stranger, **stranger_place; /* the same for those that never were */
     struct http_session *session;                 /* NULL before the TLS handshake is done */
@@ -103,12 +128,15 @@ struct conn {
     bool is_lingering;
     bool is_retired; /* told to end, its certificates having been replaced */
     bool is_dirty;
-    struct conn *next_dirty, **dirty_place;
+    struct conn *next_dirty, **dirty_place; /* first come, first served */
     size_t replies; /* when it was last moved behind the others */
     struct buf out; /* what the socket did not take */
+    size_t unsent_bytes; /* of that, counted as held */
     int64_t opened_us;
-    int64_t full_us;     /* the turn that read all it might, so that there may be more; 0: the last did not */
-    int64_t behind_us;   /* the first of such turns in a row */
+    int64_t read_us;   /* when it was last read */
+    int64_t unread_us; /* since when something may be in the socket; of a drained one, when it was drained */
+    int64_t kept_us;   /* since when what its session keeps was there */
+    bool is_drained;   /* the last reading took all there was */
     int64_t progress_us; /* when the socket last took something, or nothing had to be taken */
     int64_t kept_up_us;  /* when nothing had to be taken */
     int64_t linger_us;
@@ -128,14 +156,17 @@ struct http_server {
     struct event can_accept;
     bool is_accepting;
     struct loop_timer accept_again, sweep;
-    struct loop_task flush;
-    struct conn *conns, **last_conn, *strangers, **last_stranger, *dirty;
+    struct loop_task serve, flush, flush_later, sweep_on;
+    struct conn *conns, **last_conn, *strangers, **last_stranger, *dirty, **last_dirty;
+    struct conn *ready[RANK_COUNT], **last_ready[RANK_COUNT];
+    struct conn *sweep_next; /* of a sweep that is under way */
+    size_t sweep_left;       /* connections that it is to look at, at most */
     size_t conn_count;
     struct tls *tls;         /* the owner's; NULL in the clear */
     unsigned tls_generation; /* that the connections have been looked through for */
     int64_t tls_replaced_us;
     size_t stale_a_sweep;
-    int64_t in_vain_us; /* the turn in which nobody was found who could let go of memory */
+    int64_t relieved_us; /* the turn in which some had to let go of memory */
     int64_t complained_us, flood_told_us, accept_told_us;
     size_t floods_untold;
     int64_t handshakes_us;         /* the turn in which */
@@ -143,6 +174,7 @@ struct http_server {
     char *in;                      /* READ_BYTES */
     int64_t turn_us;               /* which turn of the loop it is, by its time */
     size_t turn_reads, last_reads; /* connections read from in this turn and in the one before */
+    size_t read_bytes;             /* by the last reading */
     struct buf out;                /* of one connection in one flush */
     bool is_draining;
     int64_t drain_deadline_us;
@@ -252,11 +284,10 @@ static void mark_dirty(void *ctx)
     if (c->is_dirty)
         return;
     c->is_dirty = true;
-    c->next_dirty = s->dirty;
-    c->dirty_place = &s->dirty;
-    if (c->next_dirty)
-        c->next_dirty->dirty_place = &c->next_dirty;
-    s->dirty = c;
+    c->next_dirty = NULL;
+    c->dirty_place = s->last_dirty;
+    *s->last_dirty = c;
+    s->last_dirty = &c->next_dirty;
     loop_flush(s->loop, &s->flush);
 }
 
@@ -303,11 +334,41 @@ static void undirty(struct conn *c)
     *c->dirty_place = c->next_dirty;
     if (c->next_dirty)
         c->next_dirty->dirty_place = c->dirty_place;
+    else
+        c->server->last_dirty = c->dirty_place;
     c->is_dirty = false;
+}
+
+/* The caller sees to it that serve() is called. */
+static void make_ready(struct conn *c, enum rank rank)
+{
+    struct http_server *s = c->server;
+
+    if (c->ready_place)
+        return;
+    c->ready_in = rank;
+    c->next_ready = NULL;
+    c->ready_place = s->last_ready[rank];
+    *s->last_ready[rank] = c;
+    s->last_ready[rank] = &c->next_ready;
+}
+
+static void unready(struct conn *c)
+{
+    if (!c->ready_place)
+        return;
+    *c->ready_place = c->next_ready;
+    if (c->next_ready)
+        c->next_ready->ready_place = c->ready_place;
+    else
+        c->server->last_ready[c->ready_in] = c->ready_place;
+    c->ready_place = NULL;
 }
 
 static void conn_unlink(struct conn *c)
 {
+    if (c->server->sweep_next == c)
+        c->server->sweep_next = c->next;
     *c->place = c->next;
     if (c->next)
         c->next->place = c->place;
@@ -348,22 +409,37 @@ static void conn_link(struct conn *c)
     s->last_conn = &c->next;
 }
 
-/* Sends what the session has, until it has no more or the socket takes no more. */
-static void conn_flush(struct conn *c)
+/* What is not sent yet counts as held: it is of no request any more. */
+static void count_unsent(struct conn *c)
+{
+    c->server->host.held_bytes += c->out.len - c->unsent_bytes;
+    c->unsent_bytes = c->out.len;
+}
+
+/* The session keeps something for which its turn was too short, and its answers are taken. */
+static bool can_go_on(const struct conn *c)
+{
+    return c->session && c->out.len <= c->server->host.limits.max_unsent_bytes &&
+           http_session_can_go_on(c->session);
+}
+
+/* Sends what the session has, until it has no more, the socket takes no more or others must have their turn. How
+ * much that was. */
+static size_t conn_flush(struct conn *c)
 {
     struct http_server *s = c->server;
-    size_t enough = s->host.limits.max_unsent_bytes;
+    size_t enough = s->host.limits.max_unsent_bytes, sent = 0;
     ssize_t n;
 
     if (c->is_lingering || !c->session)
-        return;
+        return 0;
     if (http_session_replies(c->session) != c->replies) {
         c->replies = http_session_replies(c->session);
         know(c);
         conn_unlink(c);
         conn_link(c);
     }
-    while (true) {
+    while (sent < TURN_WRITE_BYTES / 2) {
         struct buf *from = c->out.len ? &c->out : &s->out;
 
         if (!c->out.len) {
@@ -375,8 +451,9 @@ static void conn_flush(struct conn *c)
         n = write_some(c, buf_slice(from));
         if (n < 0) {
             conn_close(c);
-            return;
+            return sent;
         }
+        sent += (size_t)n;
         buf_take(from, (size_t)n);
         if (!from->len)
             continue;
@@ -384,26 +461,45 @@ static void conn_flush(struct conn *c)
             buf_add_slice(&c->out, buf_slice(from));
         break;
     }
-    if (!c->out.len && http_session_is_over(c->session)) {
+    count_unsent(c);
+    if (sent >= TURN_WRITE_BYTES / 2)
+        mark_dirty(c); /* there may be more */
+    else if (!c->out.len && http_session_is_over(c->session)) {
         linger(c);
-        return;
+        return sent;
     }
     if (!c->out.len)
         buf_release(&c->out);
     set_writing(c, c->out.len > 0);
     set_reading(c, !c->has_ended && c->out.len <= enough && http_session_wants_input(c->session));
+    if (can_go_on(c)) {
+        make_ready(c, RANK_TALKING);
+        loop_later(s->loop, &s->serve);
+    }
+    return sent;
 }
 
 static void flush_all(void *ctx)
 {
     struct http_server *s = ctx;
+    size_t sent = 0;
 
-    while (s->dirty) {
+    while (s->dirty && sent < TURN_WRITE_BYTES) {
         struct conn *c = s->dirty;
 
         undirty(c);
-        conn_flush(c);
+        sent += conn_flush(c);
     }
+    loop_cancel(s->loop, &s->flush);
+    if (s->dirty)
+        loop_later(s->loop, &s->flush_later);
+}
+
+static void flush_later(void *ctx)
+{
+    struct http_server *s = ctx;
+
+    loop_flush(s->loop, &s->flush);
 }
 
 static void on_can_write(evutil_socket_t fd, short what, void *ctx)
@@ -413,15 +509,18 @@ static void on_can_write(evutil_socket_t fd, short what, void *ctx)
     mark_dirty(ctx);
 }
 
-static void read_lingering(struct conn *c)
+/* False when that was all of it. */
+static bool read_lingering(struct conn *c)
 {
     struct http_server *s = c->server;
     ssize_t n = conn_read(c, s->in, READ_BYTES);
 
     if (n > 0)
         c->lingered_bytes += (size_t)n;
-    if (n == 0 || (n < 0 && !is_transient(errno)) || c->lingered_bytes > LINGER_BYTES_MAX)
-        conn_close(c);
+    if (n > 0 ? c->lingered_bytes <= LINGER_BYTES_MAX : n < 0 && is_transient(errno))
+        return true;
+    conn_close(c);
+    return false;
 }
 
 static void start_session(struct conn *c, enum http_protocol protocol)
@@ -473,52 +572,63 @@ static bool shake_hands(struct conn *c)
     return true;
 }
 
-/* What is read now came after the last turn looked. But where that turn, and those before it, left something
- * unread, it may be as old as the first of them: the socket then has more to say in each turn. */
-static void note_waiting(struct conn *c, bool has_more)
+/* The socket has something to say, which came after the turn before looked. But where that one read, and left
+ * something behind, it may be as old as what was read. */
+static void note_arrival(struct conn *c)
 {
-    struct http_server *s = c->server;
-    int64_t now_us = loop_mono_us(s->loop), lag_us = loop_lag_us(s->loop), waited_us = lag_us;
+    int64_t since_us = loop_mono_us(c->server->loop) - loop_lag_us(c->server->loop);
 
-    if (!lag_us || now_us - lag_us > c->full_us)
-        c->behind_us = now_us;
-    else if (now_us - c->behind_us > waited_us)
-        waited_us = now_us - c->behind_us;
-    c->full_us = has_more ? now_us : 0;
-    s->host.unread_us = waited_us;
-    if (s->metrics)
-        metric_observe_us(s->metrics, M_UNREAD, s->series, waited_us);
+    if ((c->is_drained || since_us > c->read_us) && since_us > c->unread_us)
+        c->unread_us = since_us;
 }
 
-/* Memory runs out: those go that have held the most for longest, until half of it is free. An honest peer holds
- * for moments what a hostile one does not let go. */
+/* What the session is about to be given has been there since then. */
+static void note_waiting(struct conn *c)
+{
+    struct http_server *s = c->server;
+
+    s->host.unread_us = loop_mono_us(s->loop) - c->kept_us;
+    if (s->metrics)
+        metric_observe_us(s->metrics, M_UNREAD, s->series, s->host.unread_us);
+}
+
+/* In bytes times microseconds. */
+static double burden_of(const struct conn *c)
+{
+    double unsent = (double)c->unsent_bytes * (double)(loop_mono_us(c->server->loop) - c->kept_up_us + 1);
+
+    return c->session ? http_session_burden(c->session) + unsent : 0;
+}
+
+/* Memory runs out: those go that have held the most for longest, some in each turn, until half of it is free. An
+ * honest peer holds for moments what a hostile one does not let go. */
 static void relieve(struct http_server *s, const struct conn *but)
 {
     double sum = 0;
-    size_t count = 0;
+    size_t count = 0, steps = 0;
     struct conn *next;
 
-    if (s->in_vain_us == loop_mono_us(s->loop))
+    if (s->relieved_us == loop_mono_us(s->loop))
         return;
     for (const struct conn *c = s->conns; c; c = c->next) {
-        double burden = c->session ? http_session_burden(c->session) : 0;
+        double burden = burden_of(c);
 
         sum += burden;
         count += burden > 0;
     }
-    for (struct conn *c = s->conns; c && s->host.held_bytes > s->host.limits.max_buffered_bytes / 2;
-         c = next) {
-        double burden = c->session ? http_session_burden(c->session) : 0;
+    for (struct conn *c = s->conns;
+         c && steps < RELIEF_STEPS && s->host.held_bytes > s->host.limits.max_buffered_bytes / 2; c = next) {
+        double burden = burden_of(c);
 
         next = c->next;
         if (c == but || burden <= 0 || burden * (double)count < sum)
             continue;
+        steps += READ_STEPS + http_session_open_requests(c->session);
         conn_close(c);
         if (s->metrics)
             metric_inc(s->metrics, M_DISPLACED, s->series);
     }
-    if (http_host_is_burdened(&s->host))
-        s->in_vain_us = loop_mono_us(s->loop);
+    s->relieved_us = loop_mono_us(s->loop);
 }
 
 /* How much is read at once: an equal part for each, as many as there were in the turn before. */
@@ -536,45 +646,112 @@ static size_t fair_bytes(struct http_server *s)
     return part > READ_BYTES ? READ_BYTES : part < READ_LEAST_BYTES ? READ_LEAST_BYTES : part;
 }
 
+/* Reads once. False when there was nothing, and the connection may be closed. */
+static bool read_more(struct conn *c)
+{
+    struct http_server *s = c->server;
+    size_t room = fair_bytes(s);
+    ssize_t n = conn_read(c, s->in, room);
+
+    if (n < 0 && is_transient(errno)) {
+        c->is_drained = true;
+        return false;
+    }
+    if (n < 0) {
+        conn_close(c);
+        return false;
+    }
+    if (n == 0) {
+        c->has_ended = true;
+        set_reading(c, false);
+        http_session_end(c->session);
+        mark_dirty(c);
+        return false;
+    }
+    c->kept_us = c->unread_us;
+    c->read_us = loop_mono_us(s->loop);
+    c->is_drained = (size_t)n < room && !(c->tls && tls_conn_has_pending(c->tls));
+    if (c->is_drained)
+        c->unread_us = c->read_us;
+    note_waiting(c);
+    if (!http_session_recv(c->session, s->in, (size_t)n))
+        set_reading(c, false);
+    s->read_bytes = (size_t)n;
+    return true;
+}
+
+/* Gives a connection its turn; how many steps that took. */
+static size_t serve_one(struct conn *c)
+{
+    struct http_server *s = c->server;
+    size_t open, steps, requests, took = READ_STEPS;
+
+    if (c->is_lingering) {
+        open = http_session_open_requests(c->session);
+        return read_lingering(c) ? READ_STEPS : READ_STEPS + open;
+    }
+    if (!c->session) {
+        if (!shake_hands(c))
+            return s->handshakes > HANDSHAKES_PER_TURN ? 1 : HANDSHAKE_STEPS;
+        took += HANDSHAKE_STEPS;
+    }
+    if (http_host_is_burdened(&s->host))
+        relieve(s, c);
+    steps = http_session_steps(c->session);
+    requests = http_session_requests(c->session);
+    s->host.quota = c->ready_in == RANK_TALKING ? NEXT_STEPS : FIRST_STEPS;
+    s->read_bytes = 0;
+    if (can_go_on(c)) {
+        note_waiting(c);
+        http_session_go_on(c->session);
+    } else if (!read_more(c)) {
+        return took;
+    }
+    c->talks = http_session_requests(c->session) > requests ? 0 : c->talks + 1;
+    if (c->talks >= TALKS_MAX)
+        c->rank = RANK_TALKING;
+    else if (can_go_on(c) || !c->is_drained || !http_session_requests(c->session))
+        c->rank = RANK_UNKNOWN;
+    else
+        c->rank = RANK_ASKING;
+    if (can_go_on(c) || (c->tls && tls_conn_has_pending(c->tls))) /* the socket will not tell */
+        make_ready(c, RANK_TALKING);
+    return took + http_session_steps(c->session) - steps + s->read_bytes / STEP_BYTES;
+}
+
+static void serve(void *ctx)
+{
+    struct http_server *s = ctx;
+    size_t left = TURN_STEPS;
+    bool is_more = false;
+
+    for (int rank = 0; rank < RANK_COUNT; rank++) {
+        size_t may = left > LEAST_STEPS ? left : LEAST_STEPS, took = 0;
+
+        while (s->ready[rank] && took < may) {
+            struct conn *c = s->ready[rank];
+
+            unready(c);
+            took += serve_one(c);
+        }
+        left -= took < left ? took : left;
+        is_more = is_more || s->ready[rank];
+    }
+    if (is_more)
+        loop_later(s->loop, &s->serve);
+}
+
 static void on_can_read(evutil_socket_t fd, short what, void *ctx)
 {
     struct conn *c = ctx;
-    struct http_server *s = c->server;
-    size_t room;
-    ssize_t n;
 
     (void)fd;
     (void)what;
-    if (c->is_lingering) {
-        read_lingering(c);
+    if (c->ready_place)
         return;
-    }
-    if (!c->session && !shake_hands(c))
-        return;
-    if (http_host_is_burdened(&s->host))
-        relieve(s, c);
-    room = fair_bytes(s);
-    do {
-        n = conn_read(c, s->in, room);
-        if (n < 0 && is_transient(errno))
-            return;
-        if (n < 0) {
-            conn_close(c);
-            return;
-        }
-        if (n == 0) {
-            c->has_ended = true;
-            set_reading(c, false);
-            http_session_end(c->session);
-            mark_dirty(c);
-            return;
-        }
-        note_waiting(c, (size_t)n == room);
-        if (!http_session_recv(c->session, s->in, (size_t)n)) {
-            set_reading(c, false);
-            return;
-        }
-    } while (c->tls && tls_conn_has_pending(c->tls)); /* decrypted already: the socket will not tell */
+    note_arrival(c);
+    make_ready(c, c->is_lingering ? RANK_TALKING : c->rank);
+    loop_work(c->server->loop, &c->server->serve);
 }
 
 /* In a TLS handshake it may be writing that lets us go on. */
@@ -595,7 +772,9 @@ static void conn_close(struct conn *c)
     struct http_server *s = c->server;
 
     undirty(c);
+    unready(c);
     c->is_dirty = true; /* nothing of it is to be flushed any more */
+    s->host.held_bytes -= c->unsent_bytes;
     set_reading(c, false);
     set_writing(c, false);
     http_session_free(c->session);
@@ -638,7 +817,9 @@ static void conn_open(struct http_server *s, int fd, const struct sockaddr_stora
     s->conn_count++;
     buf_init(&c->out, 0);
     name_peer(&c->peer, from);
-    c->opened_us = c->progress_us = c->kept_up_us = loop_mono_us(s->loop);
+    c->opened_us = c->progress_us = c->kept_up_us = c->unread_us = loop_mono_us(s->loop);
+    c->is_drained = true;
+    c->rank = RANK_UNKNOWN;
     event_assign(&c->can_read, loop_base(s->loop), fd, EV_READ | EV_PERSIST, on_can_read, c);
     event_assign(&c->can_write, loop_base(s->loop), fd, EV_WRITE | EV_PERSIST, on_can_write_or_shake, c);
     if (s->metrics)
@@ -723,15 +904,12 @@ static void complain_of_accept(struct http_server *s, int e)
     log_event(LOG_WARN, "accept_failed", "server=%s why=%s", s->name, log_quoted(slice_str(strerror(e))));
 }
 
-static void on_can_accept(evutil_socket_t listen_fd, short what, void *ctx)
+static void accept_some(struct http_server *s, int most)
 {
-    struct http_server *s = ctx;
-
-    (void)what;
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+    for (int i = 0; i < most; i++) {
         struct sockaddr_storage from = { 0 };
         socklen_t len = sizeof from;
-        int fd = accept4(listen_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(s->listen_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0 && !has_too_many(s, &from) && make_room(s)) {
             conn_open(s, fd, &from);
@@ -749,6 +927,13 @@ static void on_can_accept(evutil_socket_t listen_fd, short what, void *ctx)
             return;
         }
     }
+}
+
+static void on_can_accept(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    accept_some(ctx, ACCEPTS_PER_TURN);
 }
 
 /* ---- time ---- */
@@ -807,16 +992,27 @@ static void retire_stale(struct http_server *s, int64_t now_us)
         }
 }
 
-static void sweep(void *ctx)
+/* Looks at some connections in a turn until it has seen all that there were. Meanwhile some go, and others are
+ * answered and so stand behind those that are still to be seen. */
+static void sweep_on(void *ctx)
 {
     struct http_server *s = ctx;
     int64_t now_us = loop_mono_us(s->loop);
-    struct conn *next;
+    size_t steps = 0;
 
-    for (struct conn *c = s->conns; c; c = next) {
-        next = c->next;
+    while (s->sweep_next && s->sweep_left && steps < SWEEP_STEPS) {
+        struct conn *c = s->sweep_next;
+
+        s->sweep_next = c->next;
+        s->sweep_left--;
+        steps += 1 + (c->session ? http_session_open_requests(c->session) : 0);
         conn_tick(c, now_us);
     }
+    if (s->sweep_next && s->sweep_left) {
+        loop_later(s->loop, &s->sweep_on);
+        return;
+    }
+    s->sweep_next = NULL;
     if (s->tls)
         retire_stale(s, now_us);
     if (s->is_draining && now_us >= s->drain_deadline_us)
@@ -827,6 +1023,16 @@ static void sweep(void *ctx)
         return;
     }
     loop_timer_set(&s->sweep, s->is_draining ? DRAIN_SWEEP_US : SWEEP_US);
+}
+
+static void sweep(void *ctx)
+{
+    struct http_server *s = ctx;
+
+    s->sweep_next = s->conns;
+    s->sweep_left = s->conn_count;
+    loop_cancel(s->loop, &s->sweep_on);
+    sweep_on(s);
 }
 
 /* ---- the server ---- */
@@ -904,12 +1110,18 @@ enum err http_server_open(struct http_server **out, struct loop *loop, const str
     s->host.ctx = s;
     s->last_conn = &s->conns;
     s->last_stranger = &s->strangers;
+    s->last_dirty = &s->dirty;
+    for (int rank = 0; rank < RANK_COUNT; rank++)
+        s->last_ready[rank] = &s->ready[rank];
     fit_descriptors(s);
     s->host.mono_us = turn_mono_us;
     s->host.wall_us = turn_wall_us;
     s->host.on_replied = count_reply;
     s->host.on_flood = count_flood;
+    s->serve = (struct loop_task){ .run = serve, .ctx = s };
     s->flush = (struct loop_task){ .run = flush_all, .ctx = s };
+    s->flush_later = (struct loop_task){ .run = flush_later, .ctx = s };
+    s->sweep_on = (struct loop_task){ .run = sweep_on, .ctx = s };
     loop_timer_init(&s->accept_again, loop, accept_again, s);
     loop_timer_init(&s->sweep, loop, sweep, s);
     s->tls = conf->tls;
@@ -982,7 +1194,7 @@ void http_server_drain(struct http_server *s, int64_t deadline_us, void (*done)(
     s->drained = done;
     s->drained_ctx = ctx;
     if (s->listen_fd >= 0 && s->is_accepting)
-        on_can_accept(s->listen_fd, 0, s); /* those that the kernel has already greeted */
+        accept_some(s, SOMAXCONN); /* those that the kernel has already greeted */
     stop_listening(s);
     for (struct conn *c = s->conns; c; c = c->next)
         if (c->session)
@@ -996,7 +1208,10 @@ void http_server_close(struct http_server *s)
         return;
     stop_listening(s);
     close_all(s);
+    loop_cancel(s->loop, &s->serve);
     loop_cancel(s->loop, &s->flush);
+    loop_cancel(s->loop, &s->flush_later);
+    loop_cancel(s->loop, &s->sweep_on);
     loop_timer_release(&s->accept_again);
     loop_timer_release(&s->sweep);
     http_host_release(&s->host);

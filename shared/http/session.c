@@ -228,6 +228,7 @@ void http_message_abandon(struct http_message *m)
         return;
     }
     unlink_message(m);
+    m->session->handling--;
     m->session->held_bytes -= m->held_bytes;
     peer = arena_new(&m->req.arena, struct http_peer, 1);
     *peer = m->session->peer;
@@ -370,6 +371,9 @@ void http_message_dispatch(struct http_message *m)
     const struct http_router_entry *entry = m->match.entry;
 
     m->state = HTTP_HANDLING;
+    m->session->handling++;
+    m->session->requests++;
+    http_session_step(m->session, HTTP_REQUEST_STEPS);
     m->req.now_us = m->host->wall_us(m->host->ctx);
     m->req.body = buf_slice(&m->body);
     if (m->refusal)
@@ -482,6 +486,7 @@ void http_reply(struct http_request *req, const struct http_reply *reply)
     m->replied_us = h->mono_us(h->ctx);
     take_hold(m, m->reply_body.len); /* refused or not, it takes its room until it is sent */
     s->replies++;
+    s->handling--;
     m->trailers = own.trailers;
     m->trailer_count = own.trailer_count;
     m->state = HTTP_REPLIED;
@@ -581,6 +586,7 @@ struct http_session *http_session_new(struct http_host *host, enum http_protocol
 
     *s = (struct http_session){ .host = host, .peer = *peer, .on_output = on_output, .ctx = ctx };
     s->open_last = &s->open;
+    s->steps_left = SIZE_MAX;
     s->began_us = s->idle_since_us = host->mono_us(host->ctx);
     if (protocol == HTTP_1)
         http1_start(s);
@@ -595,6 +601,7 @@ void http_session_free(struct http_session *s)
         return;
     while (s->open)
         http_message_abandon(s->open);
+    http_session_keeps(s, 0);
     if (s->ops)
         s->ops->free(s);
     mem_free(s);
@@ -626,9 +633,48 @@ bool http_session_recv(struct http_session *s, const char *bytes, size_t len)
 
     if (!len)
         return !http_session_is_over(s);
+    s->steps_left = s->host->quota ? s->host->quota : SIZE_MAX;
     goes_on = s->ops ? s->ops->recv(s, bytes, len) : sniff(s, bytes, len);
     s->on_output(s->ctx);
     return goes_on;
+}
+
+bool http_session_go_on(struct http_session *s)
+{
+    bool goes_on;
+
+    s->steps_left = s->host->quota ? s->host->quota : SIZE_MAX;
+    goes_on = s->ops ? s->ops->go_on(s) : !s->is_over;
+    s->on_output(s->ctx);
+    return goes_on;
+}
+
+bool http_session_can_go_on(const struct http_session *s)
+{
+    return s->ops && s->ops->can_go_on(s);
+}
+
+void http_session_step(struct http_session *s, size_t steps)
+{
+    s->steps += steps;
+    s->steps_left -= steps < s->steps_left ? steps : s->steps_left;
+}
+
+void http_session_keeps(struct http_session *s, size_t bytes)
+{
+    s->host->held_bytes += bytes - s->kept_bytes;
+    s->held_bytes += bytes - s->kept_bytes;
+    s->kept_bytes = bytes;
+}
+
+size_t http_session_steps(const struct http_session *s)
+{
+    return s->steps;
+}
+
+size_t http_session_requests(const struct http_session *s)
+{
+    return s->requests;
 }
 
 void http_session_end(struct http_session *s)
@@ -694,18 +740,16 @@ size_t http_session_replies(const struct http_session *s)
 
 bool http_session_is_handling(const struct http_session *s)
 {
-    for (const struct http_message *m = s->open; m; m = m->next)
-        if (m->state == HTTP_HANDLING)
-            return true;
-    return false;
+    return s->handling > 0;
 }
 
 double http_session_burden(const struct http_session *s)
 {
-    if (!s->open || http_session_is_handling(s))
+    int64_t since_us = s->open ? s->open->req.arrived_mono_us : s->idle_since_us;
+
+    if (http_session_is_handling(s))
         return 0;
-    return (double)s->held_bytes *
-           (double)(s->host->mono_us(s->host->ctx) - s->open->req.arrived_mono_us + 1);
+    return (double)s->held_bytes * (double)(s->host->mono_us(s->host->ctx) - since_us + 1);
 }
 
 size_t http_session_open_requests(const struct http_session *s)

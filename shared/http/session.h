@@ -31,6 +31,9 @@ struct http_host {
     /* How long the bytes that are being given to a session may have waited in the socket. A request counts
      * from there: who asks counts that time too. */
     int64_t unread_us;
+    /* How many steps the next http_session_recv() or http_session_go_on() may take; 0: no bound. A frame is one,
+     * a request that goes to its handler HTTP_REQUEST_STEPS more. */
+    size_t quota;
     void *ctx; /* of these and the clocks */
     int64_t (*mono_us)(void *ctx);
     int64_t (*wall_us)(void *ctx);
@@ -51,6 +54,8 @@ struct http_host *http_server_host(struct http_server *s);
 /* How long to wait where `us` is what the limits say: less when the host is hard pressed. */
 int64_t http_host_patience(const struct http_host *h, int64_t us);
 
+enum { HTTP_REQUEST_STEPS = 3 };
+
 enum http_protocol { HTTP_SNIFF, HTTP_1, HTTP_2 };
 
 /* `on_output` is called when there is something to send that was not there before. `peer` is copied. */
@@ -59,8 +64,16 @@ struct http_session *http_session_new(struct http_host *host, enum http_protocol
 /* Requests not replied to yet become gone. */
 void http_session_free(struct http_session *s);
 
-/* What the peer sent. False when the connection is over: send what is there and close. */
+/* What the peer sent. What is beyond the host's quota is kept until http_session_go_on(). False when the
+ * connection is over: send what is there and close. */
 bool http_session_recv(struct http_session *s, const char *bytes, size_t len);
+/* Takes the next quota of what was kept. False as above. */
+bool http_session_go_on(struct http_session *s);
+/* Something was kept, and the peer has taken enough of the answers for it to go on. */
+bool http_session_can_go_on(const struct http_session *s);
+/* How many steps it has taken, and how many requests it has given to handlers. */
+size_t http_session_steps(const struct http_session *s);
+size_t http_session_requests(const struct http_session *s);
 /* The peer will send no more. HTTP/1: what is under way is still answered; HTTP/2: it is over. */
 void http_session_end(struct http_session *s);
 /* False: do not read from the socket for now. */
@@ -82,7 +95,7 @@ size_t http_session_replies(const struct http_session *s);
 /* A handler has a request of it. */
 bool http_session_is_handling(const struct http_session *s);
 /* How much it holds of max_buffered_bytes, and since when: 0 while a handler has a request of it. In bytes times
- * microseconds, for comparing. */
+ * microseconds, for comparing. O(1). */
 double http_session_burden(const struct http_session *s);
 /* Three quarters of max_buffered_bytes are held. */
 bool http_host_is_burdened(const struct http_host *h);

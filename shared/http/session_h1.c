@@ -2,7 +2,8 @@
  * session_h1.c - HTTP/1.0 and 1.1 on http-parser, strict: a request that two readers could read in two ways
  * (Transfer-Encoding beside Content-Length, two Hosts, folded lines) is refused and the connection closed.
  *
- * One request at a time: while it is handled the parser is paused, and what was pipelined waits in `in`. */
+ * One request at a time: while it is handled the parser is paused, and what was pipelined waits in `in`; so it
+ * does when the session has had its turn. */
 #include <assert.h>
 #include <http_parser.h>
 #include <stdio.h>
@@ -314,13 +315,14 @@ static bool is_waiting(const struct http_session *s)
            h->out.len > s->host->limits.max_unsent_bytes;
 }
 
-/* Parses and dispatches until a request is being handled or the bytes are used up; what is left is kept. */
+/* Parses and dispatches until a request is being handled, the bytes are used up or the turn is over; what is left
+ * is kept. */
 static void advance(struct http_session *s, const char *bytes, size_t len)
 {
     struct http1 *h = s->protocol;
 
     h->is_parsing = true;
-    while (len && !is_waiting(s)) {
+    while (len && s->steps_left && !is_waiting(s)) {
         size_t taken = parse(s, bytes, len);
 
         bytes += taken;
@@ -356,7 +358,7 @@ static void resume(struct http_session *s)
 
     if (h->is_parsing || is_waiting(s))
         return;
-    if (h->in.len) {
+    if (h->in.len && s->steps_left) {
         waited = h->in;
         buf_init(&h->in, 0);
         advance(s, buf_slice(&waited).ptr, waited.len);
@@ -382,7 +384,24 @@ static bool h1_recv(struct http_session *s, const char *bytes, size_t len)
     else
         advance(s, bytes, len);
     resume(s);
+    http_session_keeps(s, h->in.len);
     return !h->is_over;
+}
+
+static bool h1_go_on(struct http_session *s)
+{
+    const struct http1 *h = s->protocol;
+
+    resume(s);
+    http_session_keeps(s, h->in.len);
+    return !h->is_over;
+}
+
+static bool h1_can_go_on(const struct http_session *s)
+{
+    const struct http1 *h = s->protocol;
+
+    return h->in.len && !is_waiting(s);
 }
 
 static void h1_end(struct http_session *s)
@@ -477,6 +496,7 @@ static void h1_send(struct http_session *s, struct buf *out, size_t enough)
         buf_add(out, buf_slice(&h->out).ptr, len);
         buf_take(&h->out, len);
     }
+    http_session_keeps(s, h->in.len);
     if (!h->out.len && h->out.room > KEEP_BYTES)
         buf_release(&h->out);
 }
@@ -532,6 +552,8 @@ static void h1_free(struct http_session *s)
 const struct http_protocol_ops http1_ops = {
     .free = h1_free,
     .recv = h1_recv,
+    .go_on = h1_go_on,
+    .can_go_on = h1_can_go_on,
     .end = h1_end,
     .wants_input = h1_wants_input,
     .send = h1_send,

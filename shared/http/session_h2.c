@@ -24,6 +24,7 @@ enum {
     CONTROL_PER_SENT = 4, /* window updates and the like, for each frame of ours */
     TINY_DATA_BYTES = 16, /* DATA shorter than this counts as such a frame, unless it is the last */
     OUTBOUND_MAX = 4096,  /* frames that wait because the peer does not read: then we do not either */
+    OUTBOUND_FRAME_BYTES = 200, /* of memory for each of them, about */
     REPLY_PATIENCE = 10,  /* times write_timeout_us, for the whole of a reply */
     LAST_GOAWAY_AFTER_US =
         200 * 1000, /* a round trip: until then requests that were on their way are taken */
@@ -61,6 +62,7 @@ struct http2 {
     /* Where in the bytes we are: so many of a head, then so many of its frame (or the preface) to come. */
     unsigned char head[FRAME_HEAD_BYTES];
     size_t head_bytes, frame_left;
+    struct buf waiting; /* frames that came when the turn was over */
     bool sent_last_goaway;
     bool is_over; /* broken, or ended by the peer */
 };
@@ -430,8 +432,9 @@ static void look_at_frame(struct http_session *s, const struct frame_head *f)
     count_control(s);
 }
 
-/* Walks over the frames and looks at the head of each before nghttp2 gets it. */
-static bool h2_recv(struct http_session *s, const char *bytes, size_t len)
+/* Walks over the frames and looks at the head of each before nghttp2 gets it, as many as the turn lets it. How
+ * many bytes that were. */
+static size_t walk(struct http_session *s, const char *bytes, size_t len)
 {
     struct http2 *h = s->protocol;
     size_t at = 0, fed = 0;
@@ -439,6 +442,9 @@ static bool h2_recv(struct http_session *s, const char *bytes, size_t len)
     while (at < len && !h->is_over) {
         size_t n = len - at;
         struct frame_head f;
+
+        if (!s->steps_left && !h->frame_left && !h->head_bytes)
+            break; /* between two frames */
 
         if (h->frame_left) {
             n = n < h->frame_left ? n : h->frame_left;
@@ -455,6 +461,7 @@ static bool h2_recv(struct http_session *s, const char *bytes, size_t len)
         f = frame_head_of(h->head);
         h->head_bytes = 0;
         h->frame_left = f.len;
+        http_session_step(s, 1);
         if (f.type != NGHTTP2_HEADERS || f.stream <= h->newest_stream) {
             feed(h, bytes + fed, at - n - fed);
             fed = at - n;
@@ -463,7 +470,56 @@ static bool h2_recv(struct http_session *s, const char *bytes, size_t len)
             h->newest_stream = f.stream;
         }
     }
-    feed(h, bytes + fed, len - fed);
+    feed(h, bytes + fed, at - fed);
+    return at;
+}
+
+static bool is_choked(const struct http2 *h)
+{
+    return nghttp2_session_get_outbound_queue_size(h->ng) >= OUTBOUND_MAX;
+}
+
+/* Answers that wait are memory too, also those that no request has asked for. */
+static void count_kept(struct http_session *s)
+{
+    struct http2 *h = s->protocol;
+
+    http_session_keeps(s, h->waiting.len +
+                              nghttp2_session_get_outbound_queue_size(h->ng) * OUTBOUND_FRAME_BYTES);
+}
+
+static bool h2_go_on(struct http_session *s)
+{
+    struct http2 *h = s->protocol;
+
+    if (h->waiting.len && !h->is_over && !is_choked(h))
+        buf_take(&h->waiting, walk(s, buf_slice(&h->waiting).ptr, h->waiting.len));
+    if (!h->waiting.len)
+        buf_release(&h->waiting);
+    count_kept(s);
+    return !h2_is_over(s);
+}
+
+static bool h2_can_go_on(const struct http_session *s)
+{
+    const struct http2 *h = s->protocol;
+
+    return h->waiting.len && !h->is_over && !is_choked(h);
+}
+
+static bool h2_recv(struct http_session *s, const char *bytes, size_t len)
+{
+    struct http2 *h = s->protocol;
+    size_t taken;
+
+    if (h->waiting.len) {
+        buf_add(&h->waiting, bytes, len);
+        return h2_go_on(s);
+    }
+    taken = walk(s, bytes, len);
+    if (taken < len && !h->is_over)
+        buf_add(&h->waiting, bytes + taken, len - taken);
+    count_kept(s);
     return !h2_is_over(s);
 }
 
@@ -478,8 +534,7 @@ static bool h2_wants_input(const struct http_session *s)
 {
     const struct http2 *h = s->protocol;
 
-    return !h->is_over && nghttp2_session_want_read(h->ng) &&
-           nghttp2_session_get_outbound_queue_size(h->ng) < OUTBOUND_MAX;
+    return !h->is_over && nghttp2_session_want_read(h->ng) && !is_choked(h);
 }
 
 static void h2_send(struct http_session *s, struct buf *out, size_t enough)
@@ -493,9 +548,10 @@ static void h2_send(struct http_session *s, struct buf *out, size_t enough)
         if (len < 0)
             h->is_over = true;
         if (len <= 0)
-            return;
+            break;
         buf_add(out, bytes, (size_t)len);
     }
+    count_kept(s);
 }
 
 static void last_goaway(struct http2 *h)
@@ -553,12 +609,15 @@ static void h2_free(struct http_session *s)
     struct http2 *h = s->protocol;
 
     nghttp2_session_del(h->ng);
+    buf_release(&h->waiting);
     mem_free(h);
 }
 
 const struct http_protocol_ops http2_ops = {
     .free = h2_free,
     .recv = h2_recv,
+    .go_on = h2_go_on,
+    .can_go_on = h2_can_go_on,
     .end = h2_end,
     .wants_input = h2_wants_input,
     .send = h2_send,
@@ -598,6 +657,7 @@ void http2_start(struct http_session *s)
         mem_alloc(SIZE_MAX, SIZE_MAX);
     nghttp2_session_callbacks_del(callbacks);
     nghttp2_option_del(option);
+    buf_init(&h->waiting, 0);
     h->second_us = s->began_us;
     h->frame_left = PREFACE_BYTES;
     s->ops = &http2_ops;

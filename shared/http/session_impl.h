@@ -45,6 +45,8 @@ struct http_message {
 struct http_protocol_ops {
     void (*free)(struct http_session *s);
     bool (*recv)(struct http_session *s, const char *bytes, size_t len);
+    bool (*go_on)(struct http_session *s);
+    bool (*can_go_on)(const struct http_session *s);
     void (*end)(struct http_session *s);
     bool (*wants_input)(const struct http_session *s);
     void (*send)(struct http_session *s, struct buf *out, size_t enough);
@@ -65,8 +67,11 @@ struct http_session {
     void *ctx;
     struct http_message *open, **open_last; /* by arrival */
     size_t open_count;
-    size_t replies;
-    size_t held_bytes; /* its share of the host's */
+    size_t handling; /* of these, with handlers */
+    size_t requests, replies;
+    size_t steps, steps_left; /* taken, and until its turn is over */
+    size_t held_bytes;        /* its share of the host's */
+    size_t kept_bytes;        /* of that, received and waiting for its turn */
     int64_t began_us;
     int64_t idle_since_us; /* when the last request was done */
     size_t sniffed;        /* bytes of the HTTP/2 preface seen */
@@ -83,6 +88,10 @@ struct http_message *http_message_new(struct http_session *s);
 void http_message_free(struct http_message *m);
 /* The peer has gone: a message that a handler holds is told and left to it, any other freed. */
 void http_message_abandon(struct http_message *m);
+/* One frame or request more. */
+void http_session_step(struct http_session *s, size_t steps);
+/* So many received bytes wait for their turn, or for the peer to take its answers: they count as held. */
+void http_session_keeps(struct http_session *s, size_t bytes);
 /* No memory is left for another request, of all or of the share of one connection. */
 bool http_session_is_full(const struct http_session *s);
 /* Copies a field of the head. Over a limit it is dropped and the refusal set to 431. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * http1_fuzz.c - whatever comes in, however it is cut, an HTTP/1 session answers or ends, and the answer does
- * not depend on the cuts. The first byte of the input says where to cut. */
+ * not depend on the cuts, nor on how much it takes in a turn. The first byte of the input says where to cut. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,12 +28,16 @@ static void settle(struct buf *out)
         while (f.held_count)
             fixture_reply_held(&f);
         fixture_send(&f, out);
-    } while (f.held_count);
+        if (http_session_can_go_on(f.session))
+            http_session_go_on(f.session);
+    } while (f.held_count || http_session_can_go_on(f.session));
+    fixture_send(&f, out);
 }
 
-static void feed(struct buf *out, const uint8_t *data, size_t size, size_t step)
+static void feed(struct buf *out, const uint8_t *data, size_t size, size_t step, size_t quota)
 {
     fixture_open(&f, &(struct http_server_conf){ .max_header_bytes = 2048, .max_body_bytes = 1024 }, HTTP_1);
+    f.host.quota = quota;
     for (size_t at = 0; at < size; at += step) {
         fixture_recv(&f, data + at, size - at < step ? size - at : step);
         settle(out);
@@ -66,8 +70,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     buf_init(&whole, 0);
     buf_init(&cut, 0);
-    feed(&whole, data + 1, size - 1, size);
-    feed(&cut, data + 1, size - 1, (size_t)data[0] % 32 + 1);
+    feed(&whole, data + 1, size - 1, size, 0);
+    feed(&cut, data + 1, size - 1, (size_t)data[0] % 32 + 1, (size_t)data[0] / 32);
     if (!slice_eq(answers_of(buf_slice(&whole)), answers_of(buf_slice(&cut))))
         abort();
     buf_release(&whole);

@@ -50,6 +50,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             fixture_reply_held(&f);
         } else if (step < 245) {
             fixture_pass(&f, (step - 234) * 2 * SECOND_US);
+        } else if (step < 250) {
+            f.host.quota = step - 245u;
+        } else if (step < 255) {
+            http_session_go_on(f.session);
         } else if (step == 255) {
             http_session_drain(f.session);
         }

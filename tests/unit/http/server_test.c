@@ -86,7 +86,25 @@ static void on_age(void *service, struct http_request *req)
     http_reply(req, &(struct http_reply){ .status = 200, .type = "text/plain", .body = text });
 }
 
+static size_t tick_count;
+
+static void on_tick(void *service, struct http_request *req)
+{
+    (void)service;
+    __atomic_add_fetch(&tick_count, 1, __ATOMIC_SEQ_CST);
+    http_reply(req, &(struct http_reply){ .status = 204 });
+}
+
+static void on_ticks(void *service, struct http_request *req)
+{
+    struct slice text = arena_printf(&req->arena, "ticks=%zu", tick_count);
+
+    (void)service;
+    http_reply(req, &(struct http_reply){ .status = 200, .type = "text/plain", .body = text });
+}
+
 static const struct http_route routes[] = {
+    { "GET", "/tick", on_tick, 0 },   { "GET", "/ticks", on_ticks, 0 },
     { "GET", "/block", on_block, 0 }, { "GET", "/age", on_age, 0 },   { "GET", "/hello", on_hello, 0 },
     { "POST", "/echo", on_echo, 0 },  { "GET", "/hold", on_hold, 0 }, { "GET", "/big", on_big, 0 },
 };
@@ -474,6 +492,105 @@ Test(http_server, counts_the_time_in_which_a_request_was_not_read)
     cr_assert_geq(strtoll(age + 4, NULL, 10), waited_us);
     close(blocker);
     close(other);
+    stop();
+}
+
+/* Several connections have something to say while the loop is busy elsewhere. */
+static int block(void)
+{
+    int blocker = reach();
+
+    say(blocker, "GET /block HTTP/1.1\r\nHost: a\r\n\r\n");
+    while (!__atomic_load_n(&is_blocked, __ATOMIC_SEQ_CST))
+        usleep(100);
+    return blocker;
+}
+
+/* How many ticks had been taken when the request of this connection was. */
+static size_t ticks_seen_by(int fd)
+{
+    const char *ticks;
+
+    hear(fd);
+    ticks = strstr(buf_str(&output), "ticks=");
+    cr_assert_not_null(ticks);
+    return strtoul(ticks + 6, NULL, 10);
+}
+
+Test(http_server, answers_another_before_the_rest_of_one_who_asks_for_much)
+{
+    enum { REQUESTS = 1500 };
+    static const char tick[] = "GET /tick HTTP/1.1\r\nHost: a\r\n\r\n";
+    static char many[REQUESTS * sizeof tick];
+    int greedy, other, blocker;
+
+    start((struct http_server_conf){ 0 });
+    greedy = reach();
+    other = reach();
+    for (size_t i = 0; i < REQUESTS; i++)
+        memcpy(many + i * (sizeof tick - 1), tick, sizeof tick);
+    blocker = block();
+    say(greedy, many);
+    usleep(10000); /* so that it is the first */
+    say(other, "GET /ticks HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    __atomic_store_n(&may_go_on, true, __ATOMIC_SEQ_CST);
+    cr_assert_lt(ticks_seen_by(other), 10);
+    await(&tick_count, REQUESTS);
+    close(greedy);
+    close(other);
+    close(blocker);
+    stop();
+}
+
+Test(http_server, answers_who_asks_before_a_crowd_that_talks)
+{
+    enum { TALKERS = 200 };
+    int talkers[TALKERS], other, blocker;
+
+    start((struct http_server_conf){ 0 });
+    other = reach();
+    say(other, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+    cr_assert_gt(read(other, dir + sizeof dir - 1, 1), 0);
+    for (size_t i = 0; i < TALKERS; i++)
+        talkers[i] = reach();
+    for (int part = 0; part < 4; part++) /* heads in parts, each read by itself */
+        for (size_t i = 0; i < TALKERS; i++) {
+            say(talkers[i], part == 0 ? "GET /tick HTTP/1.1\r\nHost: a\r\nX: " : "a");
+            if (i == TALKERS - 1)
+                usleep(50000);
+        }
+    blocker = block();
+    for (size_t i = 0; i < TALKERS; i++)
+        say(talkers[i], "\r\n\r\n");
+    usleep(10000);
+    say(other, "GET /ticks HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    __atomic_store_n(&may_go_on, true, __ATOMIC_SEQ_CST);
+    cr_assert_lt(ticks_seen_by(other), TALKERS / 2);
+    await(&tick_count, TALKERS);
+    for (size_t i = 0; i < TALKERS; i++)
+        close(talkers[i]);
+    close(other);
+    close(blocker);
+    stop();
+}
+
+Test(http_server, ends_a_crowd_of_slow_heads_however_many_turns_that_takes)
+{
+    enum { SLOW = 600 };
+    int fds[SLOW];
+    static char heard[SLOW][64];
+
+    start((struct http_server_conf){ .header_timeout_us = 200 * MS_US });
+    for (size_t i = 0; i < SLOW; i++) {
+        fds[i] = reach();
+        say(fds[i], "GET / HTTP/1.1\r\n");
+    }
+    for (size_t i = 0; i < SLOW; i++) {
+        cr_assert_gt(read(fds[i], heard[i], sizeof heard[i] - 1), 12);
+        cr_assert_eq(memcmp(heard[i], "HTTP/1.1 408", 12), 0, "%s", heard[i]);
+        close(fds[i]);
+    }
+    await_no_connection();
     stop();
 }
 

@@ -57,6 +57,51 @@ Test(http1, answers_a_get_and_stays_open)
     cr_assert_str_eq(buf_str(&f.seen), "GET /hello? []\n");
 }
 
+static size_t requests_seen(void)
+{
+    return http_session_requests(f.session);
+}
+
+Test(http1, takes_no_more_of_what_was_pipelined_than_its_turn_lets_it)
+{
+    enum { REQUESTS = 1000, A_TURN = 5 };
+    static char text[REQUESTS * sizeof HELLO];
+    size_t turns = 1, seen;
+
+    for (size_t i = 0; i < REQUESTS; i++)
+        memcpy(text + i * (sizeof HELLO - 1), HELLO, sizeof HELLO);
+    f.host.quota = A_TURN * HTTP_REQUEST_STEPS;
+    cr_assert(fixture_recv(&f, text, strlen(text)));
+    cr_assert_eq(requests_seen(), A_TURN);
+    cr_assert_geq(f.host.held_bytes, strlen(text) - A_TURN * (sizeof HELLO - 1), "what waits is held");
+    while (http_session_can_go_on(f.session)) {
+        seen = requests_seen();
+        fixture_send(&f, &out);
+        cr_assert_eq(requests_seen(), seen, "sending is no turn");
+        cr_assert(http_session_go_on(f.session));
+        turns++;
+    }
+    cr_assert_eq(turns, REQUESTS / A_TURN);
+    cr_assert_eq(requests_seen(), REQUESTS);
+    fixture_send(&f, &out);
+    cr_assert_eq(out.len, REQUESTS * strlen("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+                                            "Content-Length: 5\r\n\r\nhello"));
+    cr_assert_eq(f.host.held_bytes, 0);
+}
+
+Test(http1, answers_all_that_waits_for_its_turn_when_the_peer_has_said_its_last)
+{
+    f.host.quota = 1;
+    cr_assert(fixture_recv(&f, HELLO HELLO HELLO, 3 * strlen(HELLO)));
+    http_session_end(f.session);
+    cr_assert_eq(requests_seen(), 1);
+    while (http_session_can_go_on(f.session))
+        http_session_go_on(f.session);
+    cr_assert_eq(requests_seen(), 3);
+    fixture_send(&f, &out);
+    cr_assert_not(is_open());
+}
+
 Test(http1, splits_the_query_from_the_path_and_decodes_parameters)
 {
     cr_assert(strstr(answer("POST /echo/a%20b%2Fc?x=1&y HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nxyz"),

@@ -567,6 +567,68 @@ Test(http2, ends_floods_of_frames_that_cost_us_more_than_the_peer)
     cr_expect_leq(flood(&in, 0, 8, 1, "\3\0\0\0", 4, 100000), (size_t)1010, "DATA of padding");
 }
 
+Test(http2, takes_no_more_frames_than_its_turn_lets_it)
+{
+    enum { PINGS = 900, A_TURN = 10 };
+    struct buf in;
+    size_t steps, turns = 1;
+
+    greet(&in);
+    for (int i = 0; i < PINGS; i++)
+        frame(&in, 6, 0, 0, "12345678", 8);
+    f.host.quota = A_TURN;
+    cr_assert(fixture_recv(&f, buf_slice(&in).ptr, in.len));
+    cr_assert_eq(http_session_steps(f.session), A_TURN);
+    cr_assert_geq(f.host.held_bytes, (PINGS - A_TURN) * 17, "what waits is held");
+    for (; http_session_can_go_on(f.session); turns++) {
+        steps = http_session_steps(f.session);
+        cr_assert(http_session_go_on(f.session));
+        cr_assert_leq(http_session_steps(f.session), steps + A_TURN);
+    }
+    cr_assert_eq(http_session_steps(f.session), 1 + PINGS);
+    cr_assert_eq(turns, (1 + PINGS + A_TURN - 1) / A_TURN);
+    client_recv();
+    cr_assert_eq(f.host.held_bytes, 0);
+    buf_release(&in);
+}
+
+Test(http2, answers_the_same_in_many_turns)
+{
+    for (size_t quota = 1; quota < 40; quota += 3) {
+        struct body bodies[50];
+
+        again((struct http_server_conf){ 0 });
+        f.host.quota = quota;
+        for (int i = 0; i < 50; i++) {
+            bodies[i] = *BODY("some text");
+            ask("POST", "/echo/a", &bodies[i]);
+        }
+        for (bool any = true; any;) {
+            talk();
+            any = http_session_can_go_on(f.session);
+            http_session_go_on(f.session);
+        }
+        cr_assert_eq(http_session_requests(f.session), 50);
+        for (int i = 0; i < 50; i++)
+            cr_assert_str_eq(buf_str(&answer_of(2 * i + 1)->body), "a:some text", "%zu", quota);
+        cr_assert_eq(f.host.held_bytes, 0);
+    }
+}
+
+Test(http2, counts_answers_that_nobody_takes_as_held)
+{
+    struct buf in;
+
+    greet(&in);
+    for (uint32_t i = 0; i < 900; i++)
+        frame(&in, 6, 0, 0, "12345678", 8);
+    cr_assert(fixture_recv(&f, buf_slice(&in).ptr, in.len));
+    cr_assert_gt(f.host.held_bytes, 900 * 100, "answers that wait are held");
+    client_recv();
+    cr_assert_eq(f.host.held_bytes, 0);
+    buf_release(&in);
+}
+
 /* As careful clients do: two window updates for each answer, and a PING now and then. */
 Test(http2, takes_no_busy_client_for_a_flood)
 {
