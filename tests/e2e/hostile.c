@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * hostile.c - peers that mean harm against a running server, and an honest client beside them.
  *
- *   hostile [-s SECONDS] [-r ROUNDS] [-o NAME]                 against http_serve, which it starts
- *   hostile [-s SECONDS] [-r ROUNDS] [-o NAME] PORT PID PATH   against a server that runs; PATH is what the client asks for
+ *   hostile [OPTIONS]                 against http_serve, which it starts
+ *   hostile [OPTIONS] PORT PID PATH   against a server that runs; PATH is what the client asks for
+ *   hostile [OPTIONS] -d TRANSACTIONS -k KEY PORT PID
+ *                                     against ingestion: the clients have transactions decided, a line of the file
+ *                                     each, 400 a second on four connections
+ *   -s SECONDS of an attack; -r ROUNDS, calm and attack in turn; -o NAME of the only attack
  *
  * Each attack goes on for SECONDS (1) at least and until every connection that the server must end has been
  * ended. It is asserted that this comes to pass, that the attackers hear what they should, that the client is
  * answered all the while, on its own connection and on new ones, that the server's memory stays bounded, that
- * it keeps no descriptor and writes few lines to its log. The client's p99 is printed, before and during. */
+ * it keeps no descriptor and writes few lines to its log. The client's p99 is printed, before and during: the
+ * medians over all rounds. The attackers have the lowest priority, as they would be on another machine. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -22,6 +27,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +43,9 @@ enum {
     LOG_LINES_PER_S = 8,
     PATIENCE_S = 60,
     HEARD_BYTES = 4096,
+    ROUNDS_MAX = 100,
+    CLIENTS_MAX = 4,
+    DECISION_EVERY_US = 10000, /* of each client that has transactions decided */
 };
 
 static struct {
@@ -45,6 +54,8 @@ static struct {
     bool is_ours;
     const char *path;
     int log; /* what it logs, to be read */
+    const char *key;
+    char *transactions, *next_transaction; /* lines; NULL: the client asks for `path` */
 } server;
 static int failures;
 
@@ -432,6 +443,13 @@ struct outcome {
     bool all_ended;
 };
 
+/* What is to be done by the attacking thread, and what came of it. */
+struct assault {
+    const struct attack *attack; /* NULL: TLS handshakes */
+    int64_t for_us;
+    struct outcome outcome;
+};
+
 static struct outcome carry_out(const struct attack *a, int64_t for_us)
 {
     static struct peer peers[PEERS_MAX];
@@ -506,55 +524,93 @@ static struct outcome carry_out_handshakes(int64_t for_us)
     return o;
 }
 
-/* ---- the honest client ---- */
+static void *attack(void *ctx)
+{
+    struct assault *a = ctx;
 
-static struct {
+    setpriority(PRIO_PROCESS, 0, 19); /* of this thread */
+    a->outcome = a->attack ? carry_out(a->attack, a->for_us) : carry_out_handshakes(a->for_us);
+    return NULL;
+}
+
+/* ---- honest clients ---- */
+
+static struct client {
     pthread_t thread;
-    bool stops;
     size_t count, failed, asked_anew;
-    int64_t took_us[SAMPLES_MAX];
-} client;
+    int64_t took_us[SAMPLES_MAX / CLIENTS_MAX];
+} clients[CLIENTS_MAX];
+static int client_count = 1;
+static bool clients_stop;
+static pthread_mutex_t transactions_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The next line, from the first again after the last. */
+static char *next_transaction(void)
+{
+    char *line, *end;
+
+    pthread_mutex_lock(&transactions_lock);
+    line = server.next_transaction;
+    end = line + strlen(line);
+    server.next_transaction = end[1] ? end + 1 : server.transactions;
+    pthread_mutex_unlock(&transactions_lock);
+    return line;
+}
 
 static bool ask(int fd)
 {
-    char text[512], answer[65536];
+    char text[8192], answer[65536];
     struct pollfd p = { .fd = fd, .events = POLLIN };
-    int len = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", server.path);
+    const char *body = server.transactions ? next_transaction() : "";
+    int len = server.transactions
+                  ? snprintf(text, sizeof text,
+                             "POST /v1/transactions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\n"
+                             "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                             server.key, strlen(body), body)
+                  : snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", server.path);
     ssize_t n;
 
     if (send(fd, text, (size_t)len, MSG_NOSIGNAL) != len || poll(&p, 1, 20000) != 1)
         return false;
     n = recv(fd, answer, sizeof answer, 0);
-    return n > 12 && memcmp(answer, "HTTP/1.1 ", 9) == 0 && answer[9] != '5';
+    return n > 12 && memcmp(answer, "HTTP/1.1 ", 9) == 0 && answer[9] == '2';
 }
 
-static void *be_honest(void *unused)
+static void *be_honest(void *ctx)
 {
+    struct client *c = ctx;
     int fd = reach(server.port);
+    int64_t due_us = clock_mono_us();
 
-    while (!__atomic_load_n(&client.stops, __ATOMIC_SEQ_CST)) {
-        bool is_new = client.count % 20 == 1;
-        int64_t began_us = clock_mono_us();
+    while (!__atomic_load_n(&clients_stop, __ATOMIC_SEQ_CST)) {
+        bool is_new = c->count % 20 == 1;
+        int64_t began_us = server.transactions ? due_us : clock_mono_us();
         int asks_on = is_new ? reach(server.port) : fd;
 
-        client.failed += !ask(asks_on);
-        client.asked_anew += is_new;
+        c->failed += !ask(asks_on);
+        c->asked_anew += is_new;
         if (is_new)
             close(asks_on);
-        if (client.count < SAMPLES_MAX)
-            client.took_us[client.count++] = clock_mono_us() - began_us;
-        usleep(1000);
+        if (c->count < ARRAY_LEN(c->took_us))
+            c->took_us[c->count++] = clock_mono_us() - began_us;
+        due_us += DECISION_EVERY_US;
+        if (!server.transactions)
+            usleep(1000);
+        else if (due_us > clock_mono_us())
+            usleep((useconds_t)(due_us - clock_mono_us()));
     }
     close(fd);
-    return unused;
+    return NULL;
 }
 
-static void client_begin(void)
+static void clients_begin(void)
 {
-    client.stops = false;
-    client.count = client.failed = client.asked_anew = 0;
-    if (pthread_create(&client.thread, NULL, be_honest, NULL))
-        fail("start a thread");
+    clients_stop = false;
+    for (int i = 0; i < client_count; i++) {
+        clients[i].count = clients[i].failed = clients[i].asked_anew = 0;
+        if (pthread_create(&clients[i].thread, NULL, be_honest, &clients[i]))
+            fail("start a thread");
+    }
 }
 
 static int by_size(const void *a, const void *b)
@@ -564,13 +620,28 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Its p99 in milliseconds. */
-static double client_end(void)
+struct service {
+    size_t failed, asked_anew;
+    double p99_ms;
+};
+
+static struct service clients_end(void)
 {
-    __atomic_store_n(&client.stops, true, __ATOMIC_SEQ_CST);
-    pthread_join(client.thread, NULL);
-    qsort(client.took_us, client.count, sizeof *client.took_us, by_size);
-    return client.count ? (double)client.took_us[client.count * 99 / 100] / 1000 : 0;
+    static int64_t took_us[SAMPLES_MAX];
+    struct service had = { 0 };
+    size_t count = 0;
+
+    __atomic_store_n(&clients_stop, true, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < client_count; i++) {
+        pthread_join(clients[i].thread, NULL);
+        memcpy(took_us + count, clients[i].took_us, clients[i].count * sizeof *took_us);
+        count += clients[i].count;
+        had.failed += clients[i].failed;
+        had.asked_anew += clients[i].asked_anew;
+    }
+    qsort(took_us, count, sizeof *took_us, by_size);
+    had.p99_ms = count ? (double)took_us[count * 99 / 100] / 1000 : 0;
+    return had;
 }
 
 /* ---- the server, seen from outside ---- */
@@ -678,31 +749,48 @@ static void end_server(void)
 
 /* ---- one attack ---- */
 
+static double median(double *values, int count)
+{
+    for (int i = 1; i < count; i++)
+        for (int k = i; k > 0 && values[k] < values[k - 1]; k--) {
+            double lower = values[k];
+
+            values[k] = values[k - 1];
+            values[k - 1] = lower;
+        }
+    return values[count / 2];
+}
+
 static void suffer(const char *name, const struct attack *a, int64_t for_us, int rounds)
 {
-    double before_ms = 0, during_ms = 0;
+    double before[ROUNDS_MAX], during[ROUNDS_MAX], before_ms, during_ms;
     long lines = log_lines();
     int kept, open_before = descriptors();
     int64_t began_us = clock_mono_us();
     struct outcome o = { 0 };
 
-    for (int round = 0; round < rounds;
-         round++) { /* turn by turn, and the best of each: a machine has moods */
-        double ms;
+    for (int round = 0; round < rounds; round++) {
+        struct assault assault = { .attack = a, .for_us = for_us };
+        struct service had;
+        pthread_t thread;
 
-        client_begin();
-        usleep((useconds_t)(for_us / 2));
-        ms = client_end();
-        before_ms = round && before_ms < ms ? before_ms : ms;
-        client_begin();
-        o = a ? carry_out(a, for_us) : carry_out_handshakes(for_us);
-        ms = client_end();
-        during_ms = round && during_ms < ms ? during_ms : ms;
-        expect(client.failed == 0, name, "the honest client was not answered");
-        expect(client.asked_anew > 0, name, "the honest client came to no new connection");
+        clients_begin();
+        usleep((useconds_t)for_us);
+        before[round] = clients_end().p99_ms;
+        clients_begin();
+        if (pthread_create(&thread, NULL, attack, &assault))
+            fail("start a thread");
+        pthread_join(thread, NULL);
+        had = clients_end();
+        o = assault.outcome;
+        during[round] = had.p99_ms;
+        expect(had.failed == 0, name, "an honest client was not answered");
+        expect(had.asked_anew > 0, name, "the honest clients came to no new connection");
         expect(o.heard, name, "the attacker did not hear what it should");
         expect(o.all_ended || (a && a->stays), name, "not every attacker was ended");
     }
+    before_ms = median(before, rounds);
+    during_ms = median(during, rounds);
     for (int i = 0; i < 200 && (kept = descriptors()) > open_before; i++)
         usleep(50000);
     expect(kept <= open_before, name, "descriptors are kept");
@@ -719,6 +807,23 @@ static void suffer(const char *name, const struct attack *a, int64_t for_us, int
     fflush(stdout);
 }
 
+/* The file as lines that end with NUL, and an empty one at the end. */
+static void read_transactions(const char *path)
+{
+    struct stat file;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || fstat(fd, &file) || !file.st_size)
+        fail(path);
+    server.transactions = server.next_transaction = mem_alloc((size_t)file.st_size + 2, 1);
+    if (read(fd, server.transactions, (size_t)file.st_size) != file.st_size)
+        fail(path);
+    for (char *at = server.transactions; (at = strchr(at, '\n')); at++)
+        *at = 0;
+    close(fd);
+    client_count = CLIENTS_MAX;
+}
+
 int main(int argc, char **argv)
 {
     int64_t for_us = SECOND_US;
@@ -726,20 +831,26 @@ int main(int argc, char **argv)
     const char *only = NULL;
     int option, rounds = 1;
 
-    while ((option = getopt(argc, argv, "s:r:o:")) != -1) {
+    while ((option = getopt(argc, argv, "s:r:o:d:k:")) != -1) {
         if (option == 's')
             for_us = (int64_t)(strtod(optarg, NULL) * SECOND_US);
         else if (option == 'r')
             rounds = atoi(optarg);
         else if (option == 'o')
             only = optarg;
+        else if (option == 'd')
+            read_transactions(optarg);
+        else if (option == 'k')
+            server.key = optarg;
         else
             return 2;
     }
-    if (argc - optind == 3) {
+    if (rounds < 1 || rounds > ROUNDS_MAX || !server.transactions != !server.key)
+        return 2;
+    if (argc - optind == (server.key ? 2 : 3)) {
         server.port = atoi(argv[optind]);
         server.pid = atoi(argv[optind + 1]);
-        server.path = argv[optind + 2];
+        server.path = server.key ? "" : argv[optind + 2];
     } else if (argc == optind) {
         start_server(argv[0]);
     } else {
