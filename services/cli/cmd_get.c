@@ -107,6 +107,7 @@ static void print_timings(const json_t *decision)
 static void print_decision(const json_t *d)
 {
     json_t *score = json_object_get(d, "score");
+    double chance = json_number_value(json_object_get(d, "p_allow"));
 
     printf("%s: %s\n", text_of(d, "transaction_id"), text_of(d, "action"));
     if (json_is_number(score))
@@ -114,6 +115,9 @@ static void print_decision(const json_t *d)
                text_of(d, "arm"));
     else
         printf("  score      none\n");
+    if (chance > 0 && chance < 1)
+        printf("  slice      %s by the control slice; the chance to be let through was %g\n",
+               strcmp(text_of(d, "action"), "decline") == 0 ? "not drawn" : "let through", chance);
     print_reasons(d);
     print_rules(d);
     print_contributions(d);

@@ -40,6 +40,7 @@
     X(cmd_slice_set) \
     X(cmd_slice_off) \
     X(cmd_slice_show) \
+    X(cmd_slice_report) \
     X(cmd_load) \
     X(cmd_import) \
     X(cmd_simulate) \

@@ -50,6 +50,11 @@ static int take_id(struct pg_session *s, const Assay__V1__ComputeRequest__Item *
         fprintf(stderr, "fake features: %s\n", why.text);
         _exit(1);
     }
+    if (pg_rows(r) == 0) { /* another took it since this statement began: the next one sees that */
+        pg_result_free(r);
+        pg_params_release(&p);
+        return take_id(s, item, n, known_at, place);
+    }
     is_new = pg_get_bool(r, 0, 0);
     is_same = pg_get_bool(r, 0, 1);
     *known_at = pg_get_time_us(r, 0, 2);

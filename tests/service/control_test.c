@@ -3,6 +3,7 @@
  * what is kept of it. The real ingestion and PostgreSQL, the other parts as small as they can be. */
 #include <criterion/criterion.h>
 #include <limits.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,12 +14,15 @@
 #include "base/array.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "fraud/api_key.h"
 #include "harness/cluster.h"
 #include "harness/http.h"
 #include "harness/parts.h"
 #include "pg/session.h"
 #include "policy/control.h"
+#include "stats/interval.h"
+#include "stats/weighting.h"
 
 #define KEY_HEX "000102030405060708090a0b0c0d0e0f"
 #define DAY_ONE "2018-04-01"
@@ -81,7 +85,7 @@ static void start_ingestion(struct process *p)
     snprintf(scoring, sizeof scoring, "ASSAY_SCORING_ADDR=127.0.0.1:%d", w.scoring.port);
     snprintf(rules, sizeof rules, "ASSAY_RULES_ADDR=127.0.0.1:%d", w.rules.port);
     process_start(p, "ingestion",
-                  (const char *const[]){ pg, features, scoring, rules, "ASSAY_DEADLINE=5s", NULL });
+                  (const char *const[]){ pg, features, scoring, rules, "ASSAY_DEADLINE=60s", NULL });
 }
 
 static void setup(void)
@@ -90,7 +94,7 @@ static void setup(void)
 
     w.conninfo = test_database();
     cr_assert_eq(pg_session_open(&w.pg, w.conninfo, "test", &why), ERR_OK, "%s", why.text);
-    sql("INSERT INTO accounts (name, clock) VALUES ('past', 'simulated')");
+    sql("INSERT INTO accounts (name, clock, deadline_cap_ms) VALUES ('past', 'simulated', 60000)");
     make_key(w.key, "decide,read,explain");
     make_key(w.bare_key, "decide,read");
     w.features.port = free_port();
@@ -388,6 +392,7 @@ struct crowd {
     pthread_t thread;
     const struct process *to;
     int number, allowed;
+    size_t degraded;
 };
 
 static void *pay_as_a_crowd(void *arg)
@@ -414,6 +419,7 @@ static void *pay_as_a_crowd(void *arg)
             json_object_get(json_array_get(json_object_get(said.json, "results"), i), "decision");
 
         c->allowed += strcmp(text_at(decision, "action"), "approve") == 0;
+        c->degraded += json_array_size(json_object_get(decision, "degraded"));
     }
     http_said_free(&said);
     buf_release(&body);
@@ -436,6 +442,7 @@ Test(slice, keeps_its_caps_whichever_process_is_asked)
     for (size_t i = 0; i < ARRAY_LEN(crowds); i++) {
         pthread_join(crowds[i].thread, NULL);
         allowed += crowds[i].allowed;
+        cr_assert_eq(crowds[i].degraded, 0, "without its amount a payment is not declined");
     }
     cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 800);
     cr_assert_eq(allowed, sql_int("SELECT sum(count) FROM control_slice_used WHERE kind = 'all'"));
@@ -584,5 +591,245 @@ Test(slice, is_set_shown_and_turned_off_by_command)
     cr_assert_eq(assay(&said, "slice off"), 0, "%s", buf_str(&said));
     cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action = 'slice.off'"), 3);
     wait_for(&w.ingestion, "assay_ingestion_control_share{account=\"0\"} 0\n");
+    buf_release(&said);
+}
+
+/* ---- what the slice tells ---- */
+
+enum { DAYS = 250, CUSTOMERS = 400, PAYMENTS = 1500, ROUNDS = 200 };
+
+/* A day's payments with all their labels, which only a simulation knows. */
+struct day {
+    double scores[PAYMENTS], chances[PAYMENTS], money[PAYMENTS];
+    uint8_t seen[PAYMENTS], labels[PAYMENTS];
+    int64_t customers[PAYMENTS];
+};
+
+/* About one customer in ten is a fraudster that day; the score is better than chance and no more. */
+static void draw_day(struct day *d, struct random *r)
+{
+    bool is_fraudster[CUSTOMERS];
+
+    for (size_t i = 0; i < CUSTOMERS; i++)
+        is_fraudster[i] = random_unit(r) < 0.1;
+    for (size_t i = 0; i < PAYMENTS; i++) {
+        int64_t customer = (int64_t)random_below(r, CUSTOMERS);
+        bool is_fraud = is_fraudster[customer] && random_unit(r) < 0.7;
+
+        d->customers[i] = customer;
+        d->labels[i] = is_fraud;
+        d->scores[i] = is_fraud ? sqrt(random_unit(r)) : random_unit(r) * random_unit(r);
+        d->money[i] = (double)(1 + random_below(r, 60000)); /* some above amount_most */
+        d->chances[i] = d->seen[i] = 1;
+    }
+}
+
+static bool is_candidate(const struct day *d, size_t i)
+{
+    return control_is_candidate(&half, POLICY_BY_THRESHOLD,
+                                d->scores[i] >= 0.6 ? ACTION_DECLINE : ACTION_APPROVE, (int64_t)d->money[i]);
+}
+
+/* What ingestion does with the declines of a day, in groups of `most`. Cards are shared by three customers. */
+static void claim_day(struct day *d, int32_t day, size_t most)
+{
+    size_t next = 0;
+
+    while (next < PAYMENTS) {
+        struct pg_params p = { 0 };
+        struct pg_result *r = NULL;
+        struct why why = { 0 };
+        struct pg_array *account = pg_add_array(&p, PG_INT4), *id = pg_add_array(&p, PG_TEXT),
+                        *on = pg_add_array(&p, PG_INT4), *customer = pg_add_array(&p, PG_TEXT),
+                        *card = pg_add_array(&p, PG_TEXT), *merchant = pg_add_array(&p, PG_TEXT),
+                        *amount = pg_add_array(&p, PG_INT8), *share = pg_add_array(&p, PG_FLOAT8),
+                        *draw = pg_add_array(&p, PG_BOOL);
+        size_t asked[PAYMENTS], count = 0;
+
+        for (; next < PAYMENTS && count < most; next++) {
+            char text[32];
+            int len = snprintf(text, sizeof text, "c-%d", (int)d->customers[next]);
+
+            if (d->scores[next] >= 0.6)
+                d->chances[next] = d->seen[next] = 0;
+            if (!is_candidate(d, next))
+                continue;
+            asked[count++] = next;
+            pg_array_i32(account, 1);
+            pg_array_text(customer, slice_of(text, (size_t)len));
+            pg_array_bool(draw, control_is_drawn(&half, 1, slice_of(text, (size_t)len), day));
+            len = snprintf(text, sizeof text, "k-%d", (int)d->customers[next] / 3);
+            pg_array_text(card, slice_of(text, (size_t)len));
+            pg_array_text(merchant, SLICE("m"));
+            len = snprintf(text, sizeof text, "t-%d-%zu", day, next);
+            pg_array_text(id, slice_of(text, (size_t)len));
+            pg_array_i32(on, day);
+            pg_array_i64(amount, (int64_t)d->money[next]);
+            pg_array_f64(share, half.share);
+        }
+        cr_assert_eq(
+            pg_exec(w.pg,
+                    "SELECT ord, p_allow, is_allowed FROM claim_control_slice($1::int4[], $2::text[], "
+                    "$3::int4[], $4::text[], $5::text[], $6::text[], $7::int8[], $8::float8[], $9::bool[])",
+                    &p, &r, &why),
+            ERR_OK, "%s", why.text);
+        cr_assert_eq(pg_rows(r), count);
+        for (size_t i = 0; i < count; i++) {
+            d->chances[asked[pg_get_int(r, i, 0) - 1]] = pg_get_float(r, i, 1);
+            d->seen[asked[pg_get_int(r, i, 0) - 1]] = pg_get_bool(r, i, 2);
+        }
+        pg_result_free(r);
+        pg_params_release(&p);
+    }
+}
+
+static void open_database(void)
+{
+    struct why why = { 0 };
+
+    w.conninfo = test_database();
+    cr_assert_eq(pg_session_open(&w.pg, w.conninfo, "test", &why), ERR_OK, "%s", why.text);
+    sql("INSERT INTO control_slices (account, share, amount_most, card_per_day, merchant_per_day, "
+        "count_per_day, "
+        "amount_per_day, key) VALUES (0, 0.5, 50000, 1, 1000, 30, 900000, '\\x" KEY_HEX "')");
+}
+
+static void close_database(void)
+{
+    pg_session_close(w.pg);
+}
+
+TestSuite(slice_tells, .init = open_database, .fini = close_database, .timeout = 240);
+
+/* All caps close at some time of nearly every day. Over what was in the frame: sums by inverse probability are
+ * right on average, against the sums that all labels give; and intervals hold the long-run precision and recall
+ * about as often as they say. */
+Test(slice_tells, of_the_declines_what_only_their_labels_would)
+{
+    static const enum weighted_figure sums[] = { WEIGHTED_flagged, WEIGHTED_frauds, WEIGHTED_money_caught,
+                                                 WEIGHTED_money_turned_away };
+    static const enum weighted_figure rates[] = { WEIGHTED_precision, WEIGHTED_recall };
+    struct day *d = mem_new(struct day);
+    struct weighted *told = mem_new_n(struct weighted, DAYS);
+    struct random r = { 5 };
+    double off[4] = { 0 }, squares[4] = { 0 }, flagged = 0, caught = 0, frauds = 0, long_run[2];
+    size_t closed = 0, held[2] = { 0 };
+
+    for (int day = 0; day < DAYS; day++) {
+        struct weighted_rows rows = { PAYMENTS,  d->scores, d->chances,  d->seen,
+                                      d->labels, d->money,  d->customers };
+        struct weighted truth;
+        double frame[PAYMENTS];
+        uint8_t all[PAYMENTS];
+
+        draw_day(d, &r);
+        claim_day(d, day, 7);
+        cr_assert(!weighted_estimate(&told[day], &rows, 0.6, WEIGHTED_HORVITZ_THOMPSON, ROUNDS, 0.95,
+                                     (uint64_t)day, NULL));
+        closed += told[day].excluded_flagged;
+        for (size_t i = 0; i < PAYMENTS; i++) {
+            frame[i] = all[i] = d->chances[i] > 0;
+            flagged += frame[i] * (d->scores[i] >= 0.6);
+            caught += frame[i] * (d->scores[i] >= 0.6 && d->labels[i]);
+            frauds += frame[i] * d->labels[i];
+        }
+        rows.chances = frame;
+        rows.seen = all;
+        cr_assert(!weighted_estimate(&truth, &rows, 0.6, WEIGHTED_HORVITZ_THOMPSON, 0, 0.95, 1, NULL));
+        for (size_t f = 0; f < ARRAY_LEN(sums); f++) {
+            double is_off = told[day].figures[sums[f]].value - truth.figures[sums[f]].value;
+
+            off[f] += is_off;
+            squares[f] += is_off * is_off;
+        }
+    }
+    for (size_t f = 0; f < ARRAY_LEN(sums); f++)
+        cr_expect_lt(fabs(off[f] / DAYS), 3 * sqrt(squares[f]) / DAYS, "%s: off by %g of %g",
+                     weighted_figure_name(sums[f]), off[f] / DAYS, sqrt(squares[f] / DAYS));
+    long_run[0] = caught / flagged;
+    long_run[1] = caught / frauds;
+    for (int day = 0; day < DAYS; day++) {
+        for (size_t f = 0; f < ARRAY_LEN(rates); f++) {
+            struct interval i = told[day].figures[rates[f]].interval;
+
+            held[f] += i.low <= long_run[f] && long_run[f] <= i.high;
+        }
+    }
+    for (size_t f = 0; f < ARRAY_LEN(rates); f++)
+        cr_expect(held[f] >= 0.91 * DAYS && held[f] <= 0.99 * DAYS, "%s: %zu of %d intervals hold it",
+                  weighted_figure_name(rates[f]), held[f], DAYS);
+    cr_expect_gt(closed, 0.2 * flagged, "caps do close");
+    mem_free(told);
+    mem_free(d);
+}
+
+static double figure_of(const json_t *report, size_t line, const char *name)
+{
+    return number_at(json_object_get(json_array_get(json_object_get(report, "lines"), line), name), "value");
+}
+
+/* Every third payment is a fraud and known to be one; of the declines only those let through. */
+Test(slice, is_reported_by_what_was_let_through)
+{
+    enum { COUNT = 60 };
+    int let_through = 0, caught = 0, missed = 0;
+    struct buf said;
+    json_t *report;
+
+    set_slice("");
+    buf_init(&said, 0);
+    for (int i = 0; i < COUNT; i++) {
+        struct payment p = { .day = DAY_ONE, .amount = i % 2 ? 20000 : 100 };
+        char id[16], customer[16], label[256];
+        struct http_said http;
+
+        snprintf(id, sizeof id, "t-%d", i);
+        snprintf(customer, sizeof customer, "c-%d", i);
+        p.id = id;
+        p.customer = customer;
+        http = post(&p);
+        http_said_free(&http);
+        if (i % 2 && is_drawn(customer, DAY_ONE)) {
+            let_through++;
+            caught += i % 3 == 0;
+        }
+        missed += i % 2 == 0 && i % 3 == 0;
+        snprintf(label, sizeof label,
+                 "INSERT INTO labels VALUES (1, '%s', 0, '" DAY_ONE "', %s, '" DAY_TWO "', %d), "
+                 "(1, '%s', 3, '" DAY_ONE "', %s, '" DAY_TWO "', %d)",
+                 id, i % 3 ? "true" : "false", 2 * i, id, i % 3 ? "false" : "true", 2 * i + 1);
+        sql(label); /* the chargeback holds, not what the customer said */
+    }
+    expect(&(struct payment){ "rule", DAY_ONE, "deny-me", NULL, NULL, 100 }, "decline", 0);
+    expect(&(struct payment){ "large", DAY_ONE, "c-large", NULL, NULL, 60000 }, "decline", 0);
+    expect(&(struct payment){ "late", DAY_TWO, "c-late", NULL, NULL, 100 }, "approve", 1);
+
+    cr_assert_eq(assay(&said, "slice report --to " DAY_TWO " --thresholds 0.05,0.5 --rounds 100 --json"), 0,
+                 "%s", buf_str(&said));
+    report = json_loads(buf_str(&said), 0, NULL);
+    cr_assert_not_null(report, "%s", buf_str(&said));
+    cr_expect_eq(number_at(report, "decisions"), COUNT + 1, "%s", buf_str(&said));
+    cr_expect_eq(number_at(report, "let_through"), let_through);
+    cr_expect_eq(number_at(report, "decided_otherwise"), 1);
+    cr_expect_eq(number_at(report, "decline_threshold"), 0.8);
+    for (size_t line = 0; line <= 2; line += 2) { /* the policy in force, and the same by its threshold */
+        cr_expect_float_eq(figure_of(report, line, "precision"), (double)caught / let_through, 1e-12);
+        cr_expect_float_eq(figure_of(report, line, "recall"), 2.0 * caught / (2.0 * caught + missed), 1e-12);
+        cr_expect_float_eq(figure_of(report, line, "flagged"), 2.0 * let_through, 1e-9);
+        cr_expect_float_eq(figure_of(report, line, "money_caught"), 40000.0 * caught, 1e-6);
+        cr_expect_float_eq(figure_of(report, line, "money_lost"), 100.0 * missed, 1e-6);
+    }
+    cr_expect_float_eq(figure_of(report, 1, "recall"), 1, 1e-12, "at 0.05 all is declined");
+    cr_expect_eq(number_at(json_array_get(json_object_get(report, "lines"), 0), "not_covered"), 1);
+    json_decref(report);
+    cr_assert_eq(assay(&said, "slice report --to " DAY_TWO " --as-of " DAY_ONE " --rounds 0 --json"), 0);
+    report = json_loads(buf_str(&said), 0, NULL);
+    cr_expect_eq(number_at(json_object_get(report, "frauds"), "value"), 0, "no label was known: %s",
+                 buf_str(&said));
+    json_decref(report);
+    cr_assert_eq(assay(&said, "slice report --to " DAY_TWO), 0);
+    cr_assert_eq(assay(&said, "slice report --model 8 --to " DAY_TWO), 4, "%s", buf_str(&said));
+    cr_assert_eq(assay(&said, "slice report"), 4, "too young: %s", buf_str(&said));
+    cr_assert_eq(assay(&said, "slice report --thresholds 0.5,x"), 2);
     buf_release(&said);
 }

@@ -206,6 +206,26 @@ Test(ingestion, decides_and_stores_what_it_answers)
     http_said_free(&said);
 }
 
+/* The challenger answers for this amount. */
+Test(ingestion, says_and_keeps_which_arm_and_version_scored)
+{
+    struct http_said said = post(txn("t", 4500)), again;
+
+    cr_assert_eq(said.status, 200, "%s", said.body);
+    cr_assert_str_eq(text_at(said.json, "arm"), "challenger");
+    cr_assert_str_eq(text_at(said.json, "model_version"), "8");
+    again = ask("GET", "/v1/transactions/t", w.key, NULL);
+    cr_assert_str_eq(again.body, said.body);
+    cr_assert_eq(sql_int("SELECT count(*) FROM decisions WHERE arm = 'challenger' AND model_version = '8'"),
+                 1);
+    http_said_free(&said);
+    http_said_free(&again);
+    said = post(txn("u", 45));
+    cr_assert_str_eq(text_at(said.json, "arm"), "champion");
+    cr_assert_str_eq(text_at(said.json, "model_version"), "7");
+    http_said_free(&said);
+}
+
 Test(ingestion, answers_a_repeated_request_with_the_stored_decision)
 {
     struct http_said first = post(txn("t", 20000)), second = post(txn("t", 20000)), other;
