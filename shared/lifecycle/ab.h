@@ -27,7 +27,7 @@ struct ab_design {
     int64_t planned_rows;   /* matured, in both arms together, at the last look */
     int64_t days_most;      /* of cohorts; then it ends whatever the rows are */
     size_t control_least;   /* labelled declines in each arm before anything is said about loss */
-    size_t customers_least; /* in each arm, for the normal approximation */
+    double effective_least; /* effective customers in each arm, for the normal approximation (clustered.h) */
     struct loss_costs costs;
 };
 extern const struct ab_design AB_DESIGN_DEFAULT;
@@ -60,13 +60,12 @@ struct ab_arm_figures {
 struct ab_look {
     int64_t at_us;
     double information; /* 0..1, of what was planned */
-    double
-        difference; /* champion's loss less candidate's, per transaction: above 0 the candidate is cheaper */
-    double error;   /* its standard error */
-    double margin;  /* in minor units per transaction */
-    double z_pass, z_fail;         /* of the two hypotheses */
-    double bound_pass, bound_fail; /* at this look */
-    enum outcome outcome;          /* inconclusive: go on, or wait for a person when is_last */
+    double difference;  /* champion's loss less candidate's, minor units: above 0 the candidate is cheaper */
+    double error;       /* its standard error */
+    double margin;      /* in minor units per transaction */
+    double z_pass, z_fail; /* of "not worse than the margin" and of "worse" */
+    double bound;          /* that both are held against; NaN: nothing was looked at, or spent */
+    enum outcome outcome;  /* inconclusive: go on, or wait for a person when is_last */
     bool is_last;
     struct ab_arm_figures arms[ARM_COUNT];
 };

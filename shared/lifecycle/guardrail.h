@@ -10,8 +10,12 @@
  *   approval_rate   lower than the reference by more than `approval_rate_drop`
  *   review_load     higher by more than `review_load_rise`
  *   error_rate      degraded or failed answers, higher by more than `error_rate_rise`
- *   slow_rate       answers slower than `slow_us` (the p99 that is promised), more than `slow_most` of them
- *   score_psi       scores against the reference's, beyond `psi_most` and what chance gives
+ *   slow_rate       answers slower than `slow_us` (the p99 that is promised), higher by more than `slow_rate_rise`
+ *   score_psi       scores against the reference's, beyond `psi_most` and what chance gives at any look (chi-squared
+ *                   at alpha / (k (k + 1)) at look k, which adds up to alpha)
+ *
+ * Payments of one customer are not independent; `design_effect` is how many times the variance of counts is that
+ * of independent ones (Kish 1965).
  *
  * pass: not broken (yet); fail: broken, roll back; inconclusive: too few to say anything. */
 #ifndef ASSAY_LIFECYCLE_GUARDRAIL_H
@@ -24,10 +28,11 @@ enum { GUARD_BINS = 20 }; /* of scores, by guard_bin() */
 struct guardrail_settings {
     double alpha;                                                 /* of each guardrail, over its whole life */
     double approval_rate_drop, review_load_rise, error_rate_rise; /* in shares of transactions: 0.02 */
-    double slow_most;
+    double slow_rate_rise;
     double psi_most;
     int64_t slow_us;
-    uint64_t rows_least; /* of the new model, before anything is said */
+    double design_effect;
+    uint64_t rows_least; /* of either side, before anything is said */
 };
 extern const struct guardrail_settings GUARDRAIL_SETTINGS_DEFAULT;
 

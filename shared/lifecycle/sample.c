@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lifecycle/sample.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "json/json_out.h"
+#include "stats/drift.h"
+
+void sample_init(struct sample *s, const struct evidence_row *rows, size_t count, bool has_champion)
+{
+    double frauds = 0, all = 0;
+
+    *s = (struct sample){
+        .candidate = mem_new_n(double, count + 1),
+        .champion = mem_new_n(double, count + 1),
+        .weights = mem_new_n(double, count + 1),
+        .labels = mem_new_n(uint8_t, count + 1),
+        .customers = mem_new_n(int64_t, count + 1),
+        .days = mem_new_n(int64_t, count + 1),
+        .row = mem_new_n(size_t, count + 1),
+    };
+    for (size_t i = 0; i < count; i++) {
+        const struct evidence_row *r = &rows[i];
+
+        if (!evidence_is_labelled(r) || isnan(r->candidate) || (has_champion && isnan(r->champion)))
+            continue;
+        s->candidate[s->n] = r->candidate;
+        s->champion[s->n] = has_champion ? r->champion : 0; /* one score for all: no better than chance */
+        s->weights[s->n] = 1 / r->p_label;
+        s->labels[s->n] = r->is_fraud;
+        s->customers[s->n] = r->customer;
+        s->days[s->n] = r->at_us / DAY_US;
+        s->days_count += s->n == 0 || s->days[s->n] != s->days[s->n - 1];
+        s->row[s->n] = i;
+        s->frauds += r->is_fraud;
+        frauds += r->is_fraud ? s->weights[s->n] : 0;
+        all += s->weights[s->n++];
+    }
+    s->fraud_share = all > 0 ? frauds / all : 0;
+}
+
+void sample_release(struct sample *s)
+{
+    mem_free(s->candidate);
+    mem_free(s->champion);
+    mem_free(s->weights);
+    mem_free(s->labels);
+    mem_free(s->customers);
+    mem_free(s->days);
+    mem_free(s->row);
+    *s = (struct sample){ 0 };
+}
+
+struct paired_rows sample_paired(const struct sample *s)
+{
+    return (struct paired_rows){
+        .n = s->n,
+        .a = s->candidate,
+        .b = s->champion,
+        .labels = s->labels,
+        .weights = s->weights,
+        .customers = s->customers,
+        .days = s->days,
+    };
+}
+
+bool sample_is_enough(const struct sample *s, size_t rows_least, size_t frauds_least)
+{
+    return s->n >= rows_least && s->frauds >= frauds_least && s->frauds < s->n;
+}
+
+struct paired_settings sample_settings(double confidence, size_t rounds, uint64_t seed)
+{
+    return (struct paired_settings){ .rounds = rounds, .confidence = 2 * confidence - 1, .seed = seed };
+}
+
+enum { SHIFT_BINS = 10 };
+
+struct shift score_shift(const double *reference, size_t reference_rows, const double *scores, size_t rows)
+{
+    struct histogram before, now;
+    struct shift s = { .reference_rows = reference_rows, .rows = rows };
+
+    histogram_init_quantiles(&before, reference, reference_rows, SHIFT_BINS);
+    histogram_init_edges(&now, before.edges, before.edge_count);
+    for (size_t i = 0; i < reference_rows; i++)
+        histogram_add(&before, reference[i]);
+    for (size_t i = 0; i < rows; i++)
+        histogram_add(&now, scores[i]);
+    s.bins = before.edge_count + 1; /* nothing is missing */
+    s.psi = psi(before.counts, now.counts, s.bins);
+    s.noise = psi_noise_95(s.bins, reference_rows, rows);
+    histogram_release(&before);
+    histogram_release(&now);
+    return s;
+}
+
+void write_paired(struct json_out *o, const struct paired *p)
+{
+    json_out_number(o, "candidate", p->a);
+    json_out_number(o, "champion", p->b);
+    json_out_number(o, "difference", p->difference.value);
+    json_out_number(o, "low", p->difference.interval.low);
+    json_out_number(o, "high", p->difference.interval.high);
+}
