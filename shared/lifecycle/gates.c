@@ -9,7 +9,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "json/json_out.h"
-#include "lifecycle/sample.h"
+#include "lifecycle/judged.h"
 #include "stats/ranking.h"
 
 enum { CALIBRATION_BINS = 20, CARDS = 100, TIMED_ROWS = 256, TIMED_ROUNDS = 9 };
@@ -37,7 +37,7 @@ struct gates {
     const struct gate_input *input;
     struct verdicts *out;
     struct bundle *bundle;
-    struct sample sample;
+    struct judged sample;
     struct buf json;
     struct json_out o;
 };
@@ -60,7 +60,7 @@ static bool has_rows(struct gates *g, const char *gate)
     begin(g);
     json_out_int(&g->o, "rows", (int64_t)g->sample.n);
     json_out_int(&g->o, "frauds", (int64_t)g->sample.frauds);
-    if (sample_is_enough(&g->sample, s->rows_least, s->frauds_least))
+    if (judged_is_enough(&g->sample, s->rows_least, s->frauds_least))
         return true;
     END(g, gate, OUTCOME_INCONCLUSIVE,
         "%zu labelled rows out of time with %zu frauds; %zu with %zu are needed", g->sample.n,
@@ -207,7 +207,8 @@ static size_t most_different(const struct gate_input *in, size_t columns, size_t
 struct labelled {
     size_t n, frauds;
     size_t *vector; /* which one */
-    double *a, *b, *weights;
+    double *a, *b;
+    float *weights;
     uint8_t *labels;
     int64_t *customers;
 };
@@ -218,7 +219,7 @@ static void labelled_init(struct labelled *l, const struct gate_input *in)
         .vector = mem_new_n(size_t, in->vector_count + 1),
         .a = mem_new_n(double, in->vector_count + 1),
         .b = mem_new_n(double, in->vector_count + 1),
-        .weights = mem_new_n(double, in->vector_count + 1),
+        .weights = mem_new_n(float, in->vector_count + 1),
         .labels = mem_new_n(uint8_t, in->vector_count + 1),
         .customers = mem_new_n(int64_t, in->vector_count + 1),
     };
@@ -228,7 +229,7 @@ static void labelled_init(struct labelled *l, const struct gate_input *in)
         if (!evidence_is_labelled(r) || (in->champion && isnan(r->champion)))
             continue;
         l->vector[l->n] = i;
-        l->weights[l->n] = 1 / r->p_label;
+        l->weights[l->n] = (float)(1 / r->p_label);
         l->labels[l->n] = r->is_fraud;
         l->customers[l->n] = r->customer;
         l->frauds += r->is_fraud;
@@ -249,7 +250,7 @@ static void labelled_release(struct labelled *l)
 static struct paired labelled_compare(const struct gates *g, const struct labelled *l)
 {
     struct paired_settings settings =
-        sample_settings(g->settings->confidence, g->settings->rounds, g->settings->seed);
+        judged_settings(g->settings->confidence, g->settings->rounds, g->settings->seed);
     struct paired_rows rows = {
         .n = l->n, .a = l->a, .b = l->b, .labels = l->labels, .weights = l->weights, .customers = l->customers
     };
@@ -394,7 +395,7 @@ static void gate_leak(struct gates *g)
 
 /* Rows in bins of equal count by score, equal scores together, as stats/calibration.h has them. */
 struct bins {
-    const struct sample *s;
+    const struct judged *s;
     struct clusters clusters;
     uint8_t *of; /* [n] */
     double weight;
@@ -415,15 +416,15 @@ static int by_score(const void *a, const void *b)
 
 static void residuals(const struct bins *b, const uint32_t *times, double *sums)
 {
-    const struct sample *s = b->s;
+    const struct judged *s = b->s;
 
     memset(sums, 0, CALIBRATION_BINS * sizeof *sums);
     for (size_t i = 0; i < s->n; i++)
         sums[b->of[i]] +=
-            (times ? times[b->clusters.of[i]] : 1) * s->weights[i] * (s->candidate[i] - s->labels[i]);
+            (times ? times[b->clusters.of[i]] : 1) * (double)s->weights[i] * (s->candidate[i] - s->labels[i]);
 }
 
-static void bins_init(struct bins *b, const struct sample *s)
+static void bins_init(struct bins *b, const struct judged *s)
 {
     struct indexed *sorted = mem_new_n(struct indexed, s->n);
 
@@ -431,7 +432,7 @@ static void bins_init(struct bins *b, const struct sample *s)
     clusters_init(&b->clusters, s->customers, s->n);
     for (size_t i = 0; i < s->n; i++) {
         sorted[i] = (struct indexed){ s->candidate[i], i };
-        b->weight += s->weights[i];
+        b->weight += (double)s->weights[i];
     }
     qsort(sorted, s->n, sizeof *sorted, by_score);
     for (size_t i = 0; i < s->n; i++) {
@@ -515,8 +516,8 @@ static void end_ranking(struct gates *g, const char *gate, const char *figure, c
 static void gate_average_precision(struct gates *g)
 {
     struct paired_settings settings =
-        sample_settings(g->settings->confidence, g->settings->rounds, g->settings->seed);
-    struct paired_rows rows = sample_paired(&g->sample);
+        judged_settings(g->settings->confidence, g->settings->rounds, g->settings->seed);
+    struct paired_rows rows = judged_paired(&g->sample);
     struct paired p;
 
     if (!has_rows(g, "average_precision"))
@@ -537,8 +538,8 @@ static void gate_average_precision(struct gates *g)
 static void gate_card_precision(struct gates *g)
 {
     struct paired_settings settings =
-        sample_settings(g->settings->confidence, g->settings->rounds, g->settings->seed);
-    struct paired_rows rows = sample_paired(&g->sample);
+        judged_settings(g->settings->confidence, g->settings->rounds, g->settings->seed);
+    struct paired_rows rows = judged_paired(&g->sample);
     struct paired p;
 
     if (!has_rows(g, "card_precision"))
@@ -638,11 +639,11 @@ enum outcome gates_run(const struct gate_settings *settings, const struct gate_i
     size_t from = out->count;
 
     buf_init(&g.json, 0);
-    sample_init(&g.sample, input->rows, input->row_count, input->champion != NULL);
+    judged_init(&g.sample, input->rows, input->row_count, input->champion != NULL);
     if (gate_golden_rows(&g))
         for (size_t i = 0; i < ARRAY_LEN(gates); i++)
             gates[i](&g);
-    sample_release(&g.sample);
+    judged_release(&g.sample);
     bundle_close(g.bundle);
     buf_release(&g.json);
     return verdicts_outcome(out, from);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "lifecycle/sample.h"
+#include "lifecycle/judged.h"
 
 #include <math.h>
 
@@ -8,14 +8,14 @@
 #include "json/json_out.h"
 #include "stats/drift.h"
 
-void sample_init(struct sample *s, const struct evidence_row *rows, size_t count, bool has_champion)
+void judged_init(struct judged *s, const struct evidence_row *rows, size_t count, bool has_champion)
 {
     double frauds = 0, all = 0;
 
-    *s = (struct sample){
+    *s = (struct judged){
         .candidate = mem_new_n(double, count + 1),
         .champion = mem_new_n(double, count + 1),
-        .weights = mem_new_n(double, count + 1),
+        .weights = mem_new_n(float, count + 1),
         .labels = mem_new_n(uint8_t, count + 1),
         .customers = mem_new_n(int64_t, count + 1),
         .days = mem_new_n(int64_t, count + 1),
@@ -28,20 +28,20 @@ void sample_init(struct sample *s, const struct evidence_row *rows, size_t count
             continue;
         s->candidate[s->n] = r->candidate;
         s->champion[s->n] = has_champion ? r->champion : 0; /* one score for all: no better than chance */
-        s->weights[s->n] = 1 / r->p_label;
+        s->weights[s->n] = (float)(1 / r->p_label);
         s->labels[s->n] = r->is_fraud;
         s->customers[s->n] = r->customer;
         s->days[s->n] = r->at_us / DAY_US;
         s->days_count += s->n == 0 || s->days[s->n] != s->days[s->n - 1];
         s->row[s->n] = i;
         s->frauds += r->is_fraud;
-        frauds += r->is_fraud ? s->weights[s->n] : 0;
-        all += s->weights[s->n++];
+        frauds += r->is_fraud ? (double)s->weights[s->n] : 0;
+        all += (double)s->weights[s->n++];
     }
     s->fraud_share = all > 0 ? frauds / all : 0;
 }
 
-void sample_release(struct sample *s)
+void judged_release(struct judged *s)
 {
     mem_free(s->candidate);
     mem_free(s->champion);
@@ -50,10 +50,10 @@ void sample_release(struct sample *s)
     mem_free(s->customers);
     mem_free(s->days);
     mem_free(s->row);
-    *s = (struct sample){ 0 };
+    *s = (struct judged){ 0 };
 }
 
-struct paired_rows sample_paired(const struct sample *s)
+struct paired_rows judged_paired(const struct judged *s)
 {
     return (struct paired_rows){
         .n = s->n,
@@ -66,12 +66,12 @@ struct paired_rows sample_paired(const struct sample *s)
     };
 }
 
-bool sample_is_enough(const struct sample *s, size_t rows_least, size_t frauds_least)
+bool judged_is_enough(const struct judged *s, size_t rows_least, size_t frauds_least)
 {
     return s->n >= rows_least && s->frauds >= frauds_least && s->frauds < s->n;
 }
 
-struct paired_settings sample_settings(double confidence, size_t rounds, uint64_t seed)
+struct paired_settings judged_settings(double confidence, size_t rounds, uint64_t seed)
 {
     return (struct paired_settings){ .rounds = rounds, .confidence = 2 * confidence - 1, .seed = seed };
 }

@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sample.h - rows of evidence as the arrays that statistics take. Private to shared/lifecycle. */
-#ifndef ASSAY_LIFECYCLE_SAMPLE_H
-#define ASSAY_LIFECYCLE_SAMPLE_H
+ * judged.h - rows of evidence as the arrays that statistics take. Private to shared/lifecycle. */
+#ifndef ASSAY_LIFECYCLE_JUDGED_H
+#define ASSAY_LIFECYCLE_JUDGED_H
 
 #include "lifecycle/evidence.h"
 #include "stats/paired.h"
 
 /* The labelled rows that both models scored (or, without a champion, the candidate). */
-struct sample {
+struct judged {
     size_t n, frauds, days_count; /* days: distinct ones */
     double *candidate, *champion; /* scores */
-    double *weights;              /* 1 / p_label */
+    float *weights;               /* 1 / p_label */
     double fraud_share;           /* weighted */
     uint8_t *labels;
     int64_t *customers, *days;
     size_t *row; /* which one of the evidence */
 };
-void sample_init(struct sample *s, const struct evidence_row *rows, size_t count, bool has_champion);
-void sample_release(struct sample *s);
+void judged_init(struct judged *s, const struct evidence_row *rows, size_t count, bool has_champion);
+void judged_release(struct judged *s);
 /* Candidate as a, champion as b. */
-struct paired_rows sample_paired(const struct sample *s);
+struct paired_rows judged_paired(const struct judged *s);
 
 /* What stands in a verdict when there is too little to say anything; true when there is enough. */
-bool sample_is_enough(const struct sample *s, size_t rows_least, size_t frauds_least);
+bool judged_is_enough(const struct judged *s, size_t rows_least, size_t frauds_least);
 
 /* One-sided bounds: the interval whose ends each hold with `confidence`. */
-struct paired_settings sample_settings(double confidence, size_t rounds, uint64_t seed);
+struct paired_settings judged_settings(double confidence, size_t rounds, uint64_t seed);
 
 /* How far two sets of scores lie apart, in bins of the first one's quantiles, and what chance alone gives. */
 struct shift {

@@ -6,7 +6,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "json/json_out.h"
-#include "lifecycle/sample.h"
+#include "lifecycle/judged.h"
 
 const struct shadow_settings SHADOW_SETTINGS_DEFAULT = {
     .days_least = 7,
@@ -29,7 +29,7 @@ struct shadow {
     const struct evidence_row *rows;
     size_t count;
     struct verdicts *out;
-    struct sample sample;
+    struct judged sample;
     struct buf json;
     struct json_out o;
 };
@@ -44,9 +44,9 @@ static void begin(struct shadow *s)
 #define END(s, gate, outcome, ...)                                                                           \
     (json_out_end(&(s)->o), verdicts_add((s)->out, STAGE_SHADOW, gate, outcome, &(s)->json, __VA_ARGS__))
 
-static bool is_enough(const struct shadow_settings *settings, const struct sample *s)
+static bool is_enough(const struct shadow_settings *settings, const struct judged *s)
 {
-    return sample_is_enough(s, settings->rows_least, settings->frauds_least) &&
+    return judged_is_enough(s, settings->rows_least, settings->frauds_least) &&
            (int64_t)s->days_count >= settings->days_least;
 }
 
@@ -67,13 +67,13 @@ static bool judge_volume(struct shadow *s)
 
 static struct paired_settings bounds(const struct shadow *s)
 {
-    return sample_settings(s->settings->confidence, s->settings->rounds, s->settings->seed);
+    return judged_settings(s->settings->confidence, s->settings->rounds, s->settings->seed);
 }
 
 static void judge_average_precision(struct shadow *s)
 {
     struct paired_settings settings = bounds(s);
-    struct paired_rows rows = sample_paired(&s->sample);
+    struct paired_rows rows = judged_paired(&s->sample);
     struct paired p = paired_average_precision(&rows, &settings);
     double margin = s->settings->average_precision_margin;
     enum outcome outcome = p.difference.interval.low > -margin ? OUTCOME_PASS
@@ -100,7 +100,7 @@ static void judge_decisions(struct shadow *s)
 {
     struct paired_settings settings = bounds(s);
     double *a = mem_new_n(double, s->sample.n), *b = mem_new_n(double, s->sample.n);
-    struct paired_rows rows = sample_paired(&s->sample);
+    struct paired_rows rows = judged_paired(&s->sample);
     uint64_t only_a = 0, only_b = 0;
     struct mcnemar test;
     struct paired wrong;
@@ -143,7 +143,7 @@ struct losses {
     size_t n, unknown;
     double *candidate, *champion; /* with the labels that make the candidate look cheap, */
     double *dear, *dear_champion; /* and dear */
-    double *weights;
+    float *weights;
     int64_t *customers;
 };
 
@@ -168,7 +168,7 @@ static void add_loss(struct losses *l, const struct shadow *s, const struct evid
     l->champion[l->n] = b[cheap];
     l->dear[l->n] = a[dear];
     l->dear_champion[l->n] = b[dear];
-    l->weights[l->n] = is_weighted ? 1 / r->p_label : 1;
+    l->weights[l->n] = is_weighted ? (float)(1 / r->p_label) : 1;
     l->customers[l->n++] = r->customer;
 }
 
@@ -180,7 +180,7 @@ static void judge_money(struct shadow *s)
         .champion = mem_new_n(double, s->count + 1),
         .dear = mem_new_n(double, s->count + 1),
         .dear_champion = mem_new_n(double, s->count + 1),
-        .weights = mem_new_n(double, s->count + 1),
+        .weights = mem_new_n(float, s->count + 1),
         .customers = mem_new_n(int64_t, s->count + 1),
     };
     struct paired_rows rows;
@@ -298,14 +298,14 @@ enum outcome shadow_judge(const struct shadow_settings *settings, const struct e
     size_t from = out->count;
 
     buf_init(&s.json, 0);
-    sample_init(&s.sample, rows, row_count, true);
+    judged_init(&s.sample, rows, row_count, true);
     if (judge_volume(&s)) {
         judge_average_precision(&s);
         judge_decisions(&s);
         judge_money(&s);
         judge_unlabelled(&s);
     }
-    sample_release(&s.sample);
+    judged_release(&s.sample);
     buf_release(&s.json);
     return verdicts_outcome(out, from);
 }
@@ -313,13 +313,13 @@ enum outcome shadow_judge(const struct shadow_settings *settings, const struct e
 bool shadow_is_over(const struct shadow_settings *settings, const struct evidence_row *rows, size_t row_count,
                     int64_t started_us, int64_t now_us, int64_t label_delay_us)
 {
-    struct sample sample;
+    struct judged sample;
     bool enough;
 
     if (now_us >= started_us + settings->days_most * DAY_US + label_delay_us)
         return true;
-    sample_init(&sample, rows, row_count, true);
+    judged_init(&sample, rows, row_count, true);
     enough = is_enough(settings, &sample);
-    sample_release(&sample);
+    judged_release(&sample);
     return enough;
 }
