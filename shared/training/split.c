@@ -84,9 +84,11 @@ enum err trainer_split(struct trainer_split *out, const struct trainer *t, const
     }
     if (last_us < first_us)
         return err_set(why, ERR_INVALID, "there are no transactions to learn from");
-    until_us = t->until_us < last_us + 1 ? t->until_us : last_us + 1;
+    until_us = t->until_us < INT64_MAX ? t->until_us : last_us + 1;
     start_us = first_us + t->warm_up_us;
     end_us = until_us - t->label_delay_us;
+    if (end_us > last_us + 1) /* nothing has come for longer than labels take */
+        end_us = last_us + 1;
     if (end_us <= start_us)
         return err_set(why, ERR_INVALID, "there is less history than warm-up and label delay");
     judge_us = end_us - part_length(end_us - start_us, t->judge, t->judge_most_us);

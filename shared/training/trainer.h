@@ -2,8 +2,8 @@
  * trainer.h - from rows to a bundle: searched, trained, calibrated, judged on later rows, with its thresholds,
  * its baselines and its card.
  *
- * Split by event time. `until` is now: what became known from then on is not used, and a row whose label could
- * not have come yet (it is younger than the label delay) is in no part:
+ * Split by event time. `until` is now (INT64_MAX: just after the last row): what became known from then on is
+ * not used, and a row whose label could not have come yet (it is younger than the label delay) is in no part:
  *
  *   |-- warm-up --|---- train ----|-- label delay --|-- tune --|-- judge --|-- label delay --| until
  *                                                   a          b           c

@@ -171,3 +171,62 @@ Test(calibration, error_is_the_gap_between_promise_and_outcome)
     cr_assert_float_eq(brier_score(p, y, 4), (0.04 + 0.01 + 0.49 + 0.36) / 4, 1e-12);
     cr_assert_float_eq(log_loss(p, y, 4), -(log(0.8) + log(0.9) + log(0.3) + log(0.4)) / 4, 1e-12);
 }
+
+/* ---- weights ---- */
+
+Test(calibration, a_row_of_weight_three_counts_as_three_rows)
+{
+    enum { N = 2000 };
+    static double repeated_margins[3 * N], p[3 * N], repeated_p[3 * N];
+    static uint8_t repeated_labels[3 * N];
+    static float weights[N];
+    struct calibration weighed, repeated;
+    struct why why;
+    size_t n = 0;
+
+    draw();
+    for (size_t i = 0; i < N; i++) {
+        weights[i] = 1 + (float)(i % 3);
+        for (size_t k = 0; k <= i % 3; k++) {
+            repeated_margins[n] = margins[i];
+            repeated_labels[n++] = labels[i];
+        }
+    }
+    for (int is_platt = 0; is_platt < 2; is_platt++) {
+        cr_assert_eq(is_platt
+                         ? calibration_fit_platt_weighted(&weighed, margins, labels, weights, N, &why)
+                         : calibration_fit_isotonic_weighted(&weighed, margins, labels, weights, N, 50, &why),
+                     ERR_OK);
+        cr_assert_eq(
+            is_platt ? calibration_fit_platt(&repeated, repeated_margins, repeated_labels, n, &why)
+                     : calibration_fit_isotonic(&repeated, repeated_margins, repeated_labels, n, 50, &why),
+            ERR_OK);
+        for (size_t i = 0, at = 0; i < N; i++) {
+            p[i] = calibration_eval(&weighed, margins[i]);
+            cr_assert_float_eq(p[i], calibration_eval(&repeated, margins[i]), 1e-6);
+            for (size_t k = 0; k <= i % 3; k++)
+                repeated_p[at++] = p[i];
+        }
+        cr_assert_float_eq(calibration_error_weighted(p, labels, weights, N, 10),
+                           calibration_error(repeated_p, repeated_labels, n, 10), 1e-3);
+        calibration_release(&weighed);
+        calibration_release(&repeated);
+    }
+}
+
+Test(calibration, the_bins_of_reliability_share_the_weight_and_keep_equal_scores_together)
+{
+    /* weight 4 each for two bins; the second row's score is that of the third */
+    const double p[] = { 0.1, 0.2, 0.2, 0.6, 0.9 };
+    const uint8_t y[] = { 0, 1, 0, 1, 1 };
+    const float weights[] = { 3, 1, 1, 1, 2 };
+    struct reliability_bin bins[2];
+
+    cr_assert_eq(reliability(p, y, weights, ARRAY_LEN(p), bins, 2), 2);
+    cr_assert_float_eq(bins[0].weight, 5, 1e-12);
+    cr_assert_float_eq(bins[0].expected, 0.7, 1e-7);
+    cr_assert_float_eq(bins[0].happened, 1, 1e-12);
+    cr_assert_float_eq(bins[1].weight, 3, 1e-12);
+    cr_assert_float_eq(bins[1].expected, 2.4, 1e-7);
+    cr_assert_float_eq(calibration_error_weighted(p, y, weights, ARRAY_LEN(p), 2), (0.3 + 0.6) / 8, 1e-7);
+}

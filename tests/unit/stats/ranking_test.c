@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "base/array.h"
+#include "stats/interval.h"
 
 /* Random rows with few distinct scores, so that ties are everywhere. */
 enum { ROWS = 400 };
@@ -139,4 +140,31 @@ Test(ranking, card_precision_counts_a_customer_once_a_day_and_not_after_it_was_f
     cr_assert_eq(each[1], 0.5);
     cr_assert_eq(each[2], 0);
     cr_assert(isnan(card_precision_at_k(s, y, day, customer, 0, 2, NULL)));
+}
+
+/* ---- weights ---- */
+
+Test(ranking, a_row_of_weight_three_ranks_as_three_rows)
+{
+    enum { N = 500 };
+    double s[N], repeated_s[3 * N];
+    uint8_t y[N], repeated_y[3 * N];
+    float weights[N];
+    struct random random = { 5 };
+    size_t n = 0;
+
+    for (size_t i = 0; i < N; i++) {
+        s[i] = (double)random_below(&random, 60); /* so that many are equal */
+        y[i] = random_below(&random, 60) + 30 < (uint64_t)s[i];
+        weights[i] = 1 + (float)(i % 3);
+        for (size_t k = 0; k <= i % 3; k++) {
+            repeated_s[n] = s[i];
+            repeated_y[n++] = y[i];
+        }
+    }
+    cr_assert_eq(auc_roc_weighted(s, y, weights, N), auc_roc(repeated_s, repeated_y, n));
+    cr_assert_neq(auc_roc_weighted(s, y, weights, N), auc_roc(s, y, N));
+    cr_assert_float_eq(average_precision_weighted(s, y, weights, N),
+                       average_precision(repeated_s, repeated_y, n), 1e-15);
+    cr_assert_neq(average_precision_weighted(s, y, weights, N), average_precision(s, y, N));
 }

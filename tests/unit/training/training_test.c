@@ -3,45 +3,20 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "dataset/label_queue.h"
-#include "simulate/simulate.h"
-#include "training/trainer.h"
+#include "unit/training/history.h"
 
-#define START (INT64_C(1577836800) * SECOND_US) /* 2020-01-01 */
+#define START HISTORY_START
 
-static const char catalogue_text[] =
-    "entities: {customer: customer_id, terminal: terminal_id, device: device_id}\n"
-    "features:\n"
-    "  - {name: amount, expr: tx.amount, monotone: increasing}\n"
-    "  - {name: hour, expr: tx.hour}\n"
-    "  - {name: count_1h, count: customer, window: 1h}\n"
-    "  - {name: mean_30d, mean: amount, by: customer, window: 30d}\n"
-    "  - {name: device_customers, distinct: customer_id, by: device, window: 1h}\n"
-    "  - {name: device_age, first_seen: device}\n"
-    "  - {name: terminal_frauds, fraud_count: terminal, window: 7d}\n";
-
-static struct {
-    struct arena arena;
-    struct plan *plan;
-    struct rows rows;
-} w;
+static struct history w;
 
 static void setup(void)
 {
-    struct catalogue catalogue;
-    struct why why = { 0 };
-
-    cr_assert_eq(catalogue_parse(&catalogue, slice_str(catalogue_text), &w.arena, &why), ERR_OK, "%s",
-                 why.text);
-    cr_assert_eq(plan_build(&w.plan, &catalogue, &why), ERR_OK, "%s", why.text);
-    rows_init(&w.rows, w.plan);
+    history_init(&w);
 }
 
 static void teardown(void)
 {
-    rows_release(&w.rows);
-    plan_free(w.plan);
-    arena_release(&w.arena);
+    history_release(&w);
 }
 
 TestSuite(training, .init = setup, .fini = teardown, .timeout = 60);
@@ -112,44 +87,6 @@ Test(training, ids_of_two_accounts_are_not_the_same)
     id_table_release(&t);
 }
 
-static void live_through(size_t transactions)
-{
-    struct simulate_params params = {
-        .seed = 5, .account = 1, .start_us = START, .customers = 400, .fraud_factor = 2
-    };
-    struct simulate *world = simulate_new(&params);
-    struct label_queue labels = { 0 };
-    struct label label;
-    struct txn txn;
-
-    for (size_t i = 0; i < transactions; i++) {
-        simulate_next(world, &txn, &label);
-        while (label_queue_first(&labels) && label_queue_first(&labels)->known_at_us <= txn.known_at_us) {
-            struct label due = label_queue_take(&labels);
-
-            rows_add_label(&w.rows, &due);
-        }
-        rows_add_txn(&w.rows, &txn);
-        if (label.is_fraud)
-            label_queue_put(&labels, &label);
-    }
-    label_queue_release(&labels);
-    simulate_free(world);
-}
-
-static struct trainer small_trainer(void)
-{
-    struct trainer t = TRAINER_DEFAULT;
-
-    t.name = SLICE("small");
-    t.created_at_us = START;
-    t.params = BOOSTER_PARAMS_DEFAULT;
-    t.params.trees = 20;
-    t.params.depth = 3;
-    t.params.threads = 1;
-    return t;
-}
-
 Test(training, gives_a_bundle_that_opens_with_thresholds_in_their_order)
 {
     struct trainer t = small_trainer();
@@ -159,7 +96,7 @@ Test(training, gives_a_bundle_that_opens_with_thresholds_in_their_order)
     struct why why = { 0 };
     struct buf out;
 
-    live_through(20000);
+    history_live_through(&w, 20000);
     buf_init(&out, 0);
     cr_assert_eq(trainer_run(&t, &w.rows, w.plan, &out, &result, &why), ERR_OK, "%s", why.text);
     cr_assert_eq(bundle_open(&bundle, buf_slice(&out), &why), ERR_OK, "%s", why.text);
@@ -187,7 +124,7 @@ Test(training, what_became_known_too_late_is_not_learnt)
     struct buf out;
     size_t frauds = 0;
 
-    live_through(15000);
+    history_live_through(&w, 15000);
     buf_init(&out, 0);
     t.tune = t.judge = 0.2;
     t.until_us = START + 30 * DAY_US;
@@ -212,7 +149,7 @@ Test(training, says_so_when_there_is_too_little_history)
 
     buf_init(&out, 0);
     cr_assert_eq(trainer_run(&t, &w.rows, w.plan, &out, &result, &why), ERR_INVALID);
-    live_through(300);
+    history_live_through(&w, 300);
     cr_assert_eq(trainer_run(&t, &w.rows, w.plan, &out, &result, &why), ERR_INVALID);
     cr_assert_str_not_empty(why.text);
     buf_release(&out);
