@@ -18,6 +18,7 @@
 #include "shipped.h"
 #include "stream.h"
 #include "training/trainer.h"
+#include "trust.h"
 #include "trainingstore/trainingstore.h"
 
 struct settings {
@@ -223,15 +224,19 @@ static void print_json(const struct trainer_result *r, const char *sha, int64_t 
 
 static enum err publish(const struct buf *bundle, const struct settings *s, int64_t *version, struct why *why)
 {
-    struct slice actor = login_name();
-    struct pg_session *session;
-    enum err err = database_open_migrated(&session, why);
+    struct model_change how = { .actor = login_name() };
+    struct pg_session *session = NULL;
+    struct arena arena = { 0 };
+    enum err err = trust_read(&how.keys, &arena, why);
 
     if (!err)
-        err = model_register(session, buf_slice(bundle), NULL, NULL, actor, version, NULL, why);
+        err = database_open_migrated(&session, why);
+    if (!err)
+        err = model_register(session, buf_slice(bundle), NULL, NULL, how.actor, version, NULL, why);
     if (!err && s->promotes)
-        err = model_promote(session, *version, MODEL_ANY, &(struct model_change){ .actor = actor }, why);
+        err = model_promote(session, *version, MODEL_ANY, &how, why);
     pg_session_close(session);
+    arena_release(&arena);
     return err;
 }
 

@@ -48,8 +48,12 @@
     X(cmd_models_show) \
     X(cmd_models_import) \
     X(cmd_models_export) \
-    X(cmd_models_promote) \
-    X(cmd_models_rollback) \
+    X(cmd_models_compare) \
+    X(cmd_models_move) \
+    X(cmd_models_sign) \
+    X(cmd_models_keygen) \
+    X(cmd_promote) \
+    X(cmd_rollback) \
     X(cmd_evaluate) \
     X(cmd_verify) \
     X(cmd_train) \
