@@ -44,8 +44,9 @@ MUST_USE enum err cron_parse(struct cron *cron, struct slice text, struct why *w
 bool cron_matches(const struct cron *cron, int64_t civil_s);
 
 /* The first time after `after_us` (not at it) at which the expression is due in the zone (NULL: UTC), in
- * microseconds, a whole minute of the wall or a gap's end. after_us: years 0001 to 9990. There always is one:
- * at most eight years later (29 February over the turn of 2100). */
+ * microseconds, a whole minute of the wall or a gap's end. after_us: years 0001 to 9950. There always is one: at
+ * most eight years later (29 February over the turn of 2100), or forty where a weekday by steps must fall on that
+ * day too. */
 int64_t cron_next(const struct cron *cron, const struct zone *zone, int64_t after_us);
 
 #endif
