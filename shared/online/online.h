@@ -12,12 +12,15 @@
  *
  *   missing (NaN)  one indicator
  *   present        an indicator of the quantile bin it falls into, and its value, standardised by the
- *                  reference histogram: (x - median) / (interquartile range / 1.349), kept within +-4; no
- *                  value entry where the histogram has no spread
+ *                  reference histogram and flattened: u = (x - median) / scale, sign(u) log(1 + |u|)
  *
- * and every row the intercept. A bin is named by the share of the reference rows below it (in 64ths), not by
- * its number or its edges, so that a new reference of the same feature finds its bins again. Two entries on
- * one coordinate are two updates of it.
+ * and every row the intercept. The scale is the interquartile range / 1.349; where that is 0 (a feature that
+ * mostly has one value), half of the distance between the outer edges, or the size of the only one. A bin is
+ * named by the share of the reference rows below it (in 64ths), not by its number or its edges, so that a new
+ * reference of the same feature finds its bins again. The two outer bins are open, and fraud lives there: they
+ * are split by how often the distance from the edge, in scales, doubles past 1 (at most 16 times). A feature
+ * whose reference has no edges (19 of 20 rows have one value, say: a share of frauds) is split in the same way
+ * around 0, with a scale of 1/64. Two entries on one coordinate are two updates of it.
  *
  * Negatives may be subsampled: online_learn() leaves out a negative when the hash of its key is not below
  * `negatives`, and weighs those kept 1 / negatives, so that probabilities stay calibrated. Importance weights
@@ -52,7 +55,7 @@ struct online_settings {
     int bits;         /* 2^bits coordinates */
     uint64_t window;  /* examples of a window of progressive validation */
 };
-/* alpha 0.1, beta 1, l1 1, l2 1, all negatives, 16 bits, windows of 20,000. */
+/* alpha 0.3, beta 1, l1 1, l2 1, all negatives, 16 bits, windows of 20,000. */
 extern const struct online_settings online_defaults;
 /* ERR_INVALID when a figure is out of its range. */
 MUST_USE enum err online_settings_check(const struct online_settings *settings, struct why *why);
@@ -63,8 +66,7 @@ MUST_USE enum err online_settings_check(const struct online_settings *settings, 
 struct online_encoder;
 
 /* identities  [columns][SHA256_BYTES], the features' identities (their normalised definitions' hash: plan.h)
- * histograms  [columns], the bundle's reference histograms; NULL: standardised by nothing, no bins: only
- *             missing indicators and the presence of each feature
+ * histograms  [columns], the bundle's reference histograms; NULL: as of features without edges
  * bits        of the models it feeds */
 struct online_encoder *online_encoder_new(const unsigned char *const *identities,
                                           const struct histogram *histograms, size_t columns, int bits);
