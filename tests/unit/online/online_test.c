@@ -529,7 +529,7 @@ Test(online_book, is_no_worse_than_a_logistic_regression_that_was_fitted)
         fitted_scores[i] = logistic_margin(&fit, book.rows + (from + i) * COLUMNS);
     online_ap = average_precision(online_scores, book.labels + from, n);
     fitted_ap = average_precision(fitted_scores, book.labels + from, n);
-    cr_log_warn("average precision: online %.4f, logistic regression %.4f, %zu weights", online_ap, fitted_ap,
+    cr_log_info("average precision: online %.4f, logistic regression %.4f, %zu weights", online_ap, fitted_ap,
                 online_progress(model).weights);
     cr_assert(online_ap >= fitted_ap, "%f, %f", online_ap, fitted_ap);
     for (size_t c = 0; c < COLUMNS; c++)
