@@ -27,7 +27,8 @@ struct ab_design {
     int64_t planned_rows;   /* matured, in both arms together, at the last look */
     int64_t days_most;      /* of cohorts; then it ends whatever the rows are */
     size_t control_least;   /* labelled declines in each arm before anything is said about loss */
-    double effective_least; /* effective customers in each arm, for the normal approximation (clustered.h) */
+    double effective_least; /* effective customers (clustered.h) in each of two equal arms, for the normal
+                             * approximation; arms that are not equal need as many times more as one is larger */
     struct loss_costs costs;
 };
 extern const struct ab_design AB_DESIGN_DEFAULT;

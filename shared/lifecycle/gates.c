@@ -575,7 +575,7 @@ static struct shift reference_shift(const struct gates *g, const double *scores,
     for (size_t b = 0; b < s.bins; b++)
         s.reference_rows += reference->counts[b];
     s.psi = psi(reference->counts, now.counts, s.bins);
-    s.noise = psi_noise_95(s.bins, s.reference_rows, n);
+    s.noise = s.bins > 1 ? psi_noise_95(s.bins, s.reference_rows, n) : 0;
     histogram_release(&now);
     return s;
 }

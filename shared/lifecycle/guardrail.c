@@ -119,19 +119,19 @@ static void watch_init(struct watch *w, const struct guardrail_settings *s)
     }
 }
 
-static void look_psi(struct watch *w, const struct guardrail_settings *s)
+static void look_psi(struct watch *w, const struct guardrail_settings *s, const struct guard_counts *own)
 {
     uint64_t n = 0, m = 0;
     double k, allowed;
 
     for (size_t b = 0; b < GUARD_BINS; b++) {
-        n += w->reference.scores[b];
+        n += own->scores[b];
         m += w->current.scores[b];
     }
     if (n < s->rows_least || m < s->rows_least)
         return;
     k = (double)++w->psi_looks;
-    w->psi = psi(w->reference.scores, w->current.scores, GUARD_BINS);
+    w->psi = psi(own->scores, w->current.scores, GUARD_BINS);
     allowed = s->psi_most + s->design_effect *
                                 chi_squared_quantile(1 - s->alpha / (k * (k + 1)), GUARD_BINS - 1) *
                                 (1 / (double)n + 1 / (double)m);
@@ -141,7 +141,7 @@ static void look_psi(struct watch *w, const struct guardrail_settings *s)
     }
 }
 
-static void look(struct watch *w, const struct guardrail_settings *s)
+static void look(struct watch *w, const struct guardrail_settings *s, const struct guard_counts *own)
 {
     const struct guard_counts *r = &w->reference, *c = &w->current;
     double units = (double)(r->rows < c->rows ? r->rows : c->rows);
@@ -151,7 +151,8 @@ static void look(struct watch *w, const struct guardrail_settings *s)
     for (size_t i = 0; i < ARRAY_LEN(shares); i++)
         always_valid_update(&w->tests[i], proportion(c, &shares[i]) - proportion(r, &shares[i]),
                             s->design_effect * (variance(c, &shares[i]) + variance(r, &shares[i])), units);
-    look_psi(w, s);
+    if (own)
+        look_psi(w, s, own);
 }
 
 /* ---- verdicts ---- */
@@ -208,13 +209,14 @@ static void tell_psi(const struct watch *w, const struct guardrail_settings *s, 
         verdicts_add(out, STAGE_GUARDRAIL, "score_psi", outcome, &json,
                      "PSI %.3f now; at its worst %+.3f beyond %.3f", w->psi, w->psi_beyond, w->psi_allowed);
     else
-        verdicts_add(out, STAGE_GUARDRAIL, "score_psi", outcome, &json, "too few scores to compare");
+        verdicts_add(out, STAGE_GUARDRAIL, "score_psi", outcome, &json,
+                     "too few scores of before to compare with");
     buf_release(&json);
 }
 
 enum outcome guardrails_judge(const struct guardrail_settings *settings, const struct guard_counts *reference,
                               const struct guard_counts *current, size_t periods, bool is_reference_fixed,
-                              struct verdicts *out)
+                              const struct guard_counts *own, struct verdicts *out)
 {
     size_t from = out->count;
     struct watch w;
@@ -226,7 +228,7 @@ enum outcome guardrails_judge(const struct guardrail_settings *settings, const s
         else
             guard_add(&w.reference, &reference[i]);
         guard_add(&w.current, &current[i]);
-        look(&w, settings);
+        look(&w, settings, own);
     }
     for (size_t i = 0; i < ARRAY_LEN(shares); i++)
         tell_share(&w, settings, i, out);

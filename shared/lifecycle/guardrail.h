@@ -11,8 +11,9 @@
  *   review_load     higher by more than `review_load_rise`
  *   error_rate      degraded or failed answers, higher by more than `error_rate_rise`
  *   slow_rate       answers slower than `slow_us` (the p99 that is promised), higher by more than `slow_rate_rise`
- *   score_psi       scores against the reference's, beyond `psi_most` and what chance gives at any look (chi-squared
- *                   at alpha / (k (k + 1)) at look k, which adds up to alpha)
+ *   score_psi       its scores against its own of before (in shadow), beyond `psi_most` and what chance gives at any
+ *                   look (chi-squared at alpha / (k (k + 1)) at look k, which adds up to alpha). Not against the
+ *                   other model's: two good models need not spread their low scores alike
  *
  * Payments of one customer are not independent; `design_effect` is how many times the variance of counts is that
  * of independent ones (Kish 1965).
@@ -47,10 +48,11 @@ void guard_count(struct guard_counts *counts, enum action action, double score, 
 void guard_add(struct guard_counts *sum, const struct guard_counts *more);
 
 /* Period by period, in order of time, from the beginning of the experiment or of the watch. In the watch after
- * a promotion `reference` holds the champion before it, whole, in every period (is_reference_fixed). Adds the
+ * a promotion `reference` holds the champion before it, whole, in every period (is_reference_fixed). `own` is what
+ * the new model did before, of which only the scores are looked at; NULL: then score_psi is inconclusive. Adds the
  * verdicts and returns the worst. */
 enum outcome guardrails_judge(const struct guardrail_settings *settings, const struct guard_counts *reference,
                               const struct guard_counts *current, size_t periods, bool is_reference_fixed,
-                              struct verdicts *out);
+                              const struct guard_counts *own, struct verdicts *out);
 
 #endif

@@ -91,7 +91,7 @@ struct shift score_shift(const double *reference, size_t reference_rows, const d
         histogram_add(&now, scores[i]);
     s.bins = before.edge_count + 1; /* nothing is missing */
     s.psi = psi(before.counts, now.counts, s.bins);
-    s.noise = psi_noise_95(s.bins, reference_rows, rows);
+    s.noise = s.bins > 1 ? psi_noise_95(s.bins, reference_rows, rows) : 0; /* one score for all cannot move */
     histogram_release(&before);
     histogram_release(&now);
     return s;

@@ -6,7 +6,8 @@
  *
  *   volume             enough days, rows and frauds to say anything      inconclusive until then
  *   average_precision  paired, clustered by customer                     fail: surely worse by the margin
- *   decisions          McNemar's mid-p test over matured labels          fail: surely more wrong decisions
+ *   decisions          McNemar's mid-p test over matured labels, on      fail: surely worse on one, and not
+ *                      frauds let through and on good ones stopped       surely better on the other
  *   money              net loss per transaction, paired bootstrap        fail: surely dearer by the margin
  *   flips              share of transactions decided differently         fail: over the limit
  *   approval_rate      share that goes through at once                   fail: below the champion's less the limit

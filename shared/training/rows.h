@@ -39,7 +39,7 @@ struct rows {
         uint64_t n;                 /* its entry in the log; 0 when it does not come from one */
         uint32_t customer;          /* numbered as they come */
         uint32_t labels;            /* its newest in `labels`, ROW_NO_LABEL when there is none */
-        float weight;               /* how many payments it stands for: 1, or what its reader says; 0: learn nothing from it */
+        float weight;               /* how many payments it stands for: 1, or what its reader says */
         bool is_fraud;              /* what holds of all labels that came: see rows_truth() */
         bool needs_label;           /* declined: it is no row to learn from before a label of it is known */
     } * row;
