@@ -2,6 +2,7 @@
 #include "admission.h"
 
 #include <assert.h>
+#include <math.h>
 
 #include "base/array.h"
 #include "base/clock.h"
@@ -20,6 +21,8 @@ enum {
     RETRY_MOST_S = 8,
 };
 
+static const double at_work_part = 2.0 / 3; /* of the wait */
+
 /* A key with something under way. */
 struct flow {
     uint64_t key;
@@ -30,7 +33,7 @@ struct flow {
 struct admission {
     struct admission_conf conf;
     double rate_per_s;
-    size_t limit;
+    size_t limit, at_work;
     size_t under_way, flow_count;
     struct flow *buckets[BUCKETS], *spare;
 
@@ -56,19 +59,28 @@ const char *const verdict_names[VERDICT_COUNT] = {
     [VERDICT_SHARE] = "share",
 };
 
+/* What is done in that time. */
+static size_t worth_of(const struct admission *a, double time_us)
+{
+    double units = a->rate_per_s * time_us / SECOND_US;
+
+    if (units < (double)a->conf.least)
+        return a->conf.least;
+    return units < (double)a->conf.most ? (size_t)units : a->conf.most;
+}
+
+static double between(double least, double x, double most)
+{
+    return fmin(fmax(x, least), most);
+}
+
 static void set_limit(struct admission *a)
 {
-    double wait_us = a->own_us + a->own_us / 2, limit;
+    double own_us = a->own_us, wait_us = (double)a->conf.wait_us;
+    double limit_us = between(wait_us, own_us + own_us / 2, (double)a->conf.wait_most_us);
 
-    if (wait_us < (double)a->conf.wait_us)
-        wait_us = (double)a->conf.wait_us;
-    if (wait_us > (double)a->conf.wait_most_us)
-        wait_us = (double)a->conf.wait_most_us;
-    limit = a->rate_per_s * wait_us / SECOND_US;
-
-    if (limit < (double)a->conf.least)
-        limit = (double)a->conf.least;
-    a->limit = limit < (double)a->conf.most ? (size_t)limit : a->conf.most;
+    a->limit = worth_of(a, limit_us);
+    a->at_work = worth_of(a, between(wait_us * at_work_part, own_us + own_us / 4, limit_us));
 }
 
 struct admission *admission_new(const struct admission_conf *conf)
@@ -294,6 +306,7 @@ struct admission_state admission_state(const struct admission *a)
         .under_way = a->under_way,
         .flows = a->flow_count,
         .limit = a->limit,
+        .at_work = a->at_work,
         .rate_per_s = a->rate_per_s,
         .wait_us = expected_us(a, 1),
     };

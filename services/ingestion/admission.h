@@ -18,6 +18,9 @@
  * while there always is a queue, every two seconds half the limit is let in for two samples, to see (BBR's
  * PROBE_RTT).
  *
+ * Two thirds of the wait's worth keep the work going, or what it takes by itself and a quarter, if that is
+ * more. Who is in beyond that is to wait where he can still be sent away.
+ *
  * The share: a flow is let in below limit / flows, and above that while it has less than 8 times what is
  * free. So one busy flow leaves a ninth of the limit free, and a newcomer never finds it taken; several
  * divide it equally. While the limit falls, or a newcomer takes its part of it, half as much again as the limit
@@ -69,6 +72,7 @@ int64_t admission_retry_after_s(struct admission *a);
 
 struct admission_state {
     size_t under_way, flows, limit;
+    size_t at_work; /* so many of them, up to the limit, keep the work going; the others wait */
     double rate_per_s;
     int64_t wait_us; /* of what would be let in now */
 };

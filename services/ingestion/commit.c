@@ -109,6 +109,21 @@ static void fail(struct job *job, const struct pg_reply *reply)
         job_fail(job, ERR_UNAVAILABLE, "the database was lost on the way; send the same transaction again");
 }
 
+/* The longest of them; what came here without having been let in says nothing. */
+static void observe_transit(struct group *group)
+{
+    int64_t now = clock_mono_us(), longest_us = 0;
+
+    for (size_t i = 0; i < group->count; i++) {
+        int64_t begun = group->jobs[i]->begun_mono_us;
+
+        if (begun && now - begun > longest_us)
+            longest_us = now - begun;
+    }
+    if (longest_us)
+        entrance_observe(&group->pipeline->entrance, longest_us);
+}
+
 static void on_stored(void *ctx, const struct pg_reply *reply)
 {
     struct group *group = ctx;
@@ -116,6 +131,7 @@ static void on_stored(void *ctx, const struct pg_reply *reply)
     const bool *is_stored = NULL;
 
     group_end_sql(group, reply->err);
+    observe_transit(group);
     if (pg_reply_is_data_error(reply) && group->count > 1) {
         halve(group);
         group_unref(group);

@@ -8,6 +8,7 @@
 #include "app/service.h"
 #include "base/mem.h"
 #include "ingestion.h"
+#include "pipeline.h"
 
 enum {
     DECIDE_LEAST = 32,
@@ -67,6 +68,7 @@ static const struct metric metrics_table[M_GATE_COUNT] = {
 };
 
 struct gate {
+    struct ingestion *in;
     struct loop *loop;
     struct metric_set *metrics;
     struct admission *works[WORK_COUNT];
@@ -122,6 +124,7 @@ struct gate *gate_new(struct ingestion *in)
     };
     struct gate *g = mem_new(struct gate);
 
+    g->in = in;
     g->loop = in->loop;
     g->metrics = metrics_add(service_metrics(in->app), metrics_table, M_GATE_COUNT);
     metrics_on_write(service_metrics(in->app), collect, g);
@@ -147,8 +150,7 @@ void gate_free(struct gate *g)
     mem_free(g);
 }
 
-/* Keys are told apart by their prefix. */
-static uint64_t flow_key(const struct caller *key)
+uint64_t caller_number(const struct caller *key)
 {
     uint64_t number;
 
@@ -171,11 +173,24 @@ static void turn_away(struct gate *g, enum work work, enum verdict verdict, stru
                                           .header_count = 1 });
 }
 
+/* What the pipeline knows is better than what the admission would guess: how many of this key wait before it,
+ * and how long the way takes. */
+static int64_t time_to_wait(const struct gate *g, enum work work, const struct caller *key, size_t units,
+                            int64_t left_us)
+{
+    double rate_per_s = admission_state(g->works[work]).rate_per_s;
+
+    if (work != WORK_DECIDE || left_us <= 0)
+        return left_us;
+    return pipeline_expects_us(g->in->pipeline, caller_number(key), units, rate_per_s) <= left_us ? INT64_MAX
+                                                                                                  : 0;
+}
+
 bool gate_ask(struct gate *g, enum work work, const struct caller *key, size_t units, int64_t left_us,
               struct http_request *req)
 {
-    enum verdict verdict =
-        admission_ask(g->works[work], flow_key(key), units, left_us, loop_mono_us(g->loop));
+    enum verdict verdict = admission_ask(g->works[work], caller_number(key), units,
+                                         time_to_wait(g, work, key, units, left_us), loop_mono_us(g->loop));
 
     if (verdict == VERDICT_ENTER)
         return true;
@@ -190,7 +205,7 @@ struct pass gate_enter(struct gate *g, enum work work, const struct caller *key,
     metric_add(g->metrics, M_ADMITTED, g->admitted[work], (double)units);
     return (struct pass){ .gate = g,
                           .work = work,
-                          .flow = admission_enter(g->works[work], flow_key(key), units, now_us),
+                          .flow = admission_enter(g->works[work], caller_number(key), units, now_us),
                           .units = units,
                           .entered_us = now_us };
 }
@@ -210,6 +225,11 @@ void pass_done(struct pass *p)
     for (; p->gate && p->units > 0; p->units--)
         admission_done(p->gate->works[p->work], p->flow, p->entered_us, loop_mono_us(p->gate->loop));
     p->gate = NULL;
+}
+
+size_t gate_at_work(const struct gate *g)
+{
+    return admission_state(g->works[WORK_DECIDE]).at_work;
 }
 
 void pass_leave(struct pass *p)

@@ -20,6 +20,9 @@ enum work { WORK_DECIDE, WORK_READ, WORK_LABEL, WORK_COUNT };
 struct gate *gate_new(struct ingestion *in);
 void gate_free(struct gate *g); /* passes that are still out must not be used any more */
 
+/* Tells keys apart: their prefix as a number. */
+uint64_t caller_number(const struct caller *key);
+
 /* Whether `units` of work of this caller may come in, with `left_us` to do them (INT64_MAX: as long as it
  * takes). If not, `req` has been answered with 503 and Retry-After. */
 bool gate_ask(struct gate *g, enum work work, const struct caller *key, size_t units, int64_t left_us,
@@ -38,5 +41,8 @@ struct pass gate_enter(struct gate *g, enum work work, const struct caller *key,
 struct pass pass_split(struct pass *p);
 void pass_done(struct pass *p);  /* all that is in it has been worked on */
 void pass_leave(struct pass *p); /* nothing was begun */
+
+/* How many decisions should be on their way at once; who is in beyond that waits at the entrance. */
+size_t gate_at_work(const struct gate *g);
 
 #endif

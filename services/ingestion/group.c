@@ -80,6 +80,7 @@ uint32_t group_end(struct group *group)
     metric_observe_us(p->in->metrics, M_STAGE, s->series, took_us);
     if (s->head)
         loop_work(p->in->loop, &s->task);
+    entrance_wake(&p->entrance);
     return took_us < UINT32_MAX ? (uint32_t)took_us : UINT32_MAX;
 }
 

@@ -122,7 +122,7 @@ void job_enter(struct job *job, enum stage_name name)
 }
 
 /* Waits for the one that is on its way under the same id, or becomes it. */
-static void join(struct job *job, enum stage_name first)
+static void join(struct job *job)
 {
     struct job *other = id_find(job->pipeline, job);
 
@@ -135,7 +135,7 @@ static void join(struct job *job, enum stage_name first)
         *last = job;
     } else {
         id_add(job);
-        job_enter(job, first);
+        entrance_add(&job->pipeline->entrance, job);
     }
 }
 
@@ -155,7 +155,7 @@ void job_submit(struct job *job, job_done_fn *done, void *ctx)
     job->decision.known_at_us = job->txn.known_at_us;
     job->decision.amount_base_minor = job->txn.amount_base_minor;
     job->after_lookup = STAGE_FEATURES;
-    join(job, STAGE_FEATURES);
+    join(job);
 }
 
 void job_look_up(struct job *job, job_done_fn *done, void *ctx)
@@ -167,6 +167,8 @@ void job_look_up(struct job *job, job_done_fn *done, void *ctx)
 
 static const char *outcome_name(const struct job *job)
 {
+    if (job->is_refused)
+        return "refused";
     switch (job->err) {
     case ERR_OK:
         return job->is_replayed ? "replayed" : "decided";
@@ -189,6 +191,7 @@ void job_finish(struct job *job, enum err err)
     job->state = JOB_DONE;
     job->waiting = NULL;
     count(p->in, M_OUTCOMES, outcome_name(job));
+    entrance_done(&p->entrance, job);
     id_remove(job);
     while (waiting) {
         struct job *next = waiting->waiting_next;
@@ -197,7 +200,7 @@ void job_finish(struct job *job, enum err err)
         if (err == ERR_OK)
             job_enter(waiting, STAGE_LOOKUP); /* it is stored: all of them can be answered together */
         else
-            join(waiting, STAGE_FEATURES);
+            join(waiting);
         waiting = next;
     }
     job->done(job->ctx, job);

@@ -26,6 +26,11 @@ size_t pipeline_jobs(const struct pipeline *p)
     return p->jobs;
 }
 
+int64_t pipeline_expects_us(const struct pipeline *p, uint64_t key, size_t units, double rate_per_s)
+{
+    return entrance_expects_us(&p->entrance, key, units, rate_per_s);
+}
+
 struct pipeline *pipeline_new(struct ingestion *in)
 {
     static const struct stage kinds[STAGE_COUNT] = {
@@ -46,6 +51,7 @@ struct pipeline *pipeline_new(struct ingestion *in)
         p->stages[i] = kinds[i];
         stage_init(&p->stages[i], p);
     }
+    entrance_init(&p->entrance, p);
     return p;
 }
 
@@ -55,6 +61,7 @@ void pipeline_free(struct pipeline *p)
         return;
     for (size_t i = 0; i < STAGE_COUNT; i++)
         loop_cancel(p->in->loop, &p->stages[i].task);
+    loop_cancel(p->in->loop, &p->entrance.task);
     job_free_all(p);
     group_free_all(p);
     buf_release(&p->missing_row);

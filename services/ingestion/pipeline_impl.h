@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pipeline_impl.h - what the steps of the pipeline share; for its own files only.
  *
- *   job.c      one transaction: its life, who waits for it, who else has its id
- *   group.c    the queue before a stage, and how a group of jobs leaves it together
- *   compute.c  FEATURES: the place in the log, and the vector
- *   score.c    SCORE: the model's score and what made it
- *   decide.c   DECIDE: the action
- *   control.c  CLAIM, for what the score declined while a control slice is on: whether it is let through
- *   commit.c   COMMIT, and RESERVE for what has no place in the log yet: the decision is stored
- *   lookup.c   LOOKUP: what PostgreSQL knows of an id */
+ *   job.c       one transaction: its life, who waits for it, who else has its id
+ *   entrance.c  the wait before the first step, and who is refused there
+ *   group.c     the queue before a stage, and how a group of jobs leaves it together
+ *   compute.c   FEATURES: the place in the log, and the vector
+ *   score.c     SCORE: the model's score and what made it
+ *   decide.c    DECIDE: the action
+ *   control.c   CLAIM, for what the score declined while a control slice is on: whether it is let through
+ *   commit.c    COMMIT, and RESERVE for what has no place in the log yet: the decision is stored
+ *   lookup.c    LOOKUP: what PostgreSQL knows of an id */
 #ifndef ASSAY_INGESTION_PIPELINE_IMPL_H
 #define ASSAY_INGESTION_PIPELINE_IMPL_H
 
 #include "base/buf.h"
+#include "entrance.h"
 #include "ingestion.h"
 #include "pipeline.h"
 
@@ -46,6 +48,7 @@ struct stage {
 struct pipeline {
     struct ingestion *in;
     struct stage stages[STAGE_COUNT];
+    struct entrance entrance;
     struct job *ids[ID_BUCKETS]; /* the jobs on their way, by account and id */
     struct hash_key id_key;
     size_t jobs;

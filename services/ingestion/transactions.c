@@ -120,11 +120,15 @@ static void on_deadline(void *ctx)
         struct item *item = &w->items[i];
 
         if (item->job && !item->is_done) {
+            item->err =
+                item->job->waits
+                    ? err_set(&item->why, ERR_UNAVAILABLE,
+                              "overloaded: it could not be begun within its deadline; nothing was stored")
+                    : err_set(
+                          &item->why, ERR_TIMEOUT,
+                          "the deadline passed; it may still be decided: send the same transaction again");
             item->ticket->item = NULL; /* it goes on, and releases itself */
             item->job = NULL;
-            item->err =
-                err_set(&item->why, ERR_TIMEOUT,
-                        "the deadline passed; it may still be decided: send the same transaction again");
         }
     }
     answer(w);
@@ -171,6 +175,7 @@ static void read_item(struct waiting *w, struct item *item, const json_t *value,
     job->arrived_mono_us = x->req->arrived_mono_us;
     job->deadline_mono_us = x->deadline_mono_us;
     job->trace = x->trace;
+    job->key = caller_number(&x->key);
     item->faults.arena = &job->arena;
     item->faults.most = faults_most(w->count);
     if (!txn_from_json(&job->txn, value, &x->rules, at, &item->faults)) {
