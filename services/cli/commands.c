@@ -48,6 +48,7 @@
     X(cmd_models_show) \
     X(cmd_models_import) \
     X(cmd_models_export) \
+    X(cmd_models_card) \
     X(cmd_models_compare) \
     X(cmd_models_move) \
     X(cmd_models_sign) \

@@ -9,6 +9,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "bundle/card.h"
 #include "stats/interval.h"
 #include "stats/logistic.h"
 #include "stats/ranking.h"
@@ -597,58 +598,10 @@ static void write_parameters(struct work *w)
     json_out_int(&o, "seed", p.seed);
     json_out_int(&o, "trials", (int64_t)w->trial_count);
     json_out_int(&o, "search_seed", (int64_t)w->t->search.seed);
+    json_out_number(&o, "decline_cost", w->t->decline_cost);
+    json_out_number(&o, "review_capacity", w->t->review_capacity);
+    json_out_number(&o, "challenge_capacity", w->t->challenge_capacity);
     json_out_end(&o);
-}
-static void write_day(struct buf *out, int64_t at_us)
-{
-    char text[RFC3339_SIZE];
-
-    rfc3339_format(at_us, text);
-    buf_add(out, text, 10);
-}
-
-static void write_card(struct work *w)
-{
-    const struct trainer_result *r = w->result;
-    struct buf *c = &w->card;
-
-    buf_printf(
-        c,
-        "# %.*s\n\nGradient boosted trees (%zu, depth %d) over %zu features; answers with the probability "
-        "that a payment is fraud.\n\n## Data\n\nTrained on ",
-        SLICE_ARG(w->t->name), r->trees, (int)w->best.values[TRIAL_depth], w->columns);
-    write_day(c, w->split.train.from_us);
-    buf_add_str(c, " to ");
-    write_day(c, w->split.train.until_us);
-    buf_printf(c, ": %zu payments, %zu frauds. Judged on the later ", r->train_rows, r->train_frauds);
-    write_day(c, w->split.judge.from_us);
-    buf_add_str(c, " to ");
-    write_day(c, w->split.judge.until_us);
-    buf_printf(
-        c,
-        ": %zu payments, %zu frauds, which nothing else has touched. Between them lie %g days for labels to "
-        "come, and %zu payments, %zu frauds, that stopped the boosting, chose among %zu trials, and set the "
-        "calibration (%s) and the thresholds. No resampling.\n\n## Figures on the later rows\n\n"
-        "| figure | value |\n|---|---|\n| average precision | %.3f |\n| AUC ROC | %.3f |\n"
-        "| recall at 1 %% false positives | %.3f |\n| calibration error | %.4f |\n\n"
-        "Logistic regression on the same rows: average precision %.3f, AUC ROC %.3f.\n\n"
-        "## Thresholds\n\n| action | probability from | share of payments |\n|---|---|---|\n",
-        r->judge_rows, r->judge_frauds, (double)w->t->label_delay_us / (double)DAY_US, r->tune_rows,
-        r->tune_frauds, r->trials, r->is_platt ? "Platt's sigmoid" : "isotonic regression",
-        r->figures.average_precision, r->figures.auc_roc, r->figures.recall_fpr_1, r->calibration_error,
-        r->logistic.average_precision, r->logistic.auc_roc);
-    buf_printf(
-        c, "| decline | %.4f | %.3f %% |\n| review | %.4f | %.3f %% |\n| challenge | %.4f | %.3f %% |\n\n",
-        r->thresholds.decline, 100 * r->decline_share, r->thresholds.review, 100 * r->review_share,
-        r->thresholds.challenge, 100 * r->challenge_share);
-    buf_printf(
-        c,
-        "Decline saves the most where a wrongly declined payment costs %g of its amount; review and "
-        "challenge "
-        "are capped at %g %% and %g %% of the payments.\n\n## Limits\n\nLabels are taken as they came: what "
-        "nobody reported counts as legitimate. Declined payments have no labels; without a control slice, "
-        "later figures are about what was approved.\n",
-        w->t->decline_cost, 100 * w->t->review_capacity, 100 * w->t->challenge_capacity);
 }
 
 static enum err bind(struct work *w, struct buf *out)
@@ -673,9 +626,10 @@ static enum err bind(struct work *w, struct buf *out)
                       .labels_known_us = w->split.train.known_us,
                       .rows = w->split.train.count,
                       .frauds = w->split.train.frauds },
-        .card = buf_slice(&w->card),
     };
 
+    card_write(&w->card, &parts);
+    parts.card = buf_slice(&w->card);
     return bundle_build(out, &parts, w->why);
 }
 
@@ -709,7 +663,6 @@ enum err trainer_run(const struct trainer *t, const struct rows *rows, const str
     if (!err) {
         make_histograms(&w);
         write_parameters(&w);
-        write_card(&w);
         err = bind(&w, out);
     }
     for (size_t c = 0; w.histograms && c < w.columns; c++)
