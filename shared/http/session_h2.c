@@ -276,9 +276,10 @@ static int on_stream_close(nghttp2_session *ng, int32_t stream, uint32_t error, 
     if (m->state == HTTP_REPLIED) {
         h->replies -= !m->is_sent;
         h->progress_us = s->host->mono_us(s->host->ctx);
-        h->completed++;
-        if (error != NGHTTP2_NO_ERROR && m->reply_sent < m->reply_body.len)
+        if (error != NGHTTP2_NO_ERROR && !m->is_sent)
             count_reset(s);
+        else
+            h->completed++;
         http_message_free(m);
         return 0;
     }

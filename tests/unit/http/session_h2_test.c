@@ -461,6 +461,27 @@ Test(http2, calms_down_a_peer_that_opens_and_resets_streams)
     buf_release(&in);
 }
 
+Test(http2, calms_down_a_peer_that_resets_what_was_answered_but_not_sent)
+{
+    struct buf in;
+
+    buf_init(&in, 0);
+    for (int n = 0; n < 1000 && !goaways; n++) {
+        int32_t stream = get("/hello");
+
+        buf_clear(&in);
+        client_send(&in);
+        nghttp2_submit_rst_stream(client, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL);
+        client_send(&in);
+        fixture_recv(&f, buf_slice(&in).ptr, in.len);
+        client_recv();
+    }
+    cr_assert_eq(goaways, 1);
+    cr_assert_eq(goaway_error, NGHTTP2_ENHANCE_YOUR_CALM);
+    cr_assert_leq(http_session_requests(f.session), 210);
+    buf_release(&in);
+}
+
 Test(http2, lets_a_peer_cancel_now_and_then)
 {
     for (int second = 0; second < 20; second++) {
