@@ -61,9 +61,11 @@ unit: $(B)/unit
 # BENCH_ONLY=forest,rules runs parts; tests/bench/README.md tells what is measured. Nothing here asserts a time.
 bench: $(bins) $(benches)
 	@scripts/bench $(B)
-# ROUNDS=10 SEED=...: load while parts are killed, stopped and cut off, and the proof that nothing was lost.
+# ROUNDS=10 SEED=...: load while parts are killed, stopped and cut off, and the proof that nothing was lost; then the
+# same of models that are trained, promoted and rolled back. ONLY= has a part of it.
 chaos: all
 	@scripts/chaos $(B)
+	@[ -n "$(ONLY)" ] || scripts/lifecycle $(B)
 # SECONDS_EACH=60; without a fuzzer (`make test`) each target is given its corpus only.
 fuzz:
 	@scripts/fuzz $(SECONDS_EACH)
@@ -95,10 +97,11 @@ bench_parts := $(filter-out %_bench.o,$(call objs,tests/bench/*.c))
 $(benches): $(B)/%: $(B)/tests/%.o $(bench_parts) $(lib)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-# One that needs more files has them in a folder of its name.
+# One that needs more files has them in a folder of its name, and lifecycle those of chaos too.
+$(B)/e2e/lifecycle: $(call objs,tests/e2e/chaos/*.c)
 $(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c)): $(B)/%: $(B)/tests/%.o $$(call objs,tests/$$*/*.c) $(lib)
 	@mkdir -p $(@D)
-	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(lib) $(LDLIBS)
 fuzz_main := $(if $(findstring fuzzer,$(SAN)),-fsanitize=fuzzer,$(B)/tests/fuzz/replay.o)
 $(fuzzers): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(filter %.o,$(fuzz_main)) $(B)/libparts.a $(lib)
 	@mkdir -p $(@D)

@@ -273,11 +273,11 @@ static void start_cluster(struct chaos *c)
     load_open(&c->load, c->loop, &c->record, ports, c->key, (double)c->rate, c->seed + 1);
 }
 
-static void on_decision(void *ctx, int64_t sent_us, size_t target, bool is_degraded, bool is_first)
+static void on_decision(void *ctx, int64_t sent_us, size_t target, const struct answer *answer, bool is_first)
 {
     struct chaos *c = ctx;
 
-    pulse_decision(&c->pulse, sent_us, target, is_degraded, is_first);
+    pulse_decision(&c->pulse, sent_us, target, answer->is_degraded, is_first);
 }
 
 static void run(struct chaos *c)
@@ -315,7 +315,7 @@ static void reckon(struct chaos *c)
            "again later\n",
            l->answers, c->record.transactions, c->record.labels, l->retries, l->conflicts, l->degraded,
            l->echoes);
-    check(&c->record, cluster_conninfo(c->postgres));
+    check_record(&c->record, cluster_conninfo(c->postgres));
     fflush(stdout);
     if (nodes_run(&c->nodes, verify))
         violated(&c->record, "assay verify", "see above");

@@ -132,7 +132,7 @@ static void check_labels(struct record *r, PGconn *db)
     PQclear(stored);
 }
 
-void check(struct record *r, const char *pg_url)
+void check_record(struct record *r, const char *pg_url)
 {
     PGconn *db = PQconnectdb(pg_url);
     int64_t until_us = clock_mono_us() + drain_limit_us;

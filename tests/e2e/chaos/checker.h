@@ -10,6 +10,6 @@
  *   an id that never got an answer
  *   a transaction that is not in the log exactly once
  *   an accepted label that is not stored as it was sent */
-void check(struct record *r, const char *pg_url);
+void check_record(struct record *r, const char *pg_url);
 
 #endif

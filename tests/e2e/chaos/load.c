@@ -108,7 +108,7 @@ static void take_decision(struct request *r, struct slice body)
     if (item->body_accepted && item->rival_accepted)
         violated(l->record, "two bodies accepted under one id", item->id);
     if (l->on_decision)
-        l->on_decision(l->ctx, r->sent_us, r->target, a.is_degraded, is_first);
+        l->on_decision(l->ctx, r->sent_us, r->target, &a, is_first);
     if (is_first && !l->stops_us && chance_below(&l->chance, ECHO_EVERY) == 0) {
         l->echoes++;
         send_new(l, item, false, chance_below(&l->chance, LOAD_TARGETS),

@@ -26,9 +26,10 @@ struct load {
     double rate; /* transactions and labels a second */
     struct chance chance;
 
-    /* Of each decision: when its request was sent, the target that gave it, whether parts were missing.
-     * `is_first`: it was asked for once only, so what it says is of now. */
-    void (*on_decision)(void *ctx, int64_t sent_us, size_t target, bool is_degraded, bool is_first);
+    /* Of each decision: when its request was sent, the target that gave it, and what it says. `is_first`: it was
+     * asked for once only, so what it says is of now. */
+    void (*on_decision)(void *ctx, int64_t sent_us, size_t target, const struct answer *answer,
+                        bool is_first);
     void *ctx;
 
     struct loop_timer tick;
