@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "control.h"
+#include "fallback.h"
 #include "gate.h"
 #include "keys.h"
 #include "log/log.h"
@@ -218,6 +219,8 @@ enum err ingestion_open(struct ingestion *in, struct why *why)
     err = open_parts(in, why);
     if (!err)
         err = pg_pool_open(&in->pg, in->loop, &pg, why);
+    if (!err)
+        err = fallback_open(&in->fallback, in, why);
     if (err)
         return err;
     in->policy = policy_store_open(&(struct policy_store_options){
@@ -255,6 +258,7 @@ enum err ingestion_listen(struct ingestion *in, struct why *why)
 void ingestion_close(struct ingestion *in)
 {
     loop_timer_release(&in->expire);
+    fallback_close(in->fallback);
     part_close(in->features);
     part_close(in->scoring);
     part_close(in->rules);

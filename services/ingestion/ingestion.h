@@ -16,6 +16,7 @@
 #include "trace.h"
 
 struct control;
+struct fallback;
 struct gate;
 struct keys;
 struct part;
@@ -26,7 +27,7 @@ struct service;
 struct settings {
     const char *pg_url;
     const char *features_addr, *scoring_addr, *rules_addr;
-    const char *base_currency, *fx_rates, *arm_salt;
+    const char *scoring_model, *base_currency, *fx_rates, *arm_salt;
     int64_t pg_connections, jobs_most, group_most;
     int64_t deadline_ms, idempotency_ms;
     int64_t connections_most, address_connections_most, streams_most;
@@ -77,6 +78,7 @@ struct ingestion {
     struct part *features, *scoring, *rules;
     struct policy_store *policy; /* for when rules is missing */
     struct control *control;
+    struct fallback *fallback; /* for when scoring is missing */
     struct pipeline *pipeline;
 
     struct fx fx;

@@ -19,6 +19,7 @@ static const struct conf_field settings[] = {
     { "FEATURES_ADDR",          CONF_TEXT,        AT(features_addr),         "127.0.0.1:9001", "features, several by commas: the active one and standbys", 0, 0 },
     { "SCORING_ADDR",           CONF_TEXT,        AT(scoring_addr),          "127.0.0.1:9002", "scoring, several by commas", 0, 0 },
     { "RULES_ADDR",             CONF_TEXT,        AT(rules_addr),            "127.0.0.1:9003", "rules, several by commas", 0, 0 },
+    { "SCORING_MODEL",          CONF_TEXT,        AT(scoring_model),         "",     "as scoring has it: the model whose online model stands in for it; empty: that of the newest champion", 0, 0 },
     { "BASE_CURRENCY",          CONF_TEXT,        AT(base_currency),         BASE_CURRENCY_DEFAULT,  "the currency in which features add up", 0, 0 },
     { "FX_RATES",               CONF_TEXT,        AT(fx_rates),              FX_RATES_DEFAULT, "what one unit of each currency is worth, in any one of them", 0, 0 },
     { "ARM_SALT",               CONF_TEXT,        AT(arm_salt),              "assay", "from which experiments draw a customer's arm", 0, 0 },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "fallback.h"
 #include "part.h"
 #include "pipeline_impl.h"
 #include "proto/txn_proto.h"
@@ -8,6 +9,7 @@
 static void without_score(struct job *job)
 {
     job_degrade(job, "scoring");
+    fallback_score(job->pipeline->in->fallback, job);
     job_enter(job, STAGE_DECIDE);
 }
 

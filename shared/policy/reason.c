@@ -215,6 +215,11 @@ static void add_missing(const struct decision *d, struct arena *arena, struct po
     for (size_t i = 0; i < d->in->degraded_count; i++) {
         struct slice other = d->in->degraded[i];
 
+        if (slice_eq_str(other, "scoring") && d->has_score) {
+            add(out, SLICE("degraded:scoring"), SLICE("The fraud score is that of a simpler model"),
+                (struct slice){ 0 }, true);
+            continue;
+        }
         /* The score's absence was told above, whatever it came from. */
         if (slice_eq_str(other, "scoring") || (out->decider == POLICY_BY_MISSING && slice_eq(other, part)))
             continue;

@@ -221,6 +221,17 @@ static const struct grpc_method methods[][2] = {
     [FAKE_RULES] = { { &assay__v1__rules__descriptor, "Decide", on_decide } },
 };
 
+/* The plan that the vectors are said to be of: the one in the database, where there is one. */
+static void find_plan(struct pg_session *s)
+{
+    struct pg_result *r = NULL;
+    struct why why;
+
+    if (!pg_exec(s, "SELECT plan FROM plans", NULL, &r, &why) && pg_rows(r) == 1)
+        memcpy(plan, pg_get_bytes(r, 0, 0).ptr, sizeof plan);
+    pg_result_free(r);
+}
+
 static void serve(enum fake which, int port, const char *conninfo, int ready_fd)
 {
     struct http_server_conf conf = { .host = "127.0.0.1", .port = port };
@@ -235,6 +246,8 @@ static void serve(enum fake which, int port, const char *conninfo, int ready_fd)
         fprintf(stderr, "fake part: %s\n", why.text);
         _exit(1);
     }
+    if (session)
+        find_plan(session);
     grpc_server_add(grpc_server_new(http, NULL), methods[which], which == FAKE_FEATURES ? 2 : 1, session);
     if (write(ready_fd, "r", 1) != 1)
         _exit(1);

@@ -442,6 +442,20 @@ static enum policy_decider decider(void)
     return verdict.decider;
 }
 
+/* Scoring was away, and a simpler model stood in: its score decides, and everybody is told. */
+Test(policy, says_that_the_score_is_a_fallback)
+{
+    struct slice scoring = SLICE("scoring");
+
+    in.score = 0.95;
+    in.degraded = &scoring;
+    in.degraded_count = 1;
+    cr_assert_eq(decide(), ACTION_DECLINE);
+    cr_assert_eq(verdict.decider, POLICY_BY_THRESHOLD);
+    cr_assert_not_null(strstr(reasons(), "*degraded:scoring | The fraud score is that of a simpler model | "),
+                       "%s", reasons());
+}
+
 /* A control slice may let through what the score alone declined, and nothing else. */
 Test(policy, says_what_decided_and_what_the_score_alone_would_do)
 {
