@@ -12,13 +12,15 @@
 #include "base/buf.h"
 #include "json/json.h"
 #include "json/json_out.h"
+#include "lifecycle_run.h"
 #include "reach.h"
 #include "replay.h"
 
 struct replay_settings {
     struct replay_conf conf;
     const char *home, *rate, *record, *truth;
-    bool as_json, is_quiet;
+    bool as_json, is_quiet, is_lifecycle;
+    struct lifecycle_conf life;
 };
 
 #define AT(field) offsetof(struct replay_settings, field)
@@ -43,6 +45,26 @@ static const struct option options[] = {
       "whom to trust for https (without --url: HOME/certs/ca.pem; else the system's store)" },
     { "home", OPTION_TEXT, AT(home), "DIR", "whose services to use without --url (ASSAY_HOME, else ./var)" },
     { "json", OPTION_FLAG, AT(as_json), NULL, "the figures as JSON" },
+    { "lifecycle", OPTION_FLAG, AT(is_lifecycle), NULL,
+      "send nothing: live the life of models over the stream, in this process" },
+    { "mapping", OPTION_TEXT, AT(life.mapping), "NAME",
+      "of a life: the stream is a CSV file with these columns" },
+    { "catalogue", OPTION_TEXT, AT(life.catalogue), "NAME",
+      "features: handbook, sparkov, default, or a file" },
+    { "label-delay", OPTION_TEXT, AT(life.label_delay), "7d",
+      "after so long, unlabelled means legitimate (the mapping's, or 7d)" },
+    { "first-days", OPTION_NUMBER, AT(life.first_days), "N", "history of the first model (30)" },
+    { "schedule", OPTION_TEXT, AT(life.schedule), "CRON", "when it is trained again, UTC (\"0 3 * * 1\")" },
+    { "history-days", OPTION_NUMBER, AT(life.history_days), "N", "that a model is trained on at most (42)" },
+    { "shadow-days", OPTION_INT, AT(life.shadow_days), "N", "of matured days in shadow (7)" },
+    { "ab-days", OPTION_INT, AT(life.ab_days), "N", "of matured days with two arms (7); 0: none" },
+    { "share", OPTION_NUMBER, AT(life.share), "SHARE", "of the customers, to the candidate (0.5)" },
+    { "hide-labels", OPTION_FLAG, AT(life.hides_labels), NULL, "what is declined has no label" },
+    { "control", OPTION_NUMBER, AT(life.control), "SHARE",
+      "of the declines that is let through to get labels (0)" },
+    { "trees", OPTION_INT, AT(life.trees), "N", "at most (250)" },
+    { "seed", OPTION_INT, AT(life.seed), "N", "of training, arms and slice (1)" },
+    { "plot", OPTION_TEXT, AT(life.plot), "FILE", "write the weeks there, as SVG" },
     { "quiet", OPTION_FLAG, AT(is_quiet), NULL, "no progress" },
 };
 #undef AT
@@ -50,6 +72,14 @@ static const struct option options[] = {
 static const struct replay_settings defaults = {
     .conf = { .from = "-", .connections = 2, .batch = 1, .deadline_ms = 2000, .patience_s = 60 },
     .rate = "max",
+    .life = { .schedule = "0 3 * * 1",
+              .first_days = 30,
+              .history_days = 42,
+              .shadow_days = 7,
+              .ab_days = 7,
+              .share = 0.5,
+              .trees = 250,
+              .seed = 1 },
 };
 
 /* ---- the figures ---- */
@@ -250,11 +280,16 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     struct replay_conf conf;
     struct why why = { 0 };
     struct reach found;
-    enum exit_code code = read_settings(s, &conf, &found);
+    enum exit_code code;
     enum err err = ERR_OK;
 
     if (!result)
         abort();
+    if (s->is_lifecycle) {
+        free(result);
+        return lifecycle_run(&s->life, operand_count ? operands[0] : s->conf.from, s->as_json, s->is_quiet);
+    }
+    code = read_settings(s, &conf, &found);
     if (operand_count)
         conf.from = operands[0];
     if (!code) {
@@ -290,11 +325,19 @@ const struct command cmd_replay = {
         "and labels in the order in which they became known. Its times are the stream's own, so the key\n"
         "must belong to an account with a simulated clock. What a service that is away keeps from being\n"
         "decided is sent again; an id is decided once. Exit status 1 when one was not decided.\n\n"
+        "With --lifecycle nothing is sent. The stream, or a data set that `assay evaluate` knows, is lived\n"
+        "through on its own clock in this process: a first model after 30 days, trained again by the\n"
+        "schedule, and every candidate through gates, shadow and an experiment before it decides for all,\n"
+        "by the code that the services run. It tells what happened with the evidence, and the average\n"
+        "precision of each week beside a model that was never trained again.\n\n"
         "  assay accounts create replay --clock simulated\n"
         "  export ASSAY_KEY=$(assay keys create replay --scopes all --quiet)\n"
         "  assay simulate | assay replay\n"
         "  assay replay --from stream.ndjson --rate 2000    latency from the intended time on\n"
-        "  assay replay --from stream.ndjson --in-flight 1 --limit 5000 --json | jq .latency_ms",
+        "  assay replay --from stream.ndjson --in-flight 1 --limit 5000 --json | jq .latency_ms\n"
+        "  assay replay --lifecycle handbook --plot weeks.svg\n"
+        "  assay replay --lifecycle handbook --hide-labels --control 0.1\n"
+        "  assay simulate --days 120 | assay replay --lifecycle --label-delay 30d",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(struct replay_settings),

@@ -226,7 +226,8 @@ static const char *too_little(const struct ab *ab, struct estimate champion, str
 
     for (size_t a = 0; a < ARM_COUNT; a++)
         if (ab->arms[a].figures.control < ab->design.control_least)
-            return "without a control slice in both arms nothing is known of what was declined";
+            return "without a control slice in both arms (or with too few declines in it) nothing is known "
+                   "of what was declined";
     if (!(effective_customers(champion, candidate) >= ab->design.effective_least * larger))
         return "too few customers with a loss to know how sure the figure is";
     return NULL;
