@@ -367,18 +367,32 @@ static struct cost cost_of(const char *const *argv)
     return cost;
 }
 
+/* The least of two, by each figure: what else ran at the time only ever adds to them. */
+static struct cost lesser(struct cost a, struct cost b)
+{
+    struct cost least = a.seconds < b.seconds ? a : b;
+
+    least.cpu_seconds = fmin(a.cpu_seconds, b.cpu_seconds);
+    least.peak_mib = fmin(a.peak_mib, b.peak_mib);
+    return least;
+}
+
 static void compare(const char *self, const struct alone *a, const struct plan *plan, const char *dir)
 {
+    const char *const our_argv[] = { self, "--retrain", a->conninfo, NULL };
     char conf[600], note[300];
-    struct cost ours, theirs;
+    const char *const their_argv[] = { "xgboost", conf, NULL };
+    struct cost ours = { .seconds = INFINITY, .cpu_seconds = INFINITY, .peak_mib = INFINITY }, theirs = ours;
     double read_s = 0, train_s = 0, precision = 0;
     size_t rows = 0;
 
     cost_of((const char *const[]){ self, "--write", a->conninfo, dir, NULL });
     write_conf(plan, dir);
     snprintf(conf, sizeof conf, "%s/xgboost.conf", dir);
-    ours = cost_of((const char *const[]){ self, "--retrain", a->conninfo, NULL });
-    theirs = cost_of((const char *const[]){ "xgboost", conf, NULL });
+    for (int i = 0; i < 2; i++) { /* turn by turn */
+        ours = lesser(ours, cost_of(our_argv));
+        theirs = lesser(theirs, cost_of(their_argv));
+    }
     if (sscanf(ours.text, "%lf %lf %zu %lf", &read_s, &train_s, &rows, &precision) != 4)
         bench_fail("retrain: no figures in: %s", ours.text);
     snprintf(
@@ -404,6 +418,7 @@ static void compare(const char *self, const struct alone *a, const struct plan *
                              .unit = "s",
                              .baseline = theirs.cpu_seconds,
                              .against = "xgboost command, rows from text",
+                             .goals = { { RATIO_AT_MOST, 1.5 } },
                              .note = "of the process; PostgreSQL's not counted" });
     report(&(struct result){ .name = "retrain/peak memory",
                              .value = ours.peak_mib,
