@@ -148,7 +148,7 @@ static double fraud_share_of(const struct booster_source *s)
 }
 
 enum err booster_matrix_stream(struct booster_matrix **out, const struct booster_source *source, int max_bin,
-                               const struct booster_matrix *like, int threads, struct why *why)
+                               int threads, struct why *why)
 {
     struct booster_matrix *m = mem_new(struct booster_matrix);
     struct batches b = { .source = source,
@@ -167,8 +167,8 @@ enum err booster_matrix_stream(struct booster_matrix **out, const struct booster
     m->fraud_share = fraud_share_of(source);
     snprintf(config, sizeof config, "{\"missing\":NaN,\"nthread\":%d,\"max_bin\":%d}", threads, max_bin);
     if (XGProxyDMatrixCreate(&b.proxy) ||
-        XGQuantileDMatrixCreateFromCallback(&b, b.proxy, like ? like->handle : NULL, batches_reset,
-                                            batches_next, config, &m->handle) ||
+        XGQuantileDMatrixCreateFromCallback(&b, b.proxy, NULL, batches_reset, batches_next, config,
+                                            &m->handle) ||
         XGDMatrixNumRow(m->handle, &rows) || rows != source->rows) {
         err = refused(why, ERR_INTERNAL, "rows");
         goto out;

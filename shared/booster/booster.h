@@ -28,8 +28,9 @@ MUST_USE enum err booster_matrix_new(struct booster_matrix **out, const float *f
                                      size_t columns, const float *labels, const float *weights, int threads,
                                      struct why *why);
 
-/* The same without a second copy of the features: they are asked for a batch at a time, some times over, and kept
- * as numbers of bins only, in one byte or two. */
+/* The same for rows to train on, without a second copy of the features: they are asked for a batch at a time, some
+ * times over, and kept as numbers of bins only, in one byte or two. To predict from bins takes longer than from
+ * floats, so validation rows are better off with booster_matrix_new(). */
 struct booster_source {
     size_t rows, columns;
     /* Writes float[count][columns], the features of rows `from` and on. The same rows must come out each time. */
@@ -38,11 +39,9 @@ struct booster_source {
     const uint8_t *labels; /* [rows], 1 = fraud; NULL as above */
     const float *weights;  /* [rows], NULL = all 1 */
 };
-/* `max_bin` must be that of the parameters it is trained with. `like`: bins of another matrix that was made here,
- * which validation rows need; NULL: its own. */
+/* `max_bin` must be that of the parameters it is trained with. */
 MUST_USE enum err booster_matrix_stream(struct booster_matrix **out, const struct booster_source *source,
-                                        int max_bin, const struct booster_matrix *like, int threads,
-                                        struct why *why);
+                                        int max_bin, int threads, struct why *why);
 void booster_matrix_free(struct booster_matrix *m);
 
 /* ---- training ---- */

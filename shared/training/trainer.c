@@ -140,20 +140,31 @@ static void gather(const void *context, size_t from, size_t count, float *featur
                g->rows->columns * sizeof *features);
 }
 
-static enum err make_matrix(struct work *w, struct booster_matrix **out, const struct trainer_part *part,
-                            const struct booster_matrix *like)
+static enum err make_matrices(struct work *w)
 {
-    struct gathering g = { w->rows, part };
+    const struct trainer_part *train = &w->split.train, *tune = &w->split.tune;
+    struct gathering to_train = { w->rows, train }, to_tune = { w->rows, tune };
     struct booster_source source = {
-        .rows = part->count,
+        .rows = train->count,
         .columns = w->columns,
         .fill = gather,
-        .context = &g,
-        .labels = part->labels,
-        .weights = part->weights,
+        .context = &to_train,
+        .labels = train->labels,
+        .weights = train->weights,
     };
+    float *features = mem_new_n(float, tune->count * w->columns + 1), *labels = mem_new_n(float, tune->count);
+    enum err err;
 
-    return booster_matrix_stream(out, &source, w->t->params.max_bin, like, w->t->params.threads, w->why);
+    gather(&to_tune, 0, tune->count, features);
+    for (size_t i = 0; i < tune->count; i++)
+        labels[i] = tune->labels[i];
+    err = booster_matrix_new(&w->tune, features, tune->count, w->columns, labels, tune->weights,
+                             w->t->params.threads, w->why);
+    mem_free(features);
+    mem_free(labels);
+    return err ? err
+               : booster_matrix_stream(&w->train, &source, w->t->params.max_bin, w->t->params.threads,
+                                       w->why);
 }
 
 /* Margins of a part, a batch at a time. */
@@ -274,9 +285,7 @@ static enum err train(struct work *w)
         return err_set(w->why, ERR_INVALID, "at most %d trials", TRAINER_TRIALS_MAX);
     w->trials = mem_new_n(struct trainer_trial, w->trial_count);
     w->constraints = monotone(w->plan);
-    err = make_matrix(w, &w->train, &w->split.train, NULL);
-    if (!err)
-        err = make_matrix(w, &w->tune, &w->split.tune, w->train);
+    err = make_matrices(w);
     if (!err)
         err = search(w);
     booster_matrix_free(w->train);
