@@ -168,6 +168,8 @@ static void print_result(const struct trainer_result *r, const char *sha, int64_
            r->figures.average_precision, r->figures.auc_roc, r->figures.recall_fpr_1);
     printf("logistic       average precision %.3f, AUC ROC %.3f, recall at 1 %% false positives %.3f\n",
            r->logistic.average_precision, r->logistic.auc_roc, r->logistic.recall_fpr_1);
+    printf("online         average precision %.3f, AUC ROC %.3f, recall at 1 %% false positives %.3f\n",
+           r->online.average_precision, r->online.auc_roc, r->online.recall_fpr_1);
     printf("calibration    error %.4f, by %s\n", r->calibration_error,
            r->is_platt ? "Platt's sigmoid" : "isotonic regression");
     printf("thresholds     decline %.4f (%.3f %% of payments), review %.4f (%.3f %%), challenge %.4f (%.3f "
@@ -209,6 +211,7 @@ static void print_json(const struct trainer_result *r, const char *sha, int64_t 
     json_out_number(&o, "recall_at_fpr_1", r->figures.recall_fpr_1);
     json_out_number(&o, "card_precision_100", r->figures.card_precision_100);
     json_out_number(&o, "logistic_average_precision", r->logistic.average_precision);
+    json_out_number(&o, "online_average_precision", r->online.average_precision);
     json_out_number(&o, "calibration_error", r->calibration_error);
     json_out_open(&o, "thresholds");
     json_out_number(&o, "challenge", r->thresholds.challenge);

@@ -23,7 +23,8 @@ static bool is_in(const struct trainer_part *p, const struct rows *r, size_t i, 
 {
     const struct row *row = &r->row[i];
 
-    if (row->at_us < p->from_us || row->at_us >= p->until_us || row->known_at_us >= p->known_us)
+    if (row->at_us < p->from_us || row->at_us >= p->until_us || row->known_at_us >= p->known_us ||
+        !(row->weight > 0))
         return false;
     *truth = rows_truth(r, i, p->known_us);
     return truth->is_labelled || !row->needs_label;

@@ -10,6 +10,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "bundle/card.h"
+#include "online/online.h"
 #include "stats/interval.h"
 #include "stats/logistic.h"
 #include "stats/ranking.h"
@@ -22,7 +23,8 @@ enum {
     HISTOGRAM_BINS = 16,
     QUANTILE_ROWS = 100000, /* that a feature's reference histogram takes its edges from */
     LOGISTIC_ROWS = 50000,
-    SCORE_ROWS = 16384, /* at a time */
+    ONLINE_ROWS = 200000, /* others than frauds, about */
+    SCORE_ROWS = 16384,   /* at a time */
     ERROR_BINS = 20,
 };
 
@@ -71,7 +73,7 @@ struct work {
     double *tune_margins, *margins, *scores; /* of the tuning rows; of the judging rows */
     struct calibration calibration;
     double isotonic_error, platt_error;
-    struct baseline baselines[1];
+    struct baseline baselines[2];
     struct histogram *histograms, margin_histogram;
     struct buf forest, metrics, parameters, card;
     float *golden, *golden_margins;
@@ -513,6 +515,55 @@ static struct trainer_figures judge_logistic(struct work *w)
     return figures;
 }
 
+struct learning {
+    const struct rows *rows;
+    struct online_encoder *encoder;
+    struct online_entry *entries;
+    struct online *model;
+};
+
+static void learn_part(struct learning *l, const struct trainer_part *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        size_t count = online_encode(l->encoder, rows_vector(l->rows, p->rows[i]), l->entries);
+
+        online_learn(l->model, l->entries, count, p->labels[i], (double)p->weights[i], p->rows[i]);
+    }
+}
+
+static struct trainer_figures judge_online(struct work *w)
+{
+    const struct trainer_part *train = &w->split.train, *judge = &w->split.judge;
+    size_t others = train->count - train->frauds;
+    struct online_settings settings = online_defaults;
+    const unsigned char **identities = mem_new_n(const unsigned char *, w->columns + 1);
+    double *scores = mem_new_n(double, judge->count);
+    struct learning l = { .rows = w->rows };
+    struct trainer_figures figures;
+
+    if (others > ONLINE_ROWS)
+        settings.negatives = (double)ONLINE_ROWS / (double)others;
+    for (size_t c = 0; c < w->columns; c++)
+        identities[c] = plan_column(w->plan, c)->hash;
+    l.encoder = online_encoder_new(identities, w->histograms, w->columns, settings.bits);
+    l.entries = mem_new_n(struct online_entry, online_entries_max(l.encoder));
+    l.model = online_new(&settings);
+    learn_part(&l, train);
+    learn_part(&l, &w->split.tune);
+    for (size_t i = 0; i < judge->count; i++) {
+        size_t count = online_encode(l.encoder, rows_vector(w->rows, judge->rows[i]), l.entries);
+
+        scores[i] = online_margin(l.model, l.entries, count);
+    }
+    figures = report_figures(w->rows, judge, scores);
+    online_free(l.model);
+    online_encoder_free(l.encoder);
+    mem_free(l.entries);
+    mem_free(identities);
+    mem_free(scores);
+    return figures;
+}
+
 /* ---- what else belongs to a bundle ---- */
 
 /* Judging rows: up to half of them frauds, the rest spread over time. */
@@ -535,6 +586,7 @@ static enum err pick_golden(struct work *w)
     return booster_margins(w->booster, w->golden, w->golden_rows, w->columns, w->golden_margins, w->why);
 }
 
+/* Of the training rows, each column's. */
 static void make_histograms(struct work *w)
 {
     const struct trainer_part *p = &w->split.train;
@@ -551,10 +603,14 @@ static void make_histograms(struct work *w)
     for (size_t i = 0; i < p->count; i++) /* row by row, as they lie in memory */
         for (size_t c = 0; c < w->columns; c++)
             histogram_add(&w->histograms[c], (double)rows_vector(w->rows, p->rows[i])[c]);
+    mem_free(values);
+}
+
+static void make_margin_histogram(struct work *w)
+{
     histogram_init_quantiles(&w->margin_histogram, w->margins, w->split.judge.count, HISTOGRAM_BINS);
     for (size_t i = 0; i < w->split.judge.count; i++)
         histogram_add(&w->margin_histogram, w->margins[i]);
-    mem_free(values);
 }
 
 static void judge(struct work *w)
@@ -588,7 +644,9 @@ static void judge(struct work *w)
     r->calibration_error = calibration_error_weighted(w->scores, p->labels, p->weights, p->count, ERROR_BINS);
     count_money(w);
     r->logistic = judge_logistic(w);
+    r->online = judge_online(w);
     w->baselines[0] = (struct baseline){ "logistic_regression", r->logistic };
+    w->baselines[1] = (struct baseline){ "online", r->online };
     report_write(&w->metrics, &report);
 }
 
@@ -666,18 +724,18 @@ enum err trainer_run(const struct trainer *t, const struct rows *rows, const str
         err = pick_golden(&w);
     if (!err) {
         set_thresholds(&w);
+        make_histograms(&w);
         judge(&w);
         err = tell_stage(&w, TRAINER_BUILDING);
     }
     if (!err) {
-        make_histograms(&w);
+        make_margin_histogram(&w);
         write_parameters(&w);
         err = bind(&w, out);
     }
     for (size_t c = 0; w.histograms && c < w.columns; c++)
         histogram_release(&w.histograms[c]);
-    if (w.histograms)
-        histogram_release(&w.margin_histogram);
+    histogram_release(&w.margin_histogram);
     mem_free(w.histograms);
     calibration_release(&w.calibration);
     booster_close(w.booster);

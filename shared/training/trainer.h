@@ -36,7 +36,8 @@
  * nobody whose probability is not above the overall share of frauds.
  *
  * Baselines. Logistic regression on the same training rows: all frauds and at most LOGISTIC_ROWS others, the
- * intercept corrected for those left out (King and Zeng 2001).
+ * intercept corrected for those left out (King and Zeng 2001). And the online model (online/), which learns from the
+ * training rows and then the tuning rows, in their order, each once.
  *
  * The same rows, settings and number of threads give the same bytes. */
 #ifndef ASSAY_TRAINING_TRAINER_H
@@ -165,7 +166,7 @@ struct trainer_figures {
 struct trainer_result {
     size_t train_rows, train_frauds, tune_rows, tune_frauds, judge_rows, judge_frauds;
     size_t trees, trials, best_trial;
-    struct trainer_figures figures, logistic;
+    struct trainer_figures figures, logistic, online;
     double calibration_error; /* weighted, 20 bins */
     bool is_platt;            /* else isotonic */
     struct bundle_thresholds thresholds;

@@ -26,7 +26,8 @@ struct pending {
 struct served_plan {
     unsigned char hash[SHA256_BYTES];
     size_t columns;
-    size_t *places; /* of the wanted columns in it; NULL: it does not have all of them */
+    uint16_t *places; /* of the wanted columns in it */
+    bool has_all;
 };
 
 struct reading {
@@ -179,21 +180,6 @@ static enum err read_transactions(struct reading *r, struct why *why)
 
 /* ---- decisions ---- */
 
-/* Where the wanted columns stand in `has`; NULL when one is not there. The caller's. */
-static size_t *places_in(const struct plan *wanted, const struct plan *has)
-{
-    size_t columns = plan_columns(wanted), *places = mem_new_n(size_t, columns + 1);
-
-    for (size_t i = 0; i < columns; i++) {
-        places[i] = plan_find(has, plan_column(wanted, i)->hash);
-        if (places[i] == PLAN_NO_COLUMN) {
-            mem_free(places);
-            return NULL;
-        }
-    }
-    return places;
-}
-
 static enum err read_plans(struct reading *r, struct why *why)
 {
     struct pg_result *found = NULL;
@@ -210,7 +196,8 @@ static enum err read_plans(struct reading *r, struct why *why)
             break;
         memcpy(served->hash, pg_get_bytes(found, i, 0).ptr, SHA256_BYTES);
         served->columns = plan_columns(plan);
-        served->places = places_in(r->plan, plan);
+        served->places = mem_new_n(uint16_t, plan_columns(r->plan) + 1);
+        served->has_all = plan_map(r->plan, plan, served->places) == PLAN_NO_COLUMN;
         plan_free(plan);
     }
     pg_result_free(found);
@@ -251,10 +238,10 @@ static bool take_vector(struct reading *r, size_t row, struct slice plan, struct
     for (size_t i = 0; i < r->plan_count && !served; i++)
         if (slice_eq(plan, slice_of((const char *)r->plans[i].hash, SHA256_BYTES)))
             served = &r->plans[i];
-    if (!served || !served->places || vector.len != 4 * served->columns)
+    if (!served || !served->has_all || vector.len != 4 * served->columns)
         return false;
     for (size_t i = 0; i < r->rows->columns; i++)
-        x[i] = float_at(vector.ptr + 4 * served->places[i]);
+        x[i] = float_at(vector.ptr + (size_t)4 * served->places[i]);
     return true;
 }
 

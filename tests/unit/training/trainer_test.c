@@ -179,6 +179,19 @@ Test(trainer, a_declined_payment_is_a_row_from_its_label_on)
     trainer_split_release(&s);
 }
 
+Test(trainer, a_row_that_stands_for_no_payment_is_in_no_part)
+{
+    struct trainer t = daily_trainer();
+    struct trainer_split s;
+
+    live_by_the_day();
+    w.rows.row[3 * 4].weight = 0;
+    MUST(trainer_split(&s, &t, &w.rows, &why));
+    cr_assert_eq(s.train.count, 56 * 4 - 1);
+    cr_assert_eq(s.train.rows[0], 3 * 4 + 1);
+    trainer_split_release(&s);
+}
+
 /* ---- no future ---- */
 
 /* Of the time and for the model that small_trainer() makes. */

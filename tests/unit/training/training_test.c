@@ -102,6 +102,8 @@ Test(training, gives_a_bundle_that_opens_with_thresholds_in_their_order)
     cr_assert_eq(bundle_open(&bundle, buf_slice(&out), &why), ERR_OK, "%s", why.text);
     cr_assert(slice_eq(bundle_name(bundle), SLICE("small")));
     cr_assert_gt(result.figures.auc_roc, 0.7);
+    cr_assert_gt(result.logistic.auc_roc, 0.7);
+    cr_assert_gt(result.online.auc_roc, 0.7);
     cr_assert_gt(result.figures.average_precision,
                  5.0 * (double)result.judge_frauds / (double)result.judge_rows);
     thresholds = bundle_thresholds(bundle);
