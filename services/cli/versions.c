@@ -8,7 +8,8 @@
 #include "base/clock.h"
 #include "modelstore/modelstore.h"
 
-enum { WAIT_US = 10000000, LOOK_EVERY_NS = 5000000 };
+/* Longer than a process that died counts as one that serves. */
+enum { WAIT_US = 15000000, LOOK_EVERY_NS = 5000000 };
 
 bool version_read(const char *text, int64_t *version)
 {

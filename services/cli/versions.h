@@ -23,7 +23,7 @@ struct in_effect {
     bool is_asked; /* nobody looks unless --wait was given */
     int64_t processes, with_version, took_us;
 };
-/* Waits until all serve `version` as champion of `name`, ten seconds at most.
+/* Waits until all serve `version` as champion of `name`, fifteen seconds at most.
  *   ERR_TIMEOUT  not all do; *why says how many do */
 MUST_USE enum err in_effect_wait(struct pg_session *s, const char *name, int64_t version,
                                  struct in_effect *out, struct why *why);

@@ -52,11 +52,12 @@ bool model_may_move(enum model_state from, enum model_state to)
 
 /* ---- one SQL transaction ---- */
 
-/* Changes of aliases are rare: they go one at a time, so that what was read still holds when it is written.
- */
+/* Changes of aliases are rare: they go one at a time, so that what was read still holds when it is written. Who
+ * waits for one that hangs gives up: ERR_UNAVAILABLE. */
 static enum err begin(struct pg_session *s, struct why *why)
 {
-    return pg_exec_script(s, "BEGIN; LOCK TABLE aliases IN SHARE ROW EXCLUSIVE MODE", why);
+    return pg_exec_script(
+        s, "BEGIN; SET LOCAL lock_timeout = '10s'; LOCK TABLE aliases IN SHARE ROW EXCLUSIVE MODE", why);
 }
 
 /* Commits after ERR_OK and rolls back after anything else. */

@@ -12,6 +12,7 @@
 #include "base/array.h"
 #include "base/hash.h"
 #include "harness/cluster.h"
+#include "harness/process.h"
 #include "modelstore/modelstore.h"
 #include "pg/session.h"
 #include "unit/bundle/samples.h"
@@ -394,6 +395,55 @@ Test(models, promotes_and_rolls_back_and_says_what_holds)
     cr_assert_eq(assay("", "rollback nobody"), 4);
     cr_assert_eq(assay("", "promote 4711"), 4);
     cr_assert_eq(assay("", "promote one"), 2);
+}
+
+Test(models, waits_until_every_process_serves_what_was_promoted)
+{
+    char setting[512];
+    struct process scoring[2] = { { 0 } };
+    json_t *said;
+
+    import_three();
+    cr_assert_eq(assay("", "promote 1"), 0);
+    snprintf(setting, sizeof setting, "ASSAY_PG_URL=%s", conninfo);
+    for (size_t i = 0; i < ARRAY_LEN(scoring); i++)
+        process_start(&scoring[i], "scoring", (const char *const[]){ setting, NULL });
+    while (ask("SELECT count(*) FROM serving WHERE alias = 'champion'") < 2)
+        ;
+    for (int i = 2; i >= 1; i--) {
+        said = json(i == 2 ? "promote 2 --wait --json" : "rollback --wait --json");
+        cr_assert_eq(of(json_object_get(said, "in_effect"), "processes"), 2);
+        json_decref(said);
+        cr_assert_eq(
+            ask("SELECT count(*) FROM serving WHERE alias = 'champion' AND version = (SELECT version FROM "
+                "aliases WHERE alias = 'champion')"),
+            2);
+    }
+    cr_assert_eq(assay("", "promote 3 --wait"), 0);
+    cr_assert(strstr(buf_str(&out), "in effect in 2 processes after") != NULL, "%s", buf_str(&out));
+    for (size_t i = 0; i < ARRAY_LEN(scoring); i++)
+        cr_assert_eq(process_stop(&scoring[i]), 0);
+}
+
+Test(models, writes_a_card_with_the_pictures_that_its_figures_allow)
+{
+    struct bundle_sample sample;
+
+    bundle_sample_init(&sample, 60);
+    sample.parts.card = SLICE("# sample\n");
+    sample.parts.metrics =
+        SLICE("{\"curves\":{\"precision_recall\":[[0.1,1],[1,0.1]],\"money\":[[0.5,1,2,3]]}}");
+    buf_clear(&bundle);
+    MUST(bundle_build(&bundle, &sample.parts, &why));
+    write_file("next.bundle", buf_slice(&bundle));
+    bundle_sample_release(&sample);
+    cr_assert_eq(assay("", "models import next.bundle"), 0);
+    cr_assert_eq(assay("", "models card 1 card"), 0, "%s", buf_str(&complaint));
+    cr_assert_str_eq(buf_str(&out), "wrote card/card.md and 2 pictures\n");
+    read_file(&out, "card/card.md");
+    cr_assert_str_eq(buf_str(&out), "# sample\n");
+    read_file(&out, "card/precision_recall.svg");
+    cr_assert(strncmp(buf_str(&out), "<svg", 4) == 0);
 }
 
 Test(models, moves_a_model_by_hand_and_shows_what_was_found_about_it)

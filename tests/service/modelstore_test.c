@@ -382,6 +382,22 @@ Test(modelstore, takes_reads_and_promotes_only_what_a_trusted_key_signed)
     arena_release(&arena);
 }
 
+Test(modelstore, lets_the_retrainers_role_do_all_that_a_life_asks_for)
+{
+    int64_t version;
+    bool is_new;
+
+    MUST(pg_exec_script(pg, "SET ROLE assay_retrainer", &why));
+    MUST(promote(0, MODEL_NONE));
+    bring(1, MODEL_AB);
+    MUST(promote(1, versions[0]));
+    MUST(model_roll_back(pg, SLICE("sample"), versions[1], &change, &version, NULL, &why));
+    MUST(move(1, MODEL_RETIRED, MODEL_REJECTED));
+    signing_key_make(&own_key);
+    MUST(model_sign(pg, versions[2], &own_key, SLICE("test"), &why));
+    MUST(model_register(pg, buf_slice(&bundles[2]), NULL, NULL, SLICE("test"), &version, &is_new, &why));
+}
+
 Test(modelstore, finds_out_when_a_stored_signature_was_changed)
 {
     struct buf out;
