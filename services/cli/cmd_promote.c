@@ -30,6 +30,8 @@ static void print(const struct promote_settings *settings, const struct model_in
         else if (before != MODEL_NONE)
             printf(" in the place of %" PRId64, before);
         in_effect_print(effect);
+        if (before != m->version && m->state == MODEL_REGISTERED)
+            puts("no gate has looked at it: it was promoted by your word alone");
         return;
     }
     buf_init(&text, 0);
@@ -42,6 +44,7 @@ static void print(const struct promote_settings *settings, const struct model_in
     else
         json_out_int(&o, "before", before);
     json_out_bool(&o, "is_changed", before != m->version);
+    json_out_str(&o, "state_before", model_state_name(m->state));
     in_effect_write(&o, effect);
     json_out_end(&o);
     puts(buf_str(&text));
