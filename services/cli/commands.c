@@ -55,6 +55,13 @@
     X(cmd_models_keygen) \
     X(cmd_promote) \
     X(cmd_rollback) \
+    X(cmd_retrain) \
+    X(cmd_schedule_list) \
+    X(cmd_schedule_set) \
+    X(cmd_schedule_remove) \
+    X(cmd_experiments_list) \
+    X(cmd_experiments_show) \
+    X(cmd_experiments_stop) \
     X(cmd_evaluate) \
     X(cmd_verify) \
     X(cmd_train) \
