@@ -241,6 +241,9 @@ GRANT SELECT ON retrain_schedules, training_runs, experiments, verdicts, shadow_
 GRANT INSERT, UPDATE, DELETE ON retrain_schedules TO assay_retrainer;
 GRANT INSERT, UPDATE ON training_runs, experiments, followers, online_models TO assay_retrainer;
 GRANT INSERT ON verdicts TO assay_retrainer;
+-- Its REST interface asks for a key with the scope admin.
+GRANT SELECT (prefix, secret_sha256, scopes, expires_at, revoked_at) ON api_keys TO assay_retrainer;
+GRANT SELECT ON decisions, log, labels, transaction_ids, plans TO assay_retrainer;
 GRANT INSERT ON training_runs TO assay_monitor;
 GRANT SELECT ON experiments TO assay_scoring, assay_features;
 GRANT SELECT, INSERT, UPDATE, DELETE ON serving TO assay_scoring;

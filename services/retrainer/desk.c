@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "desk.h"
+
+#include <pthread.h>
+#include <sodium.h>
+#include <stdio.h>
+
+#include "api/problem.h"
+#include "app/watch.h"
+#include "base/mem.h"
+#include "fraud/api_key.h"
+#include "log/log.h"
+#include "loop/loop.h"
+#include "pg/session.h"
+#include "retrainer.h"
+
+enum { QUEUE_MAX = 64, LIST_LIMIT = 50, LIST_LIMIT_MAX = 1000, REST_US = 60000000 };
+
+struct desk {
+    struct loop *loop;
+    const struct retrainer_settings *conf;
+    struct watch *watch;
+    void (*changed)(void *ctx);
+    void *ctx;
+    size_t under_way; /* the loop's */
+    /* Between the threads, under the lock: */
+    pthread_mutex_t lock;
+    struct call *asked, **asked_end, *done;
+};
+
+/* ---- who asks ---- */
+
+static const char key_sql[] =
+    "SELECT secret_sha256 FROM api_keys WHERE prefix = $1::text AND revoked_at IS NULL "
+    "AND (expires_at IS NULL OR expires_at > now()) AND 'admin' = ANY (scopes)";
+
+static enum err check_key(struct call *c, struct pg_session *s, struct why *why)
+{
+    static const char scheme[] = "Bearer ";
+    struct slice text = c->authorization;
+    struct api_key key;
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    if (!slice_starts_with(text, slice_str(scheme)) ||
+        !api_key_read(&key, slice_of(text.ptr + sizeof scheme - 1, text.len - (sizeof scheme - 1))))
+        return err_set(why, ERR_UNAUTHORIZED, "a valid key is needed: \"Authorization: Bearer ak_...\"");
+    pg_add_text(&p, slice_str(key.prefix));
+    err = pg_exec(s, key_sql, &p, &r, why);
+    if (!err && (pg_rows(r) != 1 || pg_get_bytes(r, 0, 0).len != SHA256_BYTES ||
+                 sodium_memcmp(pg_get_bytes(r, 0, 0).ptr, key.secret_sha256, SHA256_BYTES) != 0))
+        err = err_set(why, ERR_UNAUTHORIZED, "a valid key with the scope \"admin\" is needed");
+    snprintf(c->actor, sizeof c->actor, "key:%s", key.prefix);
+    sodium_memzero(&key, sizeof key);
+    pg_result_free(r);
+    pg_params_release(&p);
+    return err;
+}
+
+/* ---- the loop's side ---- */
+
+static void call_free(struct call *c)
+{
+    buf_release(&c->out);
+    arena_release(&c->arena);
+    mem_free(c);
+}
+
+static void reply_problem(struct call *c)
+{
+    struct problem problem = { .status = err_http_status(c->err), .detail = slice_str(c->why.text) };
+    struct http_header headers[1];
+    size_t count = 0;
+    struct json_out o;
+
+    buf_clear(&c->out);
+    o = json_out_to(&c->out);
+    problem_write(&o, NULL, &problem);
+    if (problem.status == 503)
+        headers[count++] = (struct http_header){ SLICE("retry-after"), SLICE("1") };
+    if (problem.status == 401)
+        headers[count++] = (struct http_header){ SLICE("www-authenticate"), SLICE("Bearer") };
+    http_reply(c->req, &(struct http_reply){ .status = problem.status,
+                                             .type = PROBLEM_MEDIA_TYPE,
+                                             .body = buf_slice(&c->out),
+                                             .headers = headers,
+                                             .header_count = count });
+}
+
+static void reply(struct desk *d, struct call *c)
+{
+    d->under_way--;
+    if (c->err) {
+        if (c->err == ERR_INTERNAL)
+            log_event(LOG_ERROR, "request_failed", "path=%s why=%s", log_quoted(c->req->path),
+                      log_quoted(slice_str(c->why.text)));
+        reply_problem(c);
+    } else {
+        http_reply(c->req, &(struct http_reply){ .status = c->status,
+                                                 .type = c->out.len ? "application/json" : NULL,
+                                                 .body = buf_slice(&c->out) });
+    }
+    call_free(c);
+}
+
+static void collect(void *ctx)
+{
+    struct desk *d = ctx;
+    struct call *c, *next;
+
+    pthread_mutex_lock(&d->lock);
+    c = d->done;
+    d->done = NULL;
+    pthread_mutex_unlock(&d->lock);
+    for (; c; c = next) {
+        next = c->next;
+        reply(d, c);
+    }
+}
+
+static bool read_limit(struct http_request *req, const char *name, int64_t fallback, int64_t most,
+                       int64_t *out)
+{
+    struct slice text = http_query(req, name);
+
+    *out = fallback;
+    return !text.ptr || (slice_to_i64(text, out) && *out > 0 && *out <= most);
+}
+
+void desk_ask(struct desk *d, struct http_request *req,
+              enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+{
+    struct call *c;
+    int64_t before, limit;
+
+    if (d->under_way == QUEUE_MAX) {
+        http_reply_problem(req, 503, "too many requests are under way");
+        return;
+    }
+    if (!read_limit(req, "before", 0, INT64_MAX, &before) ||
+        !read_limit(req, "limit", LIST_LIMIT, LIST_LIMIT_MAX, &limit)) {
+        http_reply_problem(req, 400, "before and limit are positive numbers; limit is at most 1000");
+        return;
+    }
+    c = mem_new(struct call);
+    c->req = req;
+    c->answer = answer;
+    c->conf = d->conf;
+    c->status = 200;
+    c->before = before;
+    c->limit = limit;
+    c->now_us = req->now_us;
+    buf_init(&c->out, 0);
+    c->authorization = arena_slice(&c->arena, http_header(req, "authorization"));
+    c->body = arena_slice(&c->arena, req->body);
+    c->id = arena_slice(&c->arena, http_param(req, "id"));
+    d->under_way++;
+    pthread_mutex_lock(&d->lock);
+    *d->asked_end = c;
+    d->asked_end = &c->next;
+    pthread_mutex_unlock(&d->lock);
+    watch_wake(d->watch);
+}
+
+/* ---- the desk's thread ---- */
+
+static struct call *take(struct desk *d)
+{
+    struct call *c;
+
+    pthread_mutex_lock(&d->lock);
+    c = d->asked;
+    if (c) {
+        d->asked = c->next;
+        if (!d->asked)
+            d->asked_end = &d->asked;
+    }
+    pthread_mutex_unlock(&d->lock);
+    return c;
+}
+
+static void give_back(struct desk *d, struct call *c)
+{
+    pthread_mutex_lock(&d->lock);
+    c->next = d->done;
+    d->done = c;
+    pthread_mutex_unlock(&d->lock);
+    loop_post(d->loop, collect, d);
+}
+
+static bool is_lost(enum err err)
+{
+    return err == ERR_UNAVAILABLE || err == ERR_UNKNOWN;
+}
+
+static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const atomic_bool *is_ending,
+                     struct why *why)
+{
+    struct desk *d = ctx;
+    struct call *c;
+    enum err lost = ERR_OK;
+
+    (void)is_ending;
+    *rest_us = REST_US;
+    while (!lost && (c = take(d)) != NULL) {
+        if (!s)
+            c->err = err_set(&c->why, ERR_UNAVAILABLE, "the database cannot be reached");
+        else if (!(c->err = check_key(c, s, &c->why)))
+            c->err = c->answer(c, s, &c->why);
+        if (is_lost(c->err) && s) {
+            lost = c->err; /* with a new connection the next one may fare better */
+            *why = c->why;
+        }
+        if (!c->err && !slice_eq_str(c->req->method, "GET"))
+            d->changed(d->ctx);
+        give_back(d, c);
+    }
+    return lost;
+}
+
+enum err desk_open(struct desk **out, struct loop *loop, const struct retrainer_settings *conf,
+                   void (*changed)(void *ctx), void *ctx, struct why *why)
+{
+    struct desk *d = mem_new(struct desk);
+    enum err err;
+
+    *out = NULL;
+    d->loop = loop;
+    d->conf = conf;
+    d->changed = changed;
+    d->ctx = ctx;
+    d->asked_end = &d->asked;
+    pthread_mutex_init(&d->lock, NULL);
+    err = watch_open(&d->watch,
+                     &(struct watch_conf){ .name = "desk",
+                                           .conninfo = conf->pg_url,
+                                           .application = "assay-retrainer-desk",
+                                           .role = conf->pg_role,
+                                           .turn = turn,
+                                           .ctx = d },
+                     why);
+    if (err) {
+        desk_close(d);
+        return err;
+    }
+    *out = d;
+    return ERR_OK;
+}
+
+void desk_close(struct desk *d)
+{
+    struct call *c;
+
+    if (!d)
+        return;
+    watch_close(d->watch);
+    while ((c = take(d)) != NULL)
+        call_free(c);
+    for (c = d->done; c; c = d->done) {
+        d->done = c->next;
+        call_free(c);
+    }
+    pthread_mutex_destroy(&d->lock);
+    mem_free(d);
+}
