@@ -37,10 +37,10 @@ FROM debian:bookworm-slim AS assay
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         libcurl4 libcyaml1 libevent-2.1-7 libevent-openssl-2.1-7 libhttp-parser2.9 libjansson4 libnghttp2-14 \
-        libpcre2-8-0 libpq5 libprotobuf-c1 libsodium23 libssl3 libxgboost0 libyaml-0-2 libzstd1 >/dev/null \
+        libpcre2-8-0 libpq5 libprotobuf-c1 libsodium23 libssl3 libxgboost0 libyaml-0-2 libzstd1 tzdata >/dev/null \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin assay \
- && for name in . postgres features scoring rules ingestion edge assay; do \
+ && for name in . postgres features scoring rules ingestion retrainer shadow edge assay; do \
         install -d -o assay -g assay -m 700 "/certs/$name" || exit 1; \
     done
 # A catalogue or a mapping is found beside bin/.

@@ -20,14 +20,18 @@ enum { INGESTION_MOST = 16, ENV_MOST = 16, ADMIN_STEP = 10 };
 /* In the order of their start: those that are called before those that call. */
 static const struct program {
     const char *name;
-    int port, admin_port;
-    bool is_called; /* the others get its address as ASSAY_NAME_ADDR */
+    int port, admin_port; /* port 0: it has an admin listener only */
+    bool is_called;       /* the others get its address as ASSAY_NAME_ADDR */
 } programs[] = {
-    { "features", 9001, 9101, true },
-    { "scoring", 9002, 9102, true },
-    { "rules", 9003, 9103, true },
-    { "ingestion", 8080, 9100, false },
+    { "features", 9001, 9101, true },   { "scoring", 9002, 9102, true },    { "rules", 9003, 9103, true },
+    { "ingestion", 8080, 9100, false }, { "retrainer", 9005, 9105, false }, { "shadow", 0, 9107, false },
 };
+
+/* Callers come from outside, so there may be several beside each other. */
+static bool is_edge(const struct program *program)
+{
+    return strcmp(program->name, "ingestion") == 0;
+}
 
 struct maker {
     const struct layout_wish *wish;
@@ -70,6 +74,7 @@ static int free_port(int *fd)
 static enum err choose_free_ports(struct maker *m, struct why *why)
 {
     int fds[2 * PROCESSES_MAX];
+    bool had_port;
     size_t n = 0;
     enum err err = ERR_OK;
 
@@ -78,9 +83,11 @@ static enum err choose_free_ports(struct maker *m, struct why *why)
 
         if (p->kind != PLANNED_SERVICE)
             continue;
-        p->port = free_port(&fds[n++]);
+        had_port = p->port != 0;
+        if (had_port)
+            p->port = free_port(&fds[n++]);
         p->admin_port = free_port(&fds[n++]);
-        if (!p->port || !p->admin_port)
+        if ((had_port && !p->port) || !p->admin_port)
             err = err_set(why, ERR_UNAVAILABLE, "no free port: %s", strerror(errno));
     }
     for (size_t i = 0; i < n; i++)
@@ -113,10 +120,10 @@ static enum err add_service(struct maker *m, const struct program *program, int 
         return err_set(why, ERR_NOT_FOUND, "there is no %s (run `make`): %s", path, strerror(errno));
     *p = (struct planned){ .kind = PLANNED_SERVICE, .argv = { path } };
     snprintf(p->name, sizeof p->name, "%s%s", program->name, suffix);
-    err = wanted_port(m, program->name, "PORT", program->port, &p->port, why);
+    err = program->port ? wanted_port(m, program->name, "PORT", program->port, &p->port, why) : ERR_OK;
     if (!err)
         err = wanted_port(m, program->name, "ADMIN_PORT", program->admin_port, &p->admin_port, why);
-    p->port += number * (program->is_called ? ADMIN_STEP : 1);
+    p->port += number * (is_edge(program) ? 1 : ADMIN_STEP);
     p->admin_port += number * ADMIN_STEP;
     m->count++;
     return err;
@@ -129,7 +136,7 @@ static enum err add_services(struct maker *m, struct why *why)
     for (size_t i = 0; i < ARRAY_LEN(programs) && !err; i++) {
         const struct program *program = &programs[i];
 
-        if (program->is_called) {
+        if (!is_edge(program)) {
             err = add_service(m, program, 0, "", why);
             if (!err && i == 0 && m->wish->has_standby)
                 err = add_service(m, program, 1, "-standby", why);
@@ -191,8 +198,10 @@ static void set_env(struct maker *m)
         for (size_t k = 0; k < m->common_count; k++)
             env[n++] = m->common[k];
         if (p->kind == PLANNED_SERVICE) {
-            snprintf(port, sizeof port, "%d", p->port);
-            env[n++] = assignment(m, setting_name(m, program, "PORT"), port);
+            if (p->port) {
+                snprintf(port, sizeof port, "%d", p->port);
+                env[n++] = assignment(m, setting_name(m, program, "PORT"), port);
+            }
             snprintf(port, sizeof port, "%d", p->admin_port);
             env[n++] = assignment(m, setting_name(m, program, "ADMIN_PORT"), port);
             if (m->wish->has_tls)
