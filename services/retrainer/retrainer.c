@@ -28,6 +28,10 @@ const struct conf_field retrainer_fields[] = {
       60000 },
     { "MODEL_KEY", CONF_TEXT, AT(model_key), "",
       "path of the secret key that signs new models; empty: they are not signed", 0, 0 },
+    { "MODEL_KEYS", CONF_TEXT, AT(model_keys), "",
+      "path of the public keys whose signatures a promotion asks for; empty: for none", 0, 0 },
+    { "RETRAINER_STAGES", CONF_TEXT, AT(stages), "{}", "JSON: what a candidate must pass, and how strictly",
+      0, 0 },
 };
 const size_t retrainer_field_count = ARRAY_LEN(retrainer_fields);
 

@@ -18,6 +18,9 @@ struct retrainer_settings {
     const char *pg_url, *pg_role;
     const char *clock;     /* "live" or "log" */
     const char *model_key; /* path of the secret key that signs bundles; empty: they are not signed */
+    const char
+        *model_keys;    /* path of those whose signatures a promotion asks for; empty: none is asked for */
+    const char *stages; /* stages.h */
     int64_t attempts, nice, threads;
     int64_t turn_ms;
 };

@@ -10,11 +10,14 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "candidate.h"
 #include "lifestore/due.h"
 #include "lifestore/run.h"
 #include "lifestore/schedule.h"
 #include "log/log.h"
+#include "lifestore/row.h"
 #include "metrics/metrics.h"
+#include "modelstore/keys.h"
 #include "pg/session.h"
 #include "retrainer.h"
 #include "trainee.h"
@@ -62,6 +65,10 @@ struct figures {
 struct steward {
     const struct retrainer_settings *conf;
     struct watch *watch;
+    struct stages stages;
+    const struct trusted_keys *keys; /* in `arena` */
+    struct arena arena;
+    struct guard_times guard_times;
     struct trainee trainee;
     int64_t no_trainee_before_mono_us; /* after one that died young */
     struct metric_set *metrics;
@@ -181,6 +188,35 @@ static enum err keep_training(struct steward *st, struct pg_session *s, struct w
     return err;
 }
 
+/* ---- candidates ---- */
+
+#define STEWARD_LOCK "7308604896967881574"
+
+/* One retrainer takes candidates further; the lock is the session's, and taken once in it. */
+static enum err is_first(struct pg_session *s, bool *is_ours, struct why *why)
+{
+    struct pg_result *r = NULL;
+    enum err err =
+        row_ask(s,
+                "SELECT CASE WHEN EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = "
+                "pg_backend_pid() AND granted) THEN true ELSE pg_try_advisory_lock(" STEWARD_LOCK ") END",
+                NULL, &r, why);
+
+    *is_ours = !err && pg_get_bool(r, 0, 0);
+    pg_result_free(r);
+    return err;
+}
+
+static enum err keep_candidates(struct steward *st, struct pg_session *s, struct why *why)
+{
+    bool is_ours;
+    enum err err = is_first(s, &is_ours, why);
+
+    return err || !is_ours
+               ? err
+               : candidates_step(s, &st->stages, st->keys, &st->guard_times, st->figures.now_us, why);
+}
+
 /* ---- the whole ---- */
 
 static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const atomic_bool *is_ending,
@@ -198,6 +234,8 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
         err = keep_schedules(st, s, st->figures.now_us, why);
     if (!err)
         err = keep_training(st, s, why);
+    if (!err)
+        err = keep_candidates(st, s, why);
     pthread_mutex_lock(&st->lock);
     st->shown = st->figures;
     pthread_mutex_unlock(&st->lock);
@@ -234,6 +272,13 @@ enum err steward_open(struct steward **out, struct metrics *metrics, const struc
     for (enum ending e = 0; e < ENDING_COUNT; e++)
         st->by_ending[e] = metric_series(st->metrics, METRIC_ENDED, ending_names[e], NULL);
     metrics_on_write(metrics, collect, st);
+    err = stages_read(&st->stages, conf->stages, why);
+    if (!err)
+        err = model_keys_read(&st->keys, conf->model_keys, &st->arena, why);
+    if (err) {
+        steward_close(st);
+        return err;
+    }
     err = watch_open(&st->watch,
                      &(struct watch_conf){ .name = "steward",
                                            .conninfo = conf->pg_url,
@@ -256,6 +301,7 @@ void steward_close(struct steward *st)
         return;
     watch_close(st->watch); /* with its thread's end the trainee is told to stop */
     trainee_end(&st->trainee);
+    arena_release(&st->arena);
     pthread_mutex_destroy(&st->lock);
     mem_free(st);
 }

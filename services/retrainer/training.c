@@ -10,18 +10,18 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "bundle/signature.h"
 #include "candidate.h"
 #include "json/json.h"
 #include "lifestore/recipe.h"
 #include "lifestore/row.h"
 #include "lifestore/run.h"
 #include "log/log.h"
+#include "modelstore/keys.h"
 #include "modelstore/modelstore.h"
 #include "pg/session.h"
 #include "retrainer.h"
 
-enum { TELL_EVERY_US = 500000, KEY_FILE_BYTES_MAX = 4096 };
+enum { TELL_EVERY_US = 500000 };
 
 /* How much of the whole is over when the rows are read, and when the model is there. */
 #define SHARE_READ    0.2
@@ -46,6 +46,8 @@ struct work {
     char digest[17]; /* of the plan and the rows */
     struct trainer_trial *trials;
     size_t trial_count;
+    struct trainer trainer;
+    struct stages stages;
     struct buf bundle;
     int64_t version;
 
@@ -260,7 +262,6 @@ static bool on_progress(void *context, const struct trainer_progress *p)
 
 static enum err train(struct work *w)
 {
-    struct trainer t = w->recipe.trainer;
     struct trainer_trial *done = NULL;
     struct trainer_result result;
     enum err err;
@@ -268,35 +269,16 @@ static enum err train(struct work *w)
     read_checkpoint_trials(w);
     /* The hook adds to the list, and so moves it. */
     done = mem_new_n(struct trainer_trial, w->trial_count + 1);
-    memcpy(done, w->trials, w->trial_count * sizeof *done);
-    t.name = w->run.name;
-    t.created_at_us = t.until_us = w->run.as_of_us;
-    t.params.threads = (int)w->conf.threads;
-    t.search.done = done;
-    t.search.done_count = w->trial_count;
-    t.hook = on_progress;
-    t.context = w;
-    err = trainer_run(&t, &w->rows, w->plan, &w->bundle, &result, w->why);
+    if (w->trial_count)
+        memcpy(done, w->trials, w->trial_count * sizeof *done);
+    w->trainer.search.done = done;
+    w->trainer.search.done_count = w->trial_count;
+    err = trainer_run(&w->trainer, &w->rows, w->plan, &w->bundle, &result, w->why);
+    w->trainer.search.done = NULL;
+    w->trainer.search.done_count = 0;
     mem_free(done);
     if (err == ERR_TIMEOUT)
         return stopped(w);
-    return err;
-}
-
-static enum err read_key(struct work *w, struct signing_key *key)
-{
-    char text[KEY_FILE_BYTES_MAX];
-    FILE *file = fopen(w->conf.model_key, "rbe");
-    size_t len = file ? fread(text, 1, sizeof text, file) : 0;
-    enum err err = ERR_OK;
-
-    if (!file)
-        err = err_set(w->why, ERR_INVALID, "ASSAY_MODEL_KEY: %s cannot be read", w->conf.model_key);
-    else
-        fclose(file);
-    if (!err)
-        err = signing_key_parse(key, slice_of(text, len), w->why);
-    explicit_bzero(text, sizeof text);
     return err;
 }
 
@@ -310,7 +292,7 @@ static enum err register_model(struct work *w)
     enum err err = enter(w, "registering", SHARE_TRAINED);
 
     if (!err && is_signed)
-        err = read_key(w, &key);
+        err = signing_key_read(&key, w->conf.model_key, w->why);
     if (!err && is_signed) {
         sha256(bytes, digest);
         bundle_sign(&signature, digest, &key);
@@ -322,17 +304,44 @@ static enum err register_model(struct work *w)
     return err ? err : keep(w);
 }
 
-static enum err make_model(struct work *w)
+static enum err prepare(struct work *w)
 {
     enum err err = recipe_read(&w->recipe, w->run.settings, &w->arena, w->why);
 
-    if (!err)
-        err = choose_plan(w);
-    if (!err)
-        err = read_rows(w);
-    if (!err)
+    if (err)
+        return err;
+    w->trainer = w->recipe.trainer;
+    w->trainer.name = w->run.name;
+    w->trainer.created_at_us = w->trainer.until_us = w->run.as_of_us;
+    w->trainer.params.threads = (int)w->conf.threads;
+    w->trainer.hook = on_progress;
+    w->trainer.context = w;
+    err = choose_plan(w);
+    return err ? err : read_rows(w);
+}
+
+static enum err hold_to_gates(struct work *w)
+{
+    const struct gating gating = { .stages = &w->stages,
+                                   .version = w->version,
+                                   .now_us = w->run.as_of_us,
+                                   .plan = w->plan,
+                                   .rows = &w->rows,
+                                   .trainer = &w->trainer };
+    enum err err = enter(w, "gates", SHARE_TRAINED);
+
+    return err ? err : candidate_gate(w->pg, &gating, w->why);
+}
+
+static enum err make_model(struct work *w)
+{
+    enum err err = prepare(w);
+
+    if (!err && !w->version)
         err = train(w);
-    return err ? err : register_model(w);
+    if (!err && !w->version)
+        err = register_model(w);
+    return err ? err : hold_to_gates(w);
 }
 
 /* ---- the run ---- */
@@ -377,11 +386,7 @@ static int work(struct work *w)
     enum err err;
 
     read_checkpoint_version(w);
-    err = w->version ? ERR_OK : make_model(w);
-    if (!err)
-        err = enter(w, "gates", SHARE_TRAINED);
-    if (!err)
-        err = candidate_gate(w->pg, &w->conf, w->version, w->run.as_of_us, w->why);
+    err = make_model(w);
     if (err)
         log_event(is_told ? LOG_INFO : LOG_ERROR, "run_not_done", "run=%" PRId64 " err=%s why=%s", w->run.run,
                   err_name(err), log_quoted(slice_str(w->why->text)));
@@ -429,6 +434,7 @@ int training_main(int64_t run)
     log_open("retrainer", LOG_INFO);
     must(conf_load(&w.conf, retrainer_fields, retrainer_field_count, &why), "read settings", &why);
     must(retrainer_check(&w.conf, &why), "read settings", &why);
+    must(stages_read(&w.stages, w.conf.stages, &why), "read settings", &why);
     buf_init(&w.bundle, BUNDLE_BYTES_MAX);
     err = begin(&w, run, &status);
     if (err)

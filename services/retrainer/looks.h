@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * looks.h - what became of payments, out of PostgreSQL: decisions, beside what a candidate would have said, with
+ * what is known of them by now.
+ *
+ * Blocking; streamed. Errors are those of pg_copy_out(). */
+#ifndef ASSAY_RETRAINER_LOOKS_H
+#define ASSAY_RETRAINER_LOOKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "fraud/txn.h"
+
+struct pg_session;
+
+struct look_row {
+    int64_t at_us, amount_minor; /* known_at; base currency */
+    int64_t customer;            /* a hash of account and customer */
+    enum action action;          /* what was done in the end */
+    double p_allow;
+    double score;    /* of the model that decided; NaN when none did */
+    int64_t version; /* that model; 0: none */
+    bool has_candidate;
+    double candidate_score;
+    enum action candidate_action;
+    bool is_fraud; /* as known before `now_us` */
+};
+
+struct look_range {
+    int64_t from_us, until_us; /* of known_at */
+    int64_t now_us;            /* labels that became known from then on are not there yet */
+    int64_t candidate;         /* whose shadow scores stand beside; 0: nobody's */
+    bool has_labels;           /* false: customer and is_fraud are not read, which is much cheaper */
+};
+
+typedef void look_fn(void *ctx, const struct look_row *row);
+/* In the order of known_at. */
+MUST_USE enum err looks_read(struct pg_session *s, const struct look_range *range, look_fn *each, void *ctx,
+                             struct why *why);
+
+#endif
