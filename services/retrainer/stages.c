@@ -34,6 +34,7 @@ static const struct {
     { "gate_card_precision_margin", KIND_DOUBLE, AT(gates.card_precision_margin), 0, 1 },
     { "gate_calibration_margin", KIND_DOUBLE, AT(gates.calibration_margin), 0, 10 },
     { "gate_psi", KIND_DOUBLE, AT(gates.psi_most), 0, 100 },
+    { "gate_row_ns", KIND_I64, AT(gates.row_ns_most), 0, 1e9 },
     { "shadow_days", KIND_I64, AT(shadow.days_least), 0, 365 },
     { "shadow_days_most", KIND_I64, AT(shadow.days_most), 1, 365 },
     { "shadow_rows", KIND_SIZE, AT(shadow.rows_least), 1, 1e9 },

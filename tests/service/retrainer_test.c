@@ -199,7 +199,7 @@ Test(retrainer, makes_the_same_bytes_however_often_its_trainer_is_killed)
         char question[256];
 
         snprintf(question, sizeof question,
-                 "SELECT (state <> 'running' OR jsonb_array_length(checkpoint->'trials') >= %d)::int FROM "
+                 "SELECT (ended_at IS NOT NULL OR jsonb_array_length(checkpoint->'trials') >= %d)::int FROM "
                  "training_runs WHERE run = %lld",
                  wanted, (long long)killed);
         wait_until(question, 1);
@@ -293,6 +293,55 @@ Test(retrainer, gives_up_a_run_whose_process_always_dies)
     }
     wait_for_state(run, "failed");
     cr_assert_not_null(strstr(sql_text("SELECT message FROM training_runs"), "begun 2 times"));
+}
+
+/* ---- candidates ---- */
+
+#define EASY_GATES                                                                                           \
+    "\"gate_rows\":100,\"gate_frauds\":5,\"gate_psi\":100,\"gate_calibration_margin\":10,\"gate_row_ns\":0"
+
+Test(retrainer, holds_a_model_to_its_gates_and_makes_the_first_that_passes_champion)
+{
+    int64_t run;
+
+    history_live_until(&w.past, LIVED_UNTIL);
+    start(&w.retrainer, "ASSAY_RETRAINER_STAGES={" EASY_GATES "}");
+    run = request_run("model", 1, AS_OF);
+    wait_for_state(run, "succeeded");
+    cr_assert_gt(sql_int("SELECT count(DISTINCT gate) FROM verdicts WHERE stage = 'validation'"), 6);
+    cr_assert_eq(
+        sql_int("SELECT count(*) FROM verdicts WHERE outcome = 'fail'"), 0, "%s",
+        sql_text("SELECT string_agg(gate || ': ' || reason, '; ') FROM verdicts WHERE outcome <> 'pass'"));
+    wait_until("SELECT count(*) FROM aliases WHERE alias = 'champion'", 1);
+    cr_assert_str_eq(sql_text("SELECT state FROM models"), "champion");
+}
+
+Test(retrainer, leaves_a_model_that_the_gates_say_nothing_about_to_a_person)
+{
+    int64_t run;
+
+    history_live_until(&w.past, LIVED_UNTIL);
+    start(&w.retrainer, "ASSAY_RETRAINER_STAGES={\"gate_rows\":100000000}");
+    run = request_run("model", 1, AS_OF);
+    wait_for_state(run, "succeeded");
+    usleep(200000);
+    cr_assert_str_eq(sql_text("SELECT state FROM models"), "registered");
+    cr_assert_gt(sql_int("SELECT count(*) FROM verdicts WHERE outcome = 'inconclusive'"), 0);
+    cr_assert_eq(sql_int("SELECT count(*) FROM aliases"), 0);
+}
+
+Test(retrainer, lets_alone_what_a_person_has_registered)
+{
+    int64_t run;
+
+    history_live_until(&w.past, LIVED_UNTIL);
+    start(&w.retrainer, "ASSAY_RETRAINER_STAGES={" EASY_GATES ",\"promotes_first\":false}");
+    run = request_run("model", 1, AS_OF);
+    wait_for_state(run, "succeeded");
+    wait_until("SELECT count(*) FROM models WHERE state = 'validated'", 1);
+    sql("UPDATE training_runs SET version = NULL; UPDATE models SET state = 'registered'");
+    usleep(200000);
+    cr_assert_str_eq(sql_text("SELECT state FROM models"), "registered");
 }
 
 /* ---- schedules ---- */
