@@ -443,6 +443,27 @@ static void count_row(void *ctx, const struct look_row *row)
             guard_count(&p->counts[i][at], row->action, row->score, isnan(row->score), false);
 }
 
+static bool count_own(void *ctx, const struct slice *fields, size_t count)
+{
+    (void)count;
+    guard_count(ctx, (enum action)pg_bytes_int(fields[1]), pg_bytes_float(fields[0]), false, false);
+    return true;
+}
+
+/* What a version said before it decided anything. */
+static enum err read_own(struct guard_counts *own, struct view *v, int64_t version, int64_t until_us,
+                         struct why *why)
+{
+    char until[RFC3339_SIZE], query[256];
+
+    rfc3339_format(until_us, until);
+    snprintf(query, sizeof query,
+             "SELECT score, action FROM shadow_scores WHERE version = %" PRId64
+             " AND known_at < '%s'::timestamptz",
+             version, until);
+    return pg_copy_out(v->s, query, count_own, own, why);
+}
+
 static bool is_guard_due(struct view *v, int64_t version)
 {
     struct guard_times *t = v->times;
@@ -471,6 +492,7 @@ static enum err judge_guardrails(struct view *v, int64_t reference, int64_t curr
     struct periods before = {
         .from_us = from_us - before_us, .length_us = before_us, .versions = { reference, 0 }, .count = 1
     };
+    struct guard_counts own = { 0 };
     enum err err;
 
     p.count = v->now_us > from_us ? (size_t)((v->now_us - from_us) / p.length_us) : 0;
@@ -491,8 +513,10 @@ static enum err judge_guardrails(struct view *v, int64_t reference, int64_t curr
     for (size_t i = 0; before_us && i < p.count; i++)
         p.counts[0][i] = before.counts[0][0];
     if (!err && p.count)
+        err = read_own(&own, v, current, from_us, why);
+    if (!err && p.count)
         *is_broken = guardrails_judge(&v->stages->guardrails, p.counts[0], p.counts[1], p.count,
-                                      before_us != 0, &v->verdicts) == OUTCOME_FAIL;
+                                      before_us != 0, own.rows ? &own : NULL, &v->verdicts) == OUTCOME_FAIL;
     for (size_t i = 0; i < 2; i++) {
         mem_free(p.counts[i]);
         mem_free(before.counts[i]);
