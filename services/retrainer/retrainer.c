@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "desk.h"
+#include "learner.h"
 #include "lifestore/row.h"
 #include "rest.h"
 #include "steward.h"
@@ -38,6 +39,7 @@ const size_t retrainer_field_count = ARRAY_LEN(retrainer_fields);
 struct retrainer {
     struct desk *desk;
     struct steward *steward;
+    struct learner *learner;
 };
 
 enum err retrainer_check(const struct retrainer_settings *conf, struct why *why)
@@ -82,6 +84,13 @@ static bool is_steward_well(void *arg, struct why *detail)
     return steward_is_well(r->steward, detail);
 }
 
+static bool is_learner_well(void *arg, struct why *detail)
+{
+    const struct retrainer *r = arg;
+
+    return learner_is_well(r->learner, detail);
+}
+
 enum err retrainer_open(struct retrainer **out, struct service *app, const struct retrainer_settings *conf,
                         struct why *why)
 {
@@ -92,9 +101,12 @@ enum err retrainer_open(struct retrainer **out, struct service *app, const struc
     if (!err)
         err = steward_open(&r->steward, service_metrics(app), conf, why);
     if (!err)
+        err = learner_open(&r->learner, service_metrics(app), conf, why);
+    if (!err)
         err = desk_open(&r->desk, service_loop(app), conf, on_change, r, why);
     if (!err) {
         service_check(app, "steward", is_steward_well, r);
+        service_check(app, "learner", is_learner_well, r);
         err = service_listen(app,
                              &(struct service_listener){
                                  .routes = rest_routes, .route_count = rest_route_count, .service = r->desk },
@@ -113,6 +125,7 @@ void retrainer_close(struct retrainer *r)
     if (!r)
         return;
     desk_close(r->desk);
+    learner_close(r->learner);
     steward_close(r->steward);
     mem_free(r);
 }

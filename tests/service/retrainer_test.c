@@ -344,6 +344,45 @@ Test(retrainer, lets_alone_what_a_person_has_registered)
     cr_assert_str_eq(sql_text("SELECT state FROM models"), "registered");
 }
 
+/* ---- the online model ---- */
+
+#define ALL_LEARNED                                                                                          \
+    "SELECT coalesce((SELECT ((position->>'n')::int8 = (SELECT max(n) FROM labels))::int FROM followers "    \
+    "WHERE "                                                                                                 \
+    "follower = 'online:model'), 0)"
+
+Test(retrainer, teaches_the_online_model_each_label_once_however_often_it_is_killed)
+{
+    char disturbed[128], settings[256];
+    int64_t labels, changes;
+
+    snprintf(settings, sizeof settings, "ASSAY_RETRAINER_STAGES={%s}", EASY_GATES);
+    history_live_until(&w.past, LIVED_UNTIL);
+    start(&w.retrainer, settings);
+    wait_for_state(request_run("model", 1, AS_OF), "succeeded");
+    wait_until("SELECT count(*) FROM aliases WHERE alias = 'champion'", 1);
+    for (int i = 1; i <= 6; i++) {
+        history_live_until(&w.past, LIVED_UNTIL + i * 4 * DAY_US);
+        usleep(20000 * (unsigned)i);
+        process_kill(&w.retrainer);
+        start(&w.retrainer, settings);
+    }
+    wait_until(ALL_LEARNED, 1);
+    process_stop(&w.retrainer);
+    labels = sql_int("SELECT labels FROM online_models");
+    changes = sql_int("SELECT count(DISTINCT transaction_id) FROM labels");
+    cr_assert_eq(labels, changes, "%lld of %lld: each payment was labelled once", (long long)labels,
+                 (long long)changes);
+    snprintf(disturbed, sizeof disturbed, "%s", sql_text("SELECT md5(state) FROM online_models"));
+
+    sql("DELETE FROM online_models; DELETE FROM followers");
+    start(&w.retrainer, settings);
+    wait_until(ALL_LEARNED, 1);
+    process_stop(&w.retrainer);
+    cr_assert_str_eq(sql_text("SELECT md5(state) FROM online_models"), disturbed);
+    start(&w.retrainer, settings);
+}
+
 /* ---- schedules ---- */
 
 Test(retrainer, fires_a_schedule_once_for_each_due_time_across_two_replicas)
