@@ -487,15 +487,13 @@ double sequential_spent(const struct sequential_test *test)
     return test->spent * test->design.sides;
 }
 
-struct interval sequential_interval(const struct sequential_test *test)
+struct interval sequential_interval(const struct sequential_test *test, double deviation)
 {
     const struct sequential_look *last = test->count ? &test->looks[test->count - 1] : NULL;
     struct interval all = { -INFINITY, INFINITY };
-    double deviation;
 
     if (!last)
         return all;
-    deviation = 1 / sqrt(last->information);
     all.low = (last->z - last->bound) * deviation;
     if (test->design.sides == 2)
         all.high = (last->z + last->bound) * deviation;

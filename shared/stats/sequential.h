@@ -5,8 +5,11 @@
  * set so that the chance to have crossed one by then, if there is no effect, is spending(t_k). Neither the
  * number of looks nor their times need be known before; they must not depend on what was seen.
  *
- *   information   1 / variance of the estimated effect; only its ratio to the most that is planned,
- *                 t = information / information_max, sets how much may be spent
+ *   information   1 / variance of the estimated effect, of which only the ratio to the most that is planned,
+ *                 t = information / information_max, sets how much may be spent. Tell it by what only grows
+ *                 and is in proportion to it: transactions (of both arms of equal size), against those that
+ *                 are planned. 1 / an estimated variance shrinks when a large loss comes in, and a look at
+ *                 which it has not grown cannot be counted
  *   z             estimate / sqrt(variance), cluster-robust (clustered.h)
  *   drift         the mean of z at t = 1: effect * sqrt(information_max)
  *
@@ -150,9 +153,9 @@ enum sequential_outcome sequential_look(struct sequential_test *test, double inf
 /* How much of alpha has been spent, on all sides. */
 double sequential_spent(const struct sequential_test *test);
 
-/* The repeated confidence interval of the last counted look (Jennison and Turnbull 2000, chapter 9): holds at
- * all looks at once with 1 - alpha; estimate +/- bound / sqrt(information). One-sided: high is +inf. Without
- * a look: -inf..+inf. */
-struct interval sequential_interval(const struct sequential_test *test);
+/* The repeated confidence interval of the effect at the last counted look (Jennison and Turnbull 2000, chapter
+ * 9): holds at all looks at once with 1 - alpha. It is (z +/- bound) * `deviation`, the estimate's standard
+ * error then. One-sided: high is +inf. Without a look: -inf..+inf. */
+struct interval sequential_interval(const struct sequential_test *test, double deviation);
 
 #endif
