@@ -116,7 +116,7 @@ bool always_valid_means(struct always_valid *test, const struct moments *a, cons
 bool always_valid_clusters(struct always_valid *test, const struct cluster_sums *a,
                            const struct cluster_sums *b)
 {
-    struct estimate difference = estimate_difference(cluster_ratio(a), cluster_ratio(b));
+    struct estimate difference = cluster_difference(a, b);
 
     return always_valid_update(test, difference.value, difference.variance, difference.clusters);
 }

@@ -22,7 +22,9 @@
  * V is taken as known. It is estimated, so the promise is asymptotic: below `least` units (1000 transactions,
  * or 50 customers in each arm, is a good choice) an update is not counted, for a few early observations can
  * have a variance of nearly 0. With a cluster-robust variance (clustered.h) clusters may be customers.
- * Measured in tests/unit/stats/simulation_test.c.
+ * That is for shares and for what has no long tail. Of a net loss in an arm of 300 customers, a tenth of all, the
+ * side "worse" is crossed in 7 of 100 experiments without an effect instead of 5; in equal arms of 1000 in 1
+ * of 100 (tests/unit/stats/simulation_test.c).
  *
  * It needs more data than a group-sequential test (sequential.h) to find the same effect; it is for what has
  * no planned end. */
@@ -73,8 +75,8 @@ bool always_valid_update(struct always_valid *test, double estimate, double vari
  *   two proportions  a's share of successes less b's, Wald's variance with each share's own, half a success
  *                    and half a failure added to each for the variance only (units: the smaller n)
  *   two means        a's mean less b's, Welch's variance (units: the smaller n)
- *   clusters         a's mean per transaction less b's, cluster-robust (units: the smaller number of
- *                    clusters) */
+ *   clusters         a's mean per transaction less b's, cluster-robust with one variance for both arms
+ *                    (cluster_difference(); units: the smaller number of clusters) */
 struct moments {
     double n, mean, m2; /* m2: sum of squared deviations from the mean */
 };

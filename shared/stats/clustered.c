@@ -73,6 +73,19 @@ struct estimate estimate_difference(struct estimate a, struct estimate b)
     };
 }
 
+struct estimate cluster_difference(const struct cluster_sums *a, const struct cluster_sums *b)
+{
+    struct estimate x = cluster_ratio(a), y = cluster_ratio(b), e = estimate_difference(x, y);
+    double squares, freedom = a->clusters + b->clusters - 2;
+
+    if (!(x.variance >= 0 && y.variance >= 0))
+        return e;
+    squares = x.variance * (a->clusters - 1) / a->clusters * a->n * a->n +
+              y.variance * (b->clusters - 1) / b->clusters * b->n * b->n;
+    e.variance = squares / freedom * (a->clusters / (a->n * a->n) + b->clusters / (b->n * b->n));
+    return e;
+}
+
 double estimate_z(struct estimate e)
 {
     if (e.value == 0 && e.variance == 0)

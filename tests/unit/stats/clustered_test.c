@@ -97,3 +97,25 @@ Test(clustered, what_says_nothing_has_no_variance)
     cr_assert(isnan(estimate_z(e)));
     cr_assert_eq(e.clusters, 1);
 }
+
+/* Under equal arms and equal deviations nothing changes; a small arm borrows the large one's deviation. */
+Test(clustered, a_pooled_difference_knows_one_deviation)
+{
+    struct cluster_sums a = { 0 }, b = { 0 };
+    struct random random = { 5 };
+    struct estimate pooled;
+    double squares = 0, values[120], mean[2] = { 0 };
+
+    for (size_t i = 0; i < 120; i++) {
+        values[i] = random_unit(&random) * (i < 20 ? 1 : 4);
+        mean[i >= 20] += values[i] / (i < 20 ? 20 : 100);
+        cluster_sums_move(i < 20 ? &a : &b, 0, 0, values[i], 1);
+    }
+    for (size_t i = 0; i < 120; i++)
+        squares += (values[i] - mean[i >= 20]) * (values[i] - mean[i >= 20]);
+    pooled = cluster_difference(&a, &b);
+    /* Student's variance of two means with one deviation. */
+    cr_assert_float_eq(pooled.value, mean[0] - mean[1], 1e-12);
+    cr_assert_float_eq(pooled.variance, squares / 118 * (1.0 / 20 + 1.0 / 100), 1e-12);
+    cr_assert(isnan(cluster_difference(&a, &(struct cluster_sums){ .clusters = 0 }).variance));
+}
