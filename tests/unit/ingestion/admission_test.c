@@ -180,10 +180,20 @@ Test(admission, does_not_throttle_work_that_takes_long_by_itself)
     run_ms(12000);
     cr_expect_eq(sim.callers[0].late, 0);
     cr_expect_geq((double)sim.callers[0].good, 0.95 * 12 * sim.per_s, "%zu", sim.callers[0].good);
+    cr_expect_geq(admission_state(sim.a).at_work, 8000 * 70 / 1000, "all that it takes is on its way");
+    cr_expect_leq(admission_state(sim.a).at_work, admission_state(sim.a).limit);
     sim.own_us = 5000;
     run_ms(16000);
     cr_expect_eq(sim.callers[0].late, 0);
     cr_expect_leq(admission_state(sim.a).limit, 8000 * 80 / 1000, "it is looked for again");
+}
+
+Test(admission, has_two_thirds_at_work_and_the_rest_waiting)
+{
+    sim.callers[0].per_s = 3 * sim.per_s;
+    run_ms(5000);
+    cr_expect_float_eq((double)admission_state(sim.a).at_work / (double)admission_state(sim.a).limit, 2.0 / 3,
+                       0.01);
 }
 
 Test(admission, learns_nothing_from_quiet_times)
