@@ -31,11 +31,13 @@ struct gate_settings {
     double average_precision_margin, card_precision_margin;
     /* Calibration error may exceed what chance gives a calibrated model by this share of the rate of frauds. */
     double calibration_margin;
-    double psi_most;          /* beyond what chance gives, against the reference of its own held-out rows */
-    double psi_champion_most; /* the same, against the champion's scores on the same rows */
-    int64_t row_ns_most;      /* of the forest, for one row; 0: not measured */
-    size_t row_steps_most;    /* comparisons for one row at most: trees times depth */
-    size_t bytes_most;        /* of the bundle */
+    double psi_most; /* beyond what chance gives, against the reference of its own held-out rows */
+    /* The same, against the champion's scores on the same rows: a better model moves scores too, so this only stops
+     * what lies somewhere else altogether. */
+    double psi_champion_most;
+    int64_t row_ns_most;   /* of the forest, for one row; 0: not measured */
+    size_t row_steps_most; /* comparisons for one row at most: trees times depth */
+    size_t bytes_most;     /* of the bundle */
     /* leak: a share of rows whose value of one feature may differ between training and serving; what one
      * feature alone may reach of average precision, in shares of the way from the champion's to 1. */
     double vector_differences_most, single_feature_most;

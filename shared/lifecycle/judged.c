@@ -2,7 +2,10 @@
 #include "lifecycle/judged.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "json/json_out.h"
@@ -76,20 +79,40 @@ struct paired_settings judged_settings(double confidence, size_t rounds, uint64_
     return (struct paired_settings){ .rounds = rounds, .confidence = 2 * confidence - 1, .seed = seed };
 }
 
-enum { SHIFT_BINS = 10 };
+/* The upper end of the reference's scores, where decisions are made. How models order what neither of them would
+ * look at twice says nothing: two good ones differ there by more than any drift. */
+static const double shift_quantiles[] = { 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999 };
+
+static int rising(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
 
 struct shift score_shift(const double *reference, size_t reference_rows, const double *scores, size_t rows)
 {
+    double *sorted = mem_new_n(double, reference_rows + 1), edges[ARRAY_LEN(shift_quantiles)];
+    struct shift s = { .psi = NAN, .reference_rows = reference_rows, .rows = rows };
     struct histogram before, now;
-    struct shift s = { .reference_rows = reference_rows, .rows = rows };
+    size_t count = 0;
 
-    histogram_init_quantiles(&before, reference, reference_rows, SHIFT_BINS);
-    histogram_init_edges(&now, before.edges, before.edge_count);
+    memcpy(sorted, reference, reference_rows * sizeof *sorted);
+    qsort(sorted, reference_rows, sizeof *sorted, rising);
+    for (size_t i = 0; i < ARRAY_LEN(shift_quantiles) && reference_rows; i++) {
+        double edge = quantile_sorted(sorted, reference_rows, shift_quantiles[i]);
+
+        if (edge > (count ? edges[count - 1] : sorted[0]))
+            edges[count++] = edge;
+    }
+    mem_free(sorted);
+    histogram_init_edges(&before, edges, count);
+    histogram_init_edges(&now, edges, count);
     for (size_t i = 0; i < reference_rows; i++)
         histogram_add(&before, reference[i]);
     for (size_t i = 0; i < rows; i++)
         histogram_add(&now, scores[i]);
-    s.bins = before.edge_count + 1; /* nothing is missing */
+    s.bins = count + 1; /* nothing is missing */
     s.psi = psi(before.counts, now.counts, s.bins);
     s.noise = s.bins > 1 ? psi_noise_95(s.bins, reference_rows, rows) : 0; /* one score for all cannot move */
     histogram_release(&before);

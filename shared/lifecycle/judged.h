@@ -27,7 +27,8 @@ bool judged_is_enough(const struct judged *s, size_t rows_least, size_t frauds_l
 /* One-sided bounds: the interval whose ends each hold with `confidence`. */
 struct paired_settings judged_settings(double confidence, size_t rounds, uint64_t seed);
 
-/* How far two sets of scores lie apart, in bins of the first one's quantiles, and what chance alone gives. */
+/* How far two sets of scores lie apart, in bins of the first one's upper quantiles (from 80 % on; all below is one
+ * bin), and what chance alone gives. */
 struct shift {
     double psi, noise;
     size_t bins, reference_rows, rows;

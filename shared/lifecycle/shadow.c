@@ -20,7 +20,7 @@ const struct shadow_settings SHADOW_SETTINGS_DEFAULT = {
     .money_margin = 0.05,
     .flips_most = 0.05,
     .approval_rate_drop_most = 0.02,
-    .psi_most = 0.5,
+    .psi_most = 1.0,
     .costs = { .decline_cost = 0.5, .review_minor = 200, .challenge_cost = 0.05 },
 };
 

@@ -143,7 +143,7 @@ Test(shadow, scores_that_lie_elsewhere_are_stopped)
 {
     fill(3, 3);
     for (size_t i = 0; i < ROWS; i++)
-        rows[i].candidate = rows[i].champion / 10;
+        rows[i].candidate = rows[i].champion / 100;
     judge();
     cr_assert_eq(of("score_psi"), OUTCOME_FAIL);
     cr_assert_eq(of("average_precision"), OUTCOME_PASS);
