@@ -344,6 +344,34 @@ Test(retrainer, lets_alone_what_a_person_has_registered)
     cr_assert_str_eq(sql_text("SELECT state FROM models"), "registered");
 }
 
+Test(retrainer, tries_the_next_model_in_shadow_until_a_person_stops_it)
+{
+    char path[64];
+
+    history_live_until(&w.past, LIVED_UNTIL);
+    start(&w.retrainer, "ASSAY_RETRAINER_STAGES={" EASY_GATES
+                        ",\"gate_average_precision_margin\":1,\"gate_card_precision_margin\":1}");
+    wait_for_state(request_run("model", 1, AS_OF), "succeeded");
+    wait_until("SELECT count(*) FROM aliases WHERE alias = 'champion'", 1);
+    wait_for_state(request_run("model", 1, "2020-02-08T00:00:00Z"), "succeeded");
+    cr_assert_eq(
+        sql_int("SELECT count(*) FROM verdicts WHERE version = 2 AND outcome <> 'pass'"), 0, "%s",
+        sql_text("SELECT string_agg(gate || ': ' || reason, '; ') FROM verdicts WHERE outcome <> 'pass'"));
+    wait_until("SELECT count(*) FROM aliases WHERE alias = 'shadow'", 1);
+    cr_assert_eq(
+        sql_int("SELECT count(*) FROM experiments WHERE stage = 'shadow' AND state = 'running' AND champion "
+                "= 1 AND candidate = 2"),
+        1);
+    snprintf(path, sizeof path, "/v1/experiments/%lld:stop",
+             (long long)sql_int("SELECT experiment FROM experiments"));
+    cr_assert_eq(status_of("POST", path, w.key, NULL), 200);
+    cr_assert_eq(status_of("POST", path, w.key, NULL), 409);
+    usleep(200000);
+    cr_assert_eq(sql_int("SELECT count(*) FROM aliases WHERE alias = 'shadow'"), 0);
+    cr_assert_eq(sql_int("SELECT count(*) FROM experiments"), 1, "it is not tried again by itself");
+    cr_assert_str_eq(sql_text("SELECT state FROM models WHERE version = 2"), "validated");
+}
+
 /* ---- the online model ---- */
 
 #define ALL_LEARNED                                                                                          \
