@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -16,6 +17,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "http/session.h"
 #include "http/tls.h"
@@ -31,6 +33,7 @@ enum {
     LINGER_BYTES_MAX = 8 << 20, /* more than any body that a route takes */
     HANDSHAKES_PER_TURN = 1,    /* each takes a good part of a millisecond, and others wait */
     CANDIDATES_MAX = 64,        /* looked at for one that makes room */
+    NEAR_LISTS = 1024,
     OTHER_DESCRIPTORS = 128,    /* of the process, beside its connections */
     SLOW_READER_PATIENCE = 10,
     STATUS_MAX = 600,
@@ -55,6 +58,7 @@ enum {
 #define SWEEP_US        (500 * MS_US)
 #define DRAIN_SWEEP_US  (20 * MS_US)
 #define ACCEPT_PAUSE_US (100 * MS_US)
+#define RELIEF_PAUSE_US (2 * MS_US) /* it looks at all connections */
 #define LINGER_US       (2 * SECOND_US)
 #define COMPLAINT_US    (1 * SECOND_US) /* between log lines that any peer can cause */
 
@@ -118,6 +122,7 @@ struct conn {
     int talks; /* readings in a row without a request */
     struct conn *next, **place;                   /* those that were not answered for longest come first */
     struct conn *next_stranger, **stranger_place; /* the same for those that never were */
+    struct conn *next_near, **near_place;         /* of addresses with the same hash; for max_per_address */
     struct http_session *session;                 /* NULL before the TLS handshake is done */
     struct tls_conn *tls;                         /* NULL in the clear */
     struct http_peer peer;
@@ -159,6 +164,8 @@ struct http_server {
     struct loop_task serve, flush, flush_later, sweep_on;
     struct conn *conns, **last_conn, *strangers, **last_stranger, *dirty, **last_dirty;
     struct conn *ready[RANK_COUNT], **last_ready[RANK_COUNT];
+    struct conn *near[NEAR_LISTS];
+    struct hash_key near_key;
     struct conn *sweep_next; /* of a sweep that is under way */
     size_t sweep_left;       /* connections that it is to look at, at most */
     size_t conn_count;
@@ -166,7 +173,7 @@ struct http_server {
     unsigned tls_generation; /* that the connections have been looked through for */
     int64_t tls_replaced_us;
     size_t stale_a_sweep;
-    int64_t relieved_us; /* the turn in which some had to let go of memory */
+    int64_t relieved_us; /* when some last had to let go of memory */
     int64_t complained_us, flood_told_us, accept_told_us;
     size_t floods_untold;
     int64_t handshakes_us;         /* the turn in which */
@@ -608,7 +615,7 @@ static void relieve(struct http_server *s, const struct conn *but)
     size_t count = 0, steps = 0;
     struct conn *next;
 
-    if (s->relieved_us == loop_mono_us(s->loop))
+    if (loop_mono_us(s->loop) - s->relieved_us < RELIEF_PAUSE_US)
         return;
     for (const struct conn *c = s->conns; c; c = c->next) {
         double burden = burden_of(c);
@@ -684,19 +691,20 @@ static bool read_more(struct conn *c)
 static size_t serve_one(struct conn *c)
 {
     struct http_server *s = c->server;
-    size_t open, steps, requests, took = READ_STEPS;
+    size_t open = c->session ? http_session_open_requests(c->session) : 0, count = s->conn_count;
+    size_t steps, requests, took = READ_STEPS;
 
-    if (c->is_lingering) {
-        open = http_session_open_requests(c->session);
+    if (c->is_lingering)
         return read_lingering(c) ? READ_STEPS : READ_STEPS + open;
-    }
     if (!c->session) {
         if (!shake_hands(c))
             return s->handshakes > HANDSHAKES_PER_TURN ? 1 : HANDSHAKE_STEPS;
         took += HANDSHAKE_STEPS;
     }
-    if (http_host_is_burdened(&s->host))
+    if (http_host_is_burdened(&s->host)) {
         relieve(s, c);
+        count = s->conn_count;
+    }
     steps = http_session_steps(c->session);
     requests = http_session_requests(c->session);
     s->host.quota = c->ready_in == RANK_TALKING ? NEXT_STEPS : FIRST_STEPS;
@@ -705,7 +713,7 @@ static size_t serve_one(struct conn *c)
         note_waiting(c);
         http_session_go_on(c->session);
     } else if (!read_more(c)) {
-        return took;
+        return s->conn_count < count ? took + open : took;
     }
     c->talks = http_session_requests(c->session) > requests ? 0 : c->talks + 1;
     if (c->talks >= TALKS_MAX)
@@ -767,6 +775,37 @@ static void on_can_write_or_shake(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- connections ---- */
 
+/* Without the port, with the colon before it. */
+static struct slice address_of(const struct http_peer *peer)
+{
+    const char *colon = strrchr(peer->address, ':');
+
+    return slice_of(peer->address, colon ? (size_t)(colon - peer->address) + 1 : 0);
+}
+
+static struct conn **near_list(struct http_server *s, const struct http_peer *peer)
+{
+    return &s->near[hash64(&s->near_key, address_of(peer)) % NEAR_LISTS];
+}
+
+static void come_near(struct conn *c)
+{
+    struct conn **list = near_list(c->server, &c->peer);
+
+    c->next_near = *list;
+    c->near_place = list;
+    if (c->next_near)
+        c->next_near->near_place = &c->next_near;
+    *list = c;
+}
+
+static void go_away(struct conn *c)
+{
+    *c->near_place = c->next_near;
+    if (c->next_near)
+        c->next_near->near_place = c->near_place;
+}
+
 static void conn_close(struct conn *c)
 {
     struct http_server *s = c->server;
@@ -782,6 +821,7 @@ static void conn_close(struct conn *c)
     close(c->fd);
     buf_release(&c->out);
     know(c);
+    go_away(c);
     conn_unlink(c);
     s->conn_count--;
     count_connections(s);
@@ -817,6 +857,7 @@ static void conn_open(struct http_server *s, int fd, const struct sockaddr_stora
     s->conn_count++;
     buf_init(&c->out, 0);
     name_peer(&c->peer, from);
+    come_near(c);
     c->opened_us = c->progress_us = c->kept_up_us = c->unread_us = loop_mono_us(s->loop);
     c->is_drained = true;
     c->rank = RANK_UNKNOWN;
@@ -834,18 +875,17 @@ static void conn_open(struct http_server *s, int fd, const struct sockaddr_stora
     }
 }
 
-/* Of all ports of the peer's address. */
-static bool has_too_many(const struct http_server *s, const struct sockaddr_storage *from)
+/* Of all ports of the peer's address. It stops counting at what is too many. */
+static bool has_too_many(struct http_server *s, const struct sockaddr_storage *from)
 {
-    size_t most = s->host.limits.max_per_address, len, count = 0;
+    size_t most = s->host.limits.max_per_address, count = 0;
     struct http_peer peer = { 0 };
 
     if (!most)
         return false;
     name_peer(&peer, from);
-    len = (size_t)(strrchr(peer.address, ':') - peer.address) + 1;
-    for (const struct conn *c = s->conns; c; c = c->next)
-        count += strncmp(c->peer.address, peer.address, len) == 0;
+    for (const struct conn *c = *near_list(s, &peer); c && count < most; c = c->next_near)
+        count += slice_eq(address_of(&c->peer), address_of(&peer));
     return count >= most;
 }
 
@@ -1114,6 +1154,7 @@ enum err http_server_open(struct http_server **out, struct loop *loop, const str
     for (int rank = 0; rank < RANK_COUNT; rank++)
         s->last_ready[rank] = &s->ready[rank];
     fit_descriptors(s);
+    randombytes_buf(s->near_key.bytes, sizeof s->near_key.bytes);
     s->host.mono_us = turn_mono_us;
     s->host.wall_us = turn_wall_us;
     s->host.on_replied = count_reply;
