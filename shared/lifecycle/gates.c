@@ -438,7 +438,7 @@ static void bins_init(struct bins *b, const struct judged *s)
     for (size_t i = 0; i < s->n; i++) {
         bool is_tie = i && sorted[i].score == sorted[i - 1].score;
 
-        b->of[sorted[i].row] = is_tie ? b->of[sorted[i - 1].row] : (uint8_t)(i * CALIBRATION_BINS / s->n);
+        b->of[sorted[i].row] = (uint8_t)(is_tie ? b->of[sorted[i - 1].row] : i * CALIBRATION_BINS / s->n);
     }
     residuals(b, NULL, b->own);
     mem_free(sorted);
