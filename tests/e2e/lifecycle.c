@@ -85,6 +85,8 @@ struct lifecycle {
     int64_t round, strike_us, calm_us, stopped_us;
     int64_t whole_us[LOAD_TARGETS]; /* when a decision with a score was last asked for there */
     size_t kills[VICTIM_COUNT];
+    enum victim deck[VICTIM_COUNT]; /* shuffled: each comes once before one comes twice */
+    size_t next_card;
 };
 
 /* ---- what answers say ---- */
@@ -166,9 +168,22 @@ static bool strike(struct lifecycle *l, enum victim victim)
     }
 }
 
+static enum victim draw(struct lifecycle *l)
+{
+    if (l->next_card == 0)
+        for (size_t i = 0; i < VICTIM_COUNT; i++) {
+            size_t j = chance_below(&l->chance, i + 1);
+
+            l->deck[i] = l->deck[j];
+            l->deck[j] = (enum victim)i;
+        }
+    l->next_card = (l->next_card + 1) % VICTIM_COUNT;
+    return l->deck[l->next_card];
+}
+
 static void begin_round(struct lifecycle *l)
 {
-    enum victim victim = (enum victim)chance_below(&l->chance, VICTIM_COUNT);
+    enum victim victim = draw(l);
 
     l->strike_us = 0;
     if (!strike(l, victim)) {
@@ -375,6 +390,23 @@ static const char runs_sql[] =
     "count(*) FILTER (WHERE state = 'succeeded' AND version IS NULL AND message = ''), "
     "count(*) FILTER (WHERE attempts > 1) FROM training_runs";
 
+/* How those ended that did not succeed. */
+static void print_ends(struct pg_session *s)
+{
+    struct pg_result *r = NULL;
+    struct why why = { 0 };
+
+    if (pg_exec(s,
+                "SELECT state, message, count(*) FROM training_runs WHERE state IN ('failed', 'cancelled') GROUP BY "
+                "state, message ORDER BY 3 DESC LIMIT 5",
+                NULL, &r, &why))
+        die("runs", why.text);
+    for (size_t i = 0; i < pg_rows(r); i++)
+        printf("  %" PRId64 " %.*s: %.*s\n", pg_get_int(r, i, 2), SLICE_ARG(pg_get_text(r, i, 0)),
+               SLICE_ARG(pg_get_text(r, i, 1)));
+    pg_result_free(r);
+}
+
 /* A run that was interrupted goes on, or says that it ended. */
 static void check_runs(struct lifecycle *l, struct pg_session *s)
 {
@@ -393,6 +425,7 @@ static void check_runs(struct lifecycle *l, struct pg_session *s)
     printf("runs of training: %" PRId64 " succeeded, %" PRId64 " failed, %" PRId64 " cancelled, %" PRId64
            " open; %" PRId64 " were taken up again\n",
            pg_get_int(r, 0, 1), pg_get_int(r, 0, 2), pg_get_int(r, 0, 3), open, pg_get_int(r, 0, 6));
+    print_ends(s);
     if (open)
         violated(&l->record, "a run neither goes on nor says that it ended", "");
     if (pg_get_int(r, 0, 4) || pg_get_int(r, 0, 5))

@@ -54,7 +54,7 @@ static void ask_for_training(struct mover *m, struct pg_session *s)
                                    .cause = "request",
                                    .requested_by = SLICE("operator"),
                                    .as_of_us = RUN_NO_TIME,
-                                   .settings = SLICE("{\"trials\": 2, \"history_days\": 40}") };
+                                   .settings = SLICE("{\"trials\": 3, \"trees\": 60, \"warm_up_days\": 3}") };
     struct why why = { 0 };
     bool is_new = false;
     int64_t run;
