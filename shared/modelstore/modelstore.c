@@ -15,7 +15,7 @@
 static const char moves[MODEL_STATE_COUNT][MODEL_STATE_COUNT + 1] = {
     /* to:                 registered, validated, shadow, ab, champion, retired, rejected */
     [MODEL_REGISTERED] = ".m..p.m", /* */
-    [MODEL_VALIDATED] = "..m.p.m",  [MODEL_SHADOW] = ".m.mp.m",  [MODEL_AB] = ".m..p.m",
+    [MODEL_VALIDATED] = "..mmp.m",  [MODEL_SHADOW] = ".m.mp.m",  [MODEL_AB] = ".m..p.m",
     [MODEL_CHAMPION] = ".....r.",   [MODEL_RETIRED] = "....p.m", [MODEL_REJECTED] = ".......",
 };
 

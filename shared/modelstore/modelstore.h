@@ -6,8 +6,8 @@
  *                     ▲           │       │        ▲          │
  *                     └───────────┴───────┘        └──────────┘  the way back: model_roll_back()
  *
- * Every state but champion may become rejected, from which nothing leads away. A person may promote from any
- * other. Two states have an alias, that exactly one model of a name can hold: `shadow` is alias shadow, `ab`
+ * Where there is no shadow stage a validated model goes to `ab` at once. Every state but champion may become
+ * rejected, from which nothing leads away. A person may promote from any other. Two states have an alias, that exactly one model of a name can hold: `shadow` is alias shadow, `ab`
  * is alias challenger; champion and previous_champion are moved by promotion and rollback alone.
  *
  * Each change is one SQL transaction with its audit row; services hear of it by NOTIFY models. Changes are

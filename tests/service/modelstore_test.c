@@ -134,6 +134,7 @@ Test(modelstore, allows_the_moves_of_the_table_and_no_other)
         { MODEL_REGISTERED, MODEL_VALIDATED },
         { MODEL_REGISTERED, MODEL_REJECTED },
         { MODEL_VALIDATED, MODEL_SHADOW },
+        { MODEL_VALIDATED, MODEL_AB },
         { MODEL_VALIDATED, MODEL_REJECTED },
         { MODEL_SHADOW, MODEL_AB },
         { MODEL_SHADOW, MODEL_VALIDATED },
