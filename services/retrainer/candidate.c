@@ -427,7 +427,7 @@ static void take_trial(struct view *v)
 /* ---- guardrails ---- */
 
 struct periods {
-    int64_t from_us, length_us;
+    int64_t from_us, length_us, slow_us;
     int64_t versions[2]; /* reference, current */
     struct guard_counts *counts[2];
     size_t count;
@@ -440,7 +440,8 @@ static void count_row(void *ctx, const struct look_row *row)
 
     for (size_t i = 0; i < 2; i++)
         if (row->version == p->versions[i] && at < p->count)
-            guard_count(&p->counts[i][at], row->action, row->score, isnan(row->score), false);
+            guard_count(&p->counts[i][at], row->action, row->score, isnan(row->score),
+                        row->answer_us > p->slow_us);
 }
 
 static bool count_own(void *ctx, const struct slice *fields, size_t count)
@@ -488,10 +489,13 @@ static enum err judge_guardrails(struct view *v, int64_t reference, int64_t curr
 {
     struct periods p = { .from_us = from_us,
                          .length_us = look_us(v->stages),
+                         .slow_us = v->stages->guardrails.slow_us,
                          .versions = { reference, current } };
-    struct periods before = {
-        .from_us = from_us - before_us, .length_us = before_us, .versions = { reference, 0 }, .count = 1
-    };
+    struct periods before = { .from_us = from_us - before_us,
+                              .length_us = before_us,
+                              .slow_us = v->stages->guardrails.slow_us,
+                              .versions = { reference, 0 },
+                              .count = 1 };
     struct guard_counts own = { 0 };
     enum err err;
 

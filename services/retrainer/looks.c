@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "logstore/entry.h"
 #include "pg/session.h"
+#include "proto/txn_proto.h"
 
 /* Columns of both queries, in their order. */
 enum {
@@ -23,13 +24,15 @@ enum {
     COL_IS_FRAUD,
     COL_ACCOUNT,
     COL_BODY,
+    COL_RECORD,
 };
 
 /* The truth is that of the strongest source, the newest within it. */
 static const char with_labels[] =
     "SELECT d.known_at, d.amount_base_minor, d.action, d.p_allow, d.score, CASE WHEN d.model_version ~ "
     "'^[0-9]{1,18}$' THEN d.model_version::int8 ELSE 0 END, s.score, s.action, coalesce(t.is_fraud, false), "
-    "d.account, l.body FROM decisions d LEFT JOIN shadow_scores s ON s.version = %" PRId64 " AND s.account = "
+    "d.account, l.body, d.record FROM decisions d LEFT JOIN shadow_scores s ON s.version = %" PRId64
+    " AND s.account = "
     "d.account AND s.transaction_id = d.transaction_id AND s.known_at = d.known_at LEFT JOIN log l ON l.n = "
     "d.n AND "
     "l.known_at = d.known_at LEFT JOIN LATERAL (SELECT is_fraud FROM labels t WHERE t.account = d.account "
@@ -42,8 +45,8 @@ static const char with_labels[] =
 static const char without_labels[] =
     "SELECT d.known_at, d.amount_base_minor, d.action, d.p_allow, d.score, CASE WHEN d.model_version ~ "
     "'^[0-9]{1,18}$' THEN d.model_version::int8 ELSE 0 END, NULL::float8, NULL::int2, false, d.account, "
-    "NULL::bytea "
-    "FROM decisions d WHERE d.known_at >= '%s'::timestamptz AND d.known_at < '%s'::timestamptz ORDER BY "
+    "NULL::bytea, d.record FROM decisions d WHERE d.known_at >= '%s'::timestamptz AND d.known_at < "
+    "'%s'::timestamptz ORDER BY "
     "d.known_at, "
     "d.account, d.transaction_id";
 
@@ -72,6 +75,18 @@ static int64_t customer_of(struct reading *r, const struct slice *fields)
     return customer;
 }
 
+/* What the parts of the answer took together; 0 where no record says. */
+static int64_t answer_us_of(struct reading *r, struct slice bytes)
+{
+    const Assay__V1__DecisionRecord *record = assay__v1__decision_record__unpack(
+        proto_arena_allocator(&r->arena), bytes.len, (const uint8_t *)bytes.ptr);
+    int64_t us =
+        record ? (int64_t)record->queue_us + record->features_us + record->scoring_us + record->rules_us : 0;
+
+    arena_reset(&r->arena);
+    return us;
+}
+
 static bool on_row(void *ctx, const struct slice *fields, size_t count)
 {
     struct reading *r = ctx;
@@ -89,6 +104,7 @@ static bool on_row(void *ctx, const struct slice *fields, size_t count)
             has_candidate ? (enum action)pg_bytes_int(fields[COL_CANDIDATE_ACTION]) : ACTION_APPROVE,
         .is_fraud = fields[COL_IS_FRAUD].len == 1 && fields[COL_IS_FRAUD].ptr[0] != 0,
         .customer = customer_of(r, fields),
+        .answer_us = answer_us_of(r, fields[COL_RECORD]),
     };
 
     (void)count;

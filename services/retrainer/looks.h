@@ -24,7 +24,8 @@ struct look_row {
     bool has_candidate;
     double candidate_score;
     enum action candidate_action;
-    bool is_fraud; /* as known before `now_us` */
+    bool is_fraud;     /* as known before `now_us` */
+    int64_t answer_us; /* in the queue, for features, the score and the rules, together */
 };
 
 struct look_range {

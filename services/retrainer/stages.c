@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "json/json.h"
 
-enum kind { KIND_BOOL, KIND_DOUBLE, KIND_I64, KIND_SIZE, KIND_DAYS, KIND_UNSURE };
+enum kind { KIND_BOOL, KIND_DOUBLE, KIND_I64, KIND_SIZE, KIND_DAYS, KIND_MS, KIND_UNSURE };
 
 #define AT(field) offsetof(struct stages, field)
 static const struct {
@@ -47,6 +47,8 @@ static const struct {
     { "guard_approval_rate_drop", KIND_DOUBLE, AT(guardrails.approval_rate_drop), 0, 1 },
     { "guard_review_load_rise", KIND_DOUBLE, AT(guardrails.review_load_rise), 0, 1 },
     { "guard_error_rate_rise", KIND_DOUBLE, AT(guardrails.error_rate_rise), 0, 1 },
+    { "guard_slow_ms", KIND_MS, AT(guardrails.slow_us), 1, 60000 },
+    { "guard_slow_rate_rise", KIND_DOUBLE, AT(guardrails.slow_rate_rise), 0, 1 },
     { "guard_psi", KIND_DOUBLE, AT(guardrails.psi_most), 0, 100 },
 };
 
@@ -65,6 +67,8 @@ static enum err take_number(char *at, size_t member, const json_t *value, struct
         *(size_t *)(void *)at = (size_t)number;
     else if (members[member].kind == KIND_DAYS)
         *(int64_t *)(void *)at = (int64_t)(number * (double)DAY_US);
+    else if (members[member].kind == KIND_MS)
+        *(int64_t *)(void *)at = (int64_t)(number * (double)MS_US);
     else
         *(double *)(void *)at = number;
     return ERR_OK;

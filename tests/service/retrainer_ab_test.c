@@ -50,6 +50,7 @@ struct payment {
     struct told told[TOLD_MOST];
     size_t told_count;
     bool has_shadow; /* the candidate has scored it too */
+    bool is_slow;
 };
 
 /* How the models of both roles do. */
@@ -57,10 +58,11 @@ struct world {
     double caught[ARM_COUNT]; /* share of frauds that are declined */
     double wrong[ARM_COUNT];  /* share of good payments that are */
     double slice;             /* of declines that are let through */
+    double slow[ARM_COUNT]; /* share of answers that take 120 ms, in four parts of 30 each; others take 20 */
 };
 
-static const struct world better = { { 0.3, 0.9 }, { 0.1, 0.01 }, 0.5 };
-static const struct world worse = { { 0.9, 0.3 }, { 0.01, 0.1 }, 0.5 };
+static const struct world better = { { 0.3, 0.9 }, { 0.1, 0.01 }, 0.5, { 0, 0 } };
+static const struct world worse = { { 0.9, 0.3 }, { 0.01, 0.1 }, 0.5, { 0, 0 } };
 
 static struct {
     const char *conninfo;
@@ -236,6 +238,20 @@ static struct buf *row_of(struct buf *statement, const char *table)
     return statement;
 }
 
+/* As ingestion stores it, in hexadecimal digits; the arena's. */
+static const char *record_of(const struct payment *p)
+{
+    uint32_t part_us = p->is_slow ? 30000 : 5000; /* none of them is slow by itself */
+    Assay__V1__DecisionRecord record = ASSAY__V1__DECISION_RECORD__INIT;
+    unsigned char bytes[64];
+    char *hex = arena_new(&w.arena, char, 2 * sizeof bytes + 1);
+
+    record.queue_us = record.features_us = record.scoring_us = record.rules_us = part_us;
+    cr_assert_leq(assay__v1__decision_record__get_packed_size(&record), sizeof bytes);
+    hex_encode(bytes, assay__v1__decision_record__pack(&record, bytes), hex);
+    return hex;
+}
+
 static void write_payment(struct inserts *into, const struct payment *p, size_t number, bool has_shadow,
                           double shadow_score, enum action shadow_action)
 {
@@ -263,10 +279,10 @@ static void write_payment(struct inserts *into, const struct payment *p, size_t 
     buf_printf(row_of(&into->decisions,
                       "decisions (account, transaction_id, known_at, decided_at, n, action, score, p_allow, "
                       "model_version, ruleset_version, arm, plan, vector, amount_base_minor, record)"),
-               "(1, 't-%zu', '%s', '%s', %llu, %d, %s, %.17g, '%s', '', '%s', '', '', %lld, '')", number, at,
-               at, (unsigned long long)w.n, (int)p->action, score, p->p_allow, version,
-               arm_name(p->version == w.candidate ? ARM_CANDIDATE : ARM_CHAMPION),
-               (long long)p->amount_minor);
+               "(1, 't-%zu', '%s', '%s', %llu, %d, %s, %.17g, '%s', '', '%s', '', '', %lld, '\\x%s')", number,
+               at, at, (unsigned long long)w.n, (int)p->action, score, p->p_allow, version,
+               arm_name(p->version == w.candidate ? ARM_CANDIDATE : ARM_CHAMPION), (long long)p->amount_minor,
+               record_of(p));
     if (has_shadow)
         buf_printf(
             row_of(&into->shadows,
@@ -328,6 +344,8 @@ static void live_payment(struct inserts *into, const struct roles *roles, int64_
     p.by_score = model_says(p.version == w.candidate ? ARM_CANDIDATE : ARM_CHAMPION, is_fraud, luck);
     p.score = score_for(p.by_score);
     p.has_shadow = roles->has_shadow;
+    p.is_slow =
+        random_unit(&w.random) < w.world.slow[p.version == w.candidate ? ARM_CANDIDATE : ARM_CHAMPION];
     decide(&p, fate);
     tell_of(&p, is_fraud);
     ARRAY_RESERVE_ONE(w.payments, w.count, w.cap);
@@ -717,14 +735,30 @@ Test(retrainer_ab, waits_for_a_person_where_no_slice_says_what_declines_cost)
     cr_assert_str_eq(state_of(w.candidate), "champion");
 }
 
-/* The rates that a guardrail was broken by, against the world: whole days from `from_us` on. */
-static void check_approval(int64_t reference, int64_t current, int64_t reference_from_us, int64_t from_us)
+static bool is_approved(const struct payment *p)
 {
-    json_t *told = json_loads(
-        sql_text("SELECT evidence::text FROM verdicts WHERE gate = 'approval_rate' AND outcome = 'fail'"), 0,
-        NULL);
-    int64_t until_us = from_us + (w.now_us - from_us) / DAY_US * DAY_US, rows[2] = { 0 }, approved[2] = { 0 };
+    return p->action == ACTION_APPROVE;
+}
 
+static bool is_slow(const struct payment *p)
+{
+    return p->is_slow;
+}
+
+/* The share that a guardrail was broken by, against the world: whole days from `from_us` on. */
+static void check_guardrail(const char *gate, bool (*counts)(const struct payment *), int64_t reference,
+                            int64_t current, int64_t reference_from_us, int64_t from_us)
+{
+    json_t *told =
+        json_loads(sql_text(arena_printf(&w.arena,
+                                         "SELECT evidence::text FROM verdicts WHERE gate = '%s' AND "
+                                         "outcome = 'fail' AND version = %lld",
+                                         gate, (long long)current)
+                                .ptr),
+                   0, NULL);
+    int64_t until_us = from_us + (w.now_us - from_us) / DAY_US * DAY_US, rows[2] = { 0 }, counted[2] = { 0 };
+
+    cr_assert_not_null(told, "%s", gate);
     for (size_t i = 0; i < w.count; i++) {
         const struct payment *p = &w.payments[i];
         bool is_current = p->version == current;
@@ -734,12 +768,12 @@ static void check_approval(int64_t reference, int64_t current, int64_t reference
         if ((!is_current && p->version != reference) || p->at_us < begins_us || p->at_us >= ends_us)
             continue;
         rows[is_current]++;
-        approved[is_current] += p->action == ACTION_APPROVE;
+        counted[is_current] += counts(p);
     }
     cr_assert_eq((int64_t)number(told, "rows"), rows[1]);
     cr_assert_eq((int64_t)number(told, "reference_rows"), rows[0]);
-    cr_assert_float_eq(number(told, "current"), (double)approved[1] / (double)rows[1], 1e-12);
-    cr_assert_float_eq(number(told, "reference"), (double)approved[0] / (double)rows[0], 1e-12);
+    cr_assert_float_eq(number(told, "current"), (double)counted[1] / (double)rows[1], 1e-12);
+    cr_assert_float_eq(number(told, "reference"), (double)counted[0] / (double)rows[0], 1e-12);
     json_decref(told);
 }
 
@@ -753,7 +787,7 @@ Test(retrainer_ab, stops_an_experiment_whose_candidate_turns_too_many_away)
     live_through_experiment(12, false, "");
     cr_assert_str_eq(experiment_state("ab"), "failed");
     from_us = time_of("SELECT started_at FROM experiments");
-    check_approval(w.champion, w.candidate, from_us, from_us);
+    check_guardrail("approval_rate", is_approved, w.champion, w.candidate, from_us, from_us);
     cr_assert_str_eq(state_of(w.candidate), "rejected");
     cr_assert_str_eq(state_of(w.champion), "champion");
     cr_assert_eq(sql_int("SELECT count(*) FROM aliases WHERE alias = 'challenger'"), 0);
@@ -762,6 +796,22 @@ Test(retrainer_ab, stops_an_experiment_whose_candidate_turns_too_many_away)
                 "outcome = 'fail' AND version = (SELECT candidate FROM experiments) AND experiment IS NOT "
                 "NULL"),
         1);
+}
+
+Test(retrainer_ab, stops_an_experiment_whose_candidate_answers_late)
+{
+    struct world slow = better;
+    int64_t from_us;
+
+    slow.slow[ARM_CHAMPION] = 0.02;
+    slow.slow[ARM_CANDIDATE] = 0.2;
+    begin(slow, NO_SHADOW);
+    live_through_experiment(12, false, "");
+    cr_assert_str_eq(experiment_state("ab"), "failed");
+    from_us = time_of("SELECT started_at FROM experiments");
+    check_guardrail("slow_rate", is_slow, w.champion, w.candidate, from_us, from_us);
+    cr_assert_str_eq(state_of(w.candidate), "rejected");
+    cr_assert_eq(sql_int("SELECT count(*) FROM verdicts WHERE stage = 'guardrail' AND outcome = 'fail'"), 1);
 }
 
 Test(retrainer_ab, takes_a_promotion_back_when_a_guardrail_breaks_in_the_watch)
@@ -779,7 +829,7 @@ Test(retrainer_ab, takes_a_promotion_back_when_a_guardrail_breaks_in_the_watch)
     w.world.wrong[ARM_CANDIDATE] = 0.6;
     for (int i = 0; i < 4 && strcmp(state_of(w.candidate), "champion") == 0; i++)
         live_a_day();
-    check_approval(w.champion, w.candidate, from_us - 7 * DAY_US, from_us);
+    check_guardrail("approval_rate", is_approved, w.champion, w.candidate, from_us - 7 * DAY_US, from_us);
     cr_assert_str_eq(state_of(w.champion), "champion");
     cr_assert_str_eq(state_of(w.candidate), "retired");
     cr_assert_eq(sql_int("SELECT version FROM aliases WHERE alias = 'champion'"), w.champion);
@@ -799,7 +849,7 @@ Test(retrainer_ab, takes_a_promotion_back_when_a_guardrail_breaks_in_the_watch)
 
 Test(retrainer_ab, remembers_each_look_however_often_it_is_killed_between_two)
 {
-    struct world alike = { { 0.6, 0.6 }, { 0.04, 0.04 }, 0.5 };
+    struct world alike = { { 0.6, 0.6 }, { 0.04, 0.04 }, 0.5, { 0, 0 } };
     static const char stages[] = NO_SHADOW ",\"ab_margin\":0";
     const char *before;
     size_t same;
