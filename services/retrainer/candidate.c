@@ -17,6 +17,7 @@
 #include "modelstore/modelstore.h"
 #include "pg/session.h"
 #include "policy/policy.h"
+#include "trainingstore/trainingstore.h"
 
 enum { LEAK_ROWS = 20000, STEPS_MOST = 8 };
 
@@ -176,39 +177,73 @@ static void fill_evidence(struct evidence_row *out, const struct gating *g, cons
     mem_free(b);
 }
 
+/* Some of the judging rows twice: as they were trained on, and as the log gives them again. */
+struct sample {
+    size_t *of; /* [count] in the part */
+    float *trained, *again;
+    size_t count;
+};
+
+static enum err take_sample(struct sample *out, struct pg_session *s, const struct gating *g,
+                            const struct trainer_part *part, struct why *why)
+{
+    size_t columns = g->rows->columns;
+    uint64_t *places;
+    enum err err;
+
+    out->count = part->count < LEAK_ROWS ? part->count : LEAK_ROWS;
+    out->of = mem_new_n(size_t, out->count + 1);
+    out->trained = mem_new_n(float, out->count *columns + 1);
+    out->again = mem_new_n(float, out->count *columns + 1);
+    places = mem_new_n(uint64_t, out->count + 1);
+    for (size_t i = 0; i < out->count; i++) {
+        uint32_t row = part->rows[out->of[i] = i * part->count / out->count];
+
+        places[i] = g->rows->row[row].n;
+        memcpy(out->trained + i * columns, rows_vector(g->rows, row), columns * sizeof(float));
+    }
+    err = trainingstore_recompute(s, g->query, g->plan, places, out->count, out->again, why);
+    mem_free(places);
+    return err;
+}
+
+static void sample_release(struct sample *s)
+{
+    mem_free(s->of);
+    mem_free(s->trained);
+    mem_free(s->again);
+}
+
 /* The gates over the judging rows, which nothing of the candidate was fitted on. */
-static enum err run_gates(struct verdicts *verdicts, enum outcome *outcome, const struct gating *g,
-                          const struct loaded *candidate, const struct bundle *champion, struct why *why)
+static enum err run_gates(struct verdicts *verdicts, enum outcome *outcome, struct pg_session *s,
+                          const struct gating *g, const struct loaded *candidate,
+                          const struct bundle *champion, struct why *why)
 {
     struct trainer_split split = { 0 };
+    struct sample sample = { 0 };
     struct gate_input in = {
         .bundle = buf_slice(&candidate->bytes), .champion = champion, .known = g->plan, .clock = nanoseconds
     };
-    size_t columns = g->rows->columns, *picked;
     struct evidence_row *rows;
-    float *vectors;
     enum err err = trainer_split(&split, g->trainer, g->rows, why);
 
     if (err)
         return err;
-    in.row_count = split.judge.count;
-    in.rows = rows = mem_new_n(struct evidence_row, in.row_count + 1);
-    fill_evidence(rows, g, &split.judge, candidate->bundle, champion);
-    in.vector_count = in.row_count < LEAK_ROWS ? in.row_count : LEAK_ROWS;
-    in.vector_rows = picked = mem_new_n(size_t, in.vector_count + 1);
-    vectors = mem_new_n(float, in.vector_count *columns + 1);
-    for (size_t i = 0; i < in.vector_count; i++) {
-        picked[i] = i * in.row_count / in.vector_count;
-        memcpy(vectors + i * columns, rows_vector(g->rows, split.judge.rows[picked[i]]),
-               columns * sizeof(float));
+    err = take_sample(&sample, s, g, &split.judge, why);
+    if (!err) {
+        in.row_count = split.judge.count;
+        in.rows = rows = mem_new_n(struct evidence_row, in.row_count + 1);
+        fill_evidence(rows, g, &split.judge, candidate->bundle, champion);
+        in.vector_rows = sample.of;
+        in.vector_count = sample.count;
+        in.trained_vectors = sample.trained;
+        in.served_vectors = sample.again;
+        *outcome = gates_run(&g->stages->gates, &in, verdicts);
+        mem_free(rows);
     }
-    in.trained_vectors = in.served_vectors = vectors; /* the set was read from what was served */
-    *outcome = gates_run(&g->stages->gates, &in, verdicts);
-    mem_free(vectors);
-    mem_free(picked);
-    mem_free(rows);
+    sample_release(&sample);
     trainer_split_release(&split);
-    return ERR_OK;
+    return err;
 }
 
 static enum err has_verdicts(struct pg_session *s, int64_t version, bool *has, enum outcome *worst,
@@ -254,7 +289,7 @@ enum err candidate_gate(struct pg_session *s, const struct gating *g, struct why
     if (!err && reigning != MODEL_NONE)
         err = load(&champion, s, reigning, why);
     if (!err)
-        err = run_gates(&verdicts, &outcome, g, &candidate, champion.bundle, why);
+        err = run_gates(&verdicts, &outcome, s, g, &candidate, champion.bundle, why);
     if (!err && outcome == OUTCOME_INCONCLUSIVE)
         err = write_alone(s, &w, (struct slice){ 0 }, why);
     else if (!err)

@@ -16,6 +16,7 @@
 #include "training/trainer.h"
 
 struct pg_session;
+struct trainingstore_query;
 struct trusted_keys;
 
 /* What a registered version is held to its gates with: the rows that it was trained from, of which the judging
@@ -25,10 +26,11 @@ struct gating {
     int64_t version, now_us;
     const struct plan *plan;
     const struct rows *rows;
-    const struct trainer *trainer; /* which says how they were split */
+    const struct trainer *trainer;           /* which says how they were split */
+    const struct trainingstore_query *query; /* which says what they were read by */
 };
 /* Runs the gates: verdicts are written, and it becomes validated or rejected; where they are inconclusive it stays
- * registered. Nothing when it is not registered any more, or its gates have been run. */
+ * registered. What it learned from is held against vectors that are computed again from the log. Nothing when it is not registered any more, or its gates have been run. */
 MUST_USE enum err candidate_gate(struct pg_session *s, const struct gating *g, struct why *why);
 
 /* Keeps when each guardrail is looked at next. Zero-initialise. */

@@ -195,6 +195,14 @@ static bool on_rows(void *context, uint64_t rows)
     return tell(w, "reading", SHARE_READ / 2, false);
 }
 
+static bool on_again(void *context, uint64_t entries)
+{
+    struct work *w = context;
+
+    (void)entries;
+    return tell(w, "gates", SHARE_TRAINED, false);
+}
+
 static void digest_rows(struct work *w)
 {
     struct hash_key key = { "assay rows read" };
@@ -322,15 +330,21 @@ static enum err prepare(struct work *w)
 
 static enum err hold_to_gates(struct work *w)
 {
+    const struct trainingstore_query query = {
+        .account = w->recipe.query.account, .as_of_us = w->run.as_of_us, .hook = on_again, .context = w
+    };
     const struct gating gating = { .stages = &w->stages,
                                    .version = w->version,
                                    .now_us = w->run.as_of_us,
                                    .plan = w->plan,
                                    .rows = &w->rows,
-                                   .trainer = &w->trainer };
+                                   .trainer = &w->trainer,
+                                   .query = &query };
     enum err err = enter(w, "gates", SHARE_TRAINED);
 
-    return err ? err : candidate_gate(w->pg, &gating, w->why);
+    if (!err)
+        err = candidate_gate(w->pg, &gating, w->why);
+    return err == ERR_TIMEOUT ? stopped(w) : err;
 }
 
 static enum err make_model(struct work *w)

@@ -124,12 +124,15 @@ size_t rows_append(struct rows *r, const struct txn *txn)
     return r->count++;
 }
 
+void rows_round(float *x, const double *vector, size_t columns)
+{
+    for (size_t i = 0; i < columns; i++)
+        x[i] = fabs(vector[i]) <= (double)FLT_MAX ? (float)vector[i] : NAN;
+}
+
 void rows_set_vector(struct rows *r, size_t row, const double *vector)
 {
-    float *x = rows_vector_of(r, row);
-
-    for (size_t i = 0; i < r->columns; i++)
-        x[i] = fabs(vector[i]) <= (double)FLT_MAX ? (float)vector[i] : NAN;
+    rows_round(rows_vector_of(r, row), vector, r->columns);
 }
 
 static void make_store(struct rows *r)

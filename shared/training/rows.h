@@ -71,7 +71,9 @@ void rows_add_label(struct rows *r, const struct label *label);
 /* For those who have the vectors already: one more row without labels and of weight 1, whose vector is all
  * missing until it is written to rows_vector_of(). Nothing is applied to the store. */
 size_t rows_append(struct rows *r, const struct txn *txn);
-/* Its vector as the store computed it, rounded as one that is served (store_vector_pack()). */
+/* A vector as the store computed it, rounded as one that is served (store_vector_pack()). */
+void rows_round(float *x, const double *vector, size_t columns);
+/* The same for a row's own. */
 void rows_set_vector(struct rows *r, size_t row, const double *vector);
 /* One more label of a row. */
 void rows_attach_label(struct rows *r, size_t row, const struct label *label);

@@ -5,6 +5,7 @@
 #include "trainingstore/trainingstore.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,23 +46,22 @@ struct reading {
     size_t plan_count;
 
     bool *is_served, *is_kept; /* [rows] */
-    size_t missing;            /* rows without a vector */
-    uint64_t last_missing;     /* their last place in the log */
-
-    struct store *store;
-    double *vector;
-    size_t at; /* the row that the log comes to next */
 
     struct arena arena;
     uint64_t entries;
     bool is_stopped;
 };
 
+static bool asks_on(const struct trainingstore_query *q, uint64_t *entries, bool *is_stopped)
+{
+    if (++*entries % STEP == 0 && q->hook && !q->hook(q->context, *entries))
+        *is_stopped = true;
+    return !*is_stopped;
+}
+
 static bool go_on(struct reading *r)
 {
-    if (++r->entries % STEP == 0 && r->query->hook && !r->query->hook(r->query->context, r->entries))
-        r->is_stopped = true;
-    return !r->is_stopped;
+    return asks_on(r->query, &r->entries, &r->is_stopped);
 }
 
 /* "AND known_at >= ... AND ... AND account = ...", of what may be read. */
@@ -285,54 +285,148 @@ static enum err read_decisions(struct reading *r, struct why *why)
     for (size_t i = 0; i < r->rows->count && !err; i++) {
         r->counts->declined += !r->is_kept[i];
         r->counts->served += r->is_served[i];
-        if (!r->is_kept[i] || r->is_served[i])
-            continue;
-        r->missing++;
-        r->last_missing = r->rows->row[i].n;
     }
     return err;
 }
 
-/* ---- vectors that nobody served ---- */
+/* ---- vectors that nobody served, or that are to be looked at again ---- */
+
+/* The log through the store, up to the last of some places. */
+struct replay {
+    const struct trainingstore_query *query;
+    const uint64_t *places; /* [count], rising */
+    size_t count, at;       /* the one that the log comes to next */
+    struct store *store;
+    double *vector;
+    struct arena arena;
+    uint64_t *entries; /* read so far */
+    bool *is_stopped;
+    /* What was computed for place `at`. */
+    void (*each)(void *context, size_t at, const double *vector);
+    void *context;
+};
 
 static bool on_entry(void *context, const struct entry *e)
 {
-    struct reading *r = context;
-    const struct rows *rows = r->rows;
+    struct replay *r = context;
     union entry_body body;
     bool is_wanted;
 
     if (e->known_at_us >= r->query->as_of_us)
-        return go_on(r); /* accounts on a simulated clock live in other years: the next may be earlier */
+        return asks_on(r->query, r->entries,
+                       r->is_stopped); /* accounts on a simulated clock live in other years:
+                                                               * the next may be earlier */
     if (entry_open(&body, e, &r->arena, NULL)) {
-        arena_reset(&r->arena); /* counted above */
-        return go_on(r);
+        arena_reset(&r->arena); /* counted where rows are read */
+        return asks_on(r->query, r->entries, r->is_stopped);
     }
-    while (r->at < rows->count && rows->row[r->at].n < e->n)
+    while (r->at < r->count && r->places[r->at] < e->n)
         r->at++;
-    is_wanted =
-        r->at < rows->count && rows->row[r->at].n == e->n && r->is_kept[r->at] && !r->is_served[r->at];
+    is_wanted = e->kind == ENTRY_TXN && r->at < r->count && r->places[r->at] == e->n;
     if (e->kind == ENTRY_LABEL)
         store_apply_label(r->store, e->n, &body.label);
     else if (e->kind == ENTRY_TXN)
         store_apply_txn(r->store, e->n, &body.txn, is_wanted ? r->vector : NULL);
-    if (is_wanted) {
-        rows_set_vector(r->rows, r->at, r->vector);
-        r->counts->recomputed++;
-    }
+    if (is_wanted)
+        r->each(r->context, r->at, r->vector);
     arena_reset(&r->arena);
-    return go_on(r);
+    return asks_on(r->query, r->entries, r->is_stopped);
+}
+
+static enum err replay_log(struct replay *r, struct pg_session *s, const struct plan *plan, struct why *why)
+{
+    struct log_range range = { .account = r->query->account };
+    enum err err;
+
+    if (!r->count)
+        return ERR_OK;
+    range.upto = r->places[r->count - 1];
+    r->store = store_new(plan);
+    r->vector = mem_new_n(double, plan_columns(plan) + 1);
+    err = log_read(s, &range, on_entry, r, why);
+    mem_free(r->vector);
+    store_free(r->store);
+    arena_release(&r->arena);
+    return err;
+}
+
+/* Rows without a vector, and where they are in the log. */
+struct missing {
+    struct reading *reading;
+    size_t *rows;
+    uint64_t *places;
+    size_t count;
+};
+
+static void set_missing(void *context, size_t at, const double *vector)
+{
+    struct missing *m = context;
+
+    rows_set_vector(m->reading->rows, m->rows[at], vector);
+    m->reading->counts->recomputed++;
 }
 
 static enum err recompute(struct reading *r, struct why *why)
 {
-    struct log_range range = { .upto = r->last_missing, .account = r->query->account };
+    struct missing m = { .reading = r };
+    struct replay replay = { .query = r->query,
+                             .entries = &r->entries,
+                             .is_stopped = &r->is_stopped,
+                             .each = set_missing,
+                             .context = &m };
+    enum err err;
 
-    if (!r->missing)
-        return ERR_OK;
-    r->store = store_new(r->plan);
-    r->vector = mem_new_n(double, r->rows->columns + 1);
-    return log_read(r->session, &range, on_entry, r, why);
+    m.rows = mem_new_n(size_t, r->rows->count + 1);
+    m.places = mem_new_n(uint64_t, r->rows->count + 1);
+    for (size_t i = 0; i < r->rows->count; i++) {
+        if (!r->is_kept[i] || r->is_served[i])
+            continue;
+        m.rows[m.count] = i;
+        m.places[m.count++] = r->rows->row[i].n;
+    }
+    replay.places = m.places;
+    replay.count = m.count;
+    err = replay_log(&replay, r->session, r->plan, why);
+    mem_free(m.rows);
+    mem_free(m.places);
+    return err;
+}
+
+/* Where vectors that are looked at again go. */
+struct again {
+    float *vectors;
+    size_t columns;
+};
+
+static void set_again(void *context, size_t at, const double *vector)
+{
+    const struct again *a = context;
+
+    rows_round(a->vectors + at * a->columns, vector, a->columns);
+}
+
+enum err trainingstore_recompute(struct pg_session *s, const struct trainingstore_query *query,
+                                 const struct plan *plan, const uint64_t *places, size_t count,
+                                 float *vectors, struct why *why)
+{
+    struct again again = { vectors, plan_columns(plan) };
+    uint64_t entries = 0;
+    bool is_stopped = false;
+    struct replay replay = { .query = query,
+                             .places = places,
+                             .count = count,
+                             .entries = &entries,
+                             .is_stopped = &is_stopped,
+                             .each = set_again,
+                             .context = &again };
+    enum err err;
+
+    for (size_t i = 0; i < count * again.columns; i++)
+        vectors[i] = NAN;
+    err = replay_log(&replay, s, plan, why);
+    if (!err && is_stopped)
+        err = err_set(why, ERR_TIMEOUT, "told to stop while computing vectors again");
+    return err;
 }
 
 static void reading_release(struct reading *r)
@@ -344,8 +438,6 @@ static void reading_release(struct reading *r)
     id_table_release(&r->labelled);
     mem_free(r->is_served);
     mem_free(r->is_kept);
-    mem_free(r->vector);
-    store_free(r->store);
     arena_release(&r->arena);
 }
 

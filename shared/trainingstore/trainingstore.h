@@ -72,4 +72,16 @@ MUST_USE enum err trainingstore_read(struct pg_session *s, const struct training
                                      const struct plan *plan, struct rows *rows,
                                      struct trainingstore_counts *counts, struct why *why);
 
+/* Computes vectors again, whoever served what: for those who ask whether what a model learned from is what was
+ * known. The log is read from its beginning through the same kernel; of `query`, `account`, `as_of_us` and the hook
+ * count.
+ *   places   in   [count] entries of the log, rising
+ *   vectors  out  float[count][plan_columns(plan)], rounded as rows are; all missing where the place holds no
+ *                 transaction that can be read
+ *   ERR_TIMEOUT  the hook said stop
+ * and those of log_read(). */
+MUST_USE enum err trainingstore_recompute(struct pg_session *s, const struct trainingstore_query *query,
+                                          const struct plan *plan, const uint64_t *places, size_t count,
+                                          float *vectors, struct why *why);
+
 #endif

@@ -316,6 +316,27 @@ Test(retrainer, holds_a_model_to_its_gates_and_makes_the_first_that_passes_champ
     cr_assert_str_eq(sql_text("SELECT state FROM models"), "champion");
 }
 
+/* One payment in twenty was served with another value than the log gives: too few to give themselves away by what
+ * they say of frauds. */
+Test(retrainer, stops_a_model_whose_vectors_are_not_those_of_the_log)
+{
+    int64_t run;
+
+    history_live_until(&w.past, LIVED_UNTIL);
+    sql("UPDATE decisions SET vector = overlay(vector PLACING '\\x0000803f' FROM 1) WHERE abs(hashtext("
+        "transaction_id)) % 20 = 0");
+    start(&w.retrainer, "ASSAY_RETRAINER_STAGES={" EASY_GATES "}");
+    run = request_run("model", 1, AS_OF);
+    wait_for_state(run, "succeeded");
+    cr_assert_str_eq(sql_text("SELECT outcome FROM verdicts WHERE gate = 'leak'"), "fail");
+    cr_assert_not_null(strstr(sql_text("SELECT reason FROM verdicts WHERE gate = 'leak'"), "another value"),
+                       "%s", sql_text("SELECT reason FROM verdicts WHERE gate = 'leak'"));
+    cr_assert_eq(sql_int("SELECT count(*) FROM verdicts WHERE outcome <> 'pass'"), 1,
+                 "nothing else speaks against it");
+    wait_until("SELECT count(*) FROM models WHERE state = 'rejected'", 1);
+    cr_assert_eq(sql_int("SELECT count(*) FROM aliases"), 0);
+}
+
 Test(retrainer, leaves_a_model_that_the_gates_say_nothing_about_to_a_person)
 {
     int64_t run;
