@@ -205,30 +205,16 @@ static void tell(const struct ab *ab, const struct ab_look *look, const char *re
     buf_release(&json);
 }
 
-/* How many equal customers in each of two equal arms would be as sure of the variance of the difference: what both
- * arms have (clustered.h), by what each adds to the variance (Satterthwaite 1946). */
-static double effective_customers(struct estimate a, struct estimate b)
+/* Why nothing can be said about loss yet; NULL when something can. */
+static const char *too_little(const struct ab *ab, struct estimate difference)
 {
-    double sum = a.variance + b.variance, parts = 0;
-
-    if (a.variance > 0)
-        parts += a.variance * a.variance / a.effective;
-    if (b.variance > 0)
-        parts += b.variance * b.variance / b.effective;
-    return parts > 0 ? sum * sum / parts / 2 : 0;
-}
-
-/* Why nothing can be said about loss yet; NULL when something can. Arms of unequal size need more: what is skewed
- * does not cancel. */
-static const char *too_little(const struct ab *ab, struct estimate champion, struct estimate candidate)
-{
-    double share = ab->design.share, larger = fmax(share, 1 - share) / fmin(share, 1 - share);
+    double share = ab->design.share;
 
     for (size_t a = 0; a < ARM_COUNT; a++)
         if (ab->arms[a].figures.control < ab->design.control_least)
             return "without a control slice in both arms (or with too few declines in it) nothing is known "
                    "of what was declined";
-    if (!(effective_customers(champion, candidate) >= ab->design.effective_least * larger))
+    if (!(difference.effective * fmin(share, 1 - share) >= ab->design.effective_least))
         return "too few customers with a loss to know how sure the figure is";
     return NULL;
 }
@@ -236,28 +222,28 @@ static const char *too_little(const struct ab *ab, struct estimate champion, str
 struct ab_look ab_take_look(struct ab *ab, int64_t at_us, struct verdicts *out)
 {
     const struct ab_design *d = &ab->design;
-    struct estimate champion = cluster_ratio(&ab->arms[ARM_CHAMPION].sums),
-                    candidate = cluster_ratio(&ab->arms[ARM_CANDIDATE].sums), allowed = champion, difference,
-                    beyond;
+    const struct cluster_sums *arms[ARM_COUNT] = { &ab->arms[ARM_CHAMPION].sums,
+                                                   &ab->arms[ARM_CANDIDATE].sums };
+    struct cluster_sums allowed = *arms[ARM_CHAMPION];
+    struct estimate difference, beyond;
     double rows = (double)(ab->arms[ARM_CHAMPION].figures.rows + ab->arms[ARM_CANDIDATE].figures.rows);
     struct ab_look look = { .at_us = at_us, .bound = NAN, .outcome = OUTCOME_INCONCLUSIVE };
     const char *reason;
 
-    allowed.value *= 1 + d->margin;
-    allowed.variance *= (1 + d->margin) * (1 + d->margin);
-    difference = estimate_difference(champion, candidate);
-    beyond = estimate_difference(allowed, candidate);
+    cluster_sums_scale(&allowed, 1 + d->margin);
+    difference = cluster_difference(arms[ARM_CHAMPION], arms[ARM_CANDIDATE]);
+    beyond = cluster_difference(&allowed, arms[ARM_CANDIDATE]);
     look.information = fmin(rows / (double)d->planned_rows, 1);
     look.difference = difference.value;
     look.error = sqrt(difference.variance);
-    look.margin = d->margin * champion.value;
+    look.margin = d->margin * cluster_ratio(arms[ARM_CHAMPION]).value;
     look.z_pass = estimate_z(beyond);
     look.z_fail = -estimate_z(difference);
     look.is_last =
         rows >= (double)d->planned_rows || (ab->has_rows && ab->last_day - ab->first_day + 1 >= d->days_most);
     for (size_t a = 0; a < ARM_COUNT; a++)
         look.arms[a] = arm_figures(&ab->arms[a]);
-    reason = too_little(ab, champion, candidate);
+    reason = too_little(ab, difference);
     if (!reason) {
         enum sequential_outcome pass, fail;
         size_t before = ab->pass.count;
@@ -379,10 +365,13 @@ int64_t ab_rows_needed(const struct ab_design *design, const struct ab_row *past
     if (!(loss.variance > 0) || !(loss.value > 0) || !(design->share > 0 && design->share < 1) ||
         !(effect + design->margin > 0))
         return 0;
-    /* What one row adds to what is known, if every customer goes on as before, and how two arms share the rows. The
-     * candidate's losses are fewer, and their variance falls with them. */
+    /* What one row adds to what is known, if every customer goes on as before, and how two arms share the rows: one
+     * variance for both, of which each arm gives as much as it has rows. The candidate's losses are fewer, and their
+     * variance falls with them. */
     per_row = loss.variance * (double)count;
-    arms = (1 + design->margin) * (1 + design->margin) / (1 - design->share) + (1 - effect) / design->share;
+    arms =
+        ((1 - design->share) * (1 + design->margin) * (1 + design->margin) + design->share * (1 - effect)) *
+        (1 / (1 - design->share) + 1 / design->share);
     err = sequential_information(&test, PLANNED_LOOKS, power, (effect + design->margin) * loss.value,
                                  &information, NULL, NULL);
     return err ? 0 : (int64_t)ceil(per_row * arms * information);

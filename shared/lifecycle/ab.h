@@ -4,7 +4,8 @@
  * Days are cohorts: a day's transactions count once all of them are matured, in both arms alike, so that no
  * arm is ahead by the labels that come early. The figure is the net loss per transaction (evidence.h), with
  * the good revenue that was turned away; its variance is that of sums over customers (a ratio estimate,
- * linearised: Cochran 1977, 6.4), since one compromised customer is many frauds.
+ * linearised: Cochran 1977, 6.4), since one compromised customer is many frauds. One variance serves both arms
+ * (stats/clustered.h): by its own a small arm that happens to lack a large loss looks both cheap and sure.
  *
  * The test is group-sequential (stats/sequential.h): a look a day, the error spent by the share of the planned
  * transactions that are in. Two bounds, each at `alpha`: the candidate is shown to be not worse than the margin
@@ -21,14 +22,15 @@
 #include "lifecycle/evidence.h"
 
 struct ab_design {
-    double share;           /* of customers, to the candidate */
-    double alpha;           /* one-sided, of each bound: 0.05 is the chance of a false promotion */
-    double margin;          /* in shares of the champion's net loss: how much worse is still "not worse" */
-    int64_t planned_rows;   /* matured, in both arms together, at the last look */
-    int64_t days_most;      /* of cohorts; then it ends whatever the rows are */
-    size_t control_least;   /* labelled declines in each arm before anything is said about loss */
-    double effective_least; /* effective customers (clustered.h) in each of two equal arms, for the normal
-                             * approximation; arms that are not equal need as many times more as one is larger */
+    double share;         /* of customers, to the candidate */
+    double alpha;         /* one-sided, of each bound: 0.05 is the chance of a false promotion */
+    double margin;        /* in shares of the champion's net loss: how much worse is still "not worse" */
+    int64_t planned_rows; /* matured, in both arms together, at the last look */
+    int64_t days_most;    /* of cohorts; then it ends whatever the rows are */
+    size_t control_least; /* labelled declines in each arm before anything is said about loss */
+    /* Effective customers (clustered.h) that the smaller arm is to expect, for the normal approximation: its share of
+     * those of both arms. */
+    double effective_least;
     struct loss_costs costs;
 };
 extern const struct ab_design AB_DESIGN_DEFAULT;

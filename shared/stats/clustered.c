@@ -30,6 +30,17 @@ void cluster_sums_move(struct cluster_sums *s, double y_before, double n_before,
     put(s, y_after, n_after, 1);
 }
 
+void cluster_sums_scale(struct cluster_sums *s, double factor)
+{
+    double power = 1;
+
+    s->y *= factor;
+    s->yy *= factor * factor;
+    s->yn *= factor;
+    for (int i = 4; i >= 0; i--, power *= factor)
+        s->moments[i] *= power;
+}
+
 void cluster_sums_add(struct cluster_sums *s, const struct cluster_sums *other)
 {
     s->clusters += other->clusters;
@@ -73,16 +84,29 @@ struct estimate estimate_difference(struct estimate a, struct estimate b)
     };
 }
 
+/* Sum of squared deviations from the arm's ratio. */
+static double squares_of(const struct cluster_sums *s, struct estimate ratio)
+{
+    return ratio.variance * (s->clusters - 1) / s->clusters * s->n * s->n;
+}
+
 struct estimate cluster_difference(const struct cluster_sums *a, const struct cluster_sums *b)
 {
     struct estimate x = cluster_ratio(a), y = cluster_ratio(b), e = estimate_difference(x, y);
-    double squares, freedom = a->clusters + b->clusters - 2;
+    double of_a, of_b, fourths = 0, freedom = a->clusters + b->clusters - 2;
 
+    e.effective = 0;
     if (!(x.variance >= 0 && y.variance >= 0))
         return e;
-    squares = x.variance * (a->clusters - 1) / a->clusters * a->n * a->n +
-              y.variance * (b->clusters - 1) / b->clusters * b->n * b->n;
-    e.variance = squares / freedom * (a->clusters / (a->n * a->n) + b->clusters / (b->n * b->n));
+    of_a = squares_of(a, x);
+    of_b = squares_of(b, y);
+    if (of_a > 0)
+        fourths += of_a * of_a / x.effective;
+    if (of_b > 0)
+        fourths += of_b * of_b / y.effective;
+    if (fourths > 0)
+        e.effective = (of_a + of_b) * (of_a + of_b) / fourths;
+    e.variance = (of_a + of_b) / freedom * (a->clusters / (a->n * a->n) + b->clusters / (b->n * b->n));
     return e;
 }
 

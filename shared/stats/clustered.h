@@ -57,6 +57,8 @@ struct cluster_sums {
  * n_after = 0 takes the customer out. */
 void cluster_sums_move(struct cluster_sums *s, double y_before, double n_before, double y_after,
                        double n_after);
+/* As if each y had been `factor` times as much. */
+void cluster_sums_scale(struct cluster_sums *s, double factor);
 /* Puts `other`, which shares no cluster with `s`, into it. */
 void cluster_sums_add(struct cluster_sums *s, const struct cluster_sums *other);
 
@@ -70,7 +72,8 @@ struct estimate cluster_ratio(const struct cluster_sums *s);
 /* a - b of two arms that share no cluster; `clusters` and `effective` are the smaller ones'. */
 struct estimate estimate_difference(struct estimate a, struct estimate b);
 /* The same with one variance of a customer's deviation for both arms, as there is without an effect: for tests
- * of whether there is one. NaN where either arm has less than two clusters. */
+ * of whether there is one. `effective` is that of both arms' customers together. NaN where either arm has less than
+ * two clusters. */
 struct estimate cluster_difference(const struct cluster_sums *a, const struct cluster_sums *b);
 /* value / sqrt(variance): 0 when both are 0, NaN when the variance is NaN. */
 double estimate_z(struct estimate e);

@@ -500,6 +500,7 @@ static bool is_fraud_at(const struct payment *p, int64_t now_us)
 struct arm_sum {
     int64_t rows, customers, frauds, declined, control;
     double loss, fraud_loss, turned_away;
+    double y[CUSTOMERS], n[CUSTOMERS]; /* each customer's loss and payments */
 };
 
 static void sum_payment(struct arm_sum *s, const struct payment *p, bool is_fraud)
@@ -518,6 +519,8 @@ static void sum_payment(struct arm_sum *s, const struct payment *p, bool is_frau
     if (is_declined && is_seen && !is_fraud)
         loss = weight * DECLINE_COST * (double)p->amount_minor;
     s->loss += loss;
+    s->y[p->customer] += loss;
+    s->n[p->customer]++;
     s->fraud_loss += is_fraud ? loss : 0;
     s->turned_away += is_declined && !is_fraud ? loss : 0;
 }
@@ -567,6 +570,19 @@ static void compare_arm(const json_t *told, const struct arm_sum *s)
     cr_assert_float_eq(number(told, "turned_away"), s->turned_away, 1e-9 * s->loss);
 }
 
+/* The standard error of the difference: one deviation of customers from their arm's loss (Cochran 1977, 6.4) for
+ * both arms. */
+static double error_of(const struct arm_sum *a, const struct arm_sum *b)
+{
+    double squares = 0, customers = (double)(a->customers + b->customers);
+
+    for (size_t i = 0; i < CUSTOMERS; i++)
+        squares += pow(a->y[i] - a->loss * a->n[i], 2) + pow(b->y[i] - b->loss * b->n[i], 2);
+    return sqrt(
+        squares / (customers - 2) *
+        ((double)a->customers / pow((double)a->rows, 2) + (double)b->customers / pow((double)b->rows, 2)));
+}
+
 /* Every look of the experiment against the world; their number. */
 static size_t check_looks(void)
 {
@@ -591,9 +607,13 @@ static size_t check_looks(void)
         cr_assert_gt(champion.rows, 0);
         compare_arm(json_object_get(told, "champion"), &champion);
         compare_arm(json_object_get(told, "challenger"), &candidate);
-        if (candidate.rows)
-            cr_assert_float_eq(number(told, "difference"), champion.loss - candidate.loss,
-                               1e-9 * champion.loss);
+        if (candidate.rows > 1 && champion.rows > 1) {
+            double difference = champion.loss - candidate.loss, error = error_of(&champion, &candidate);
+
+            cr_assert_float_eq(number(told, "difference"), difference, 1e-9 * champion.loss);
+            cr_assert_float_eq(number(told, "error"), error, 1e-6 * error);
+            cr_assert_float_eq(number(told, "z_fail"), -difference / error, 1e-6);
+        }
         json_decref(told);
     }
     pg_result_free(r);

@@ -140,28 +140,43 @@ Test(ab, a_control_slice_gives_the_loss_that_all_labels_give)
 }
 
 /* Two arms of one model, a look a day: the issue of peeking. */
-Test(ab, equal_models_are_promoted_no_more_often_than_promised)
+static void equal_models(double share, uint64_t payments_a_day)
 {
     enum { TRIALS = 2000 };
     struct world world = usual;
-    uint64_t promoted = 0, failed = 0;
+    uint64_t promoted = 0, failed = 0, looked = 0;
     struct interval likely;
 
     world.days = 7;
-    world.payments_a_day = 1000;
+    world.payments_a_day = payments_a_day;
+    design.share = share;
+    design.effective_least = 10; /* a third of what is usual, so that nearly all of them are judged */
     design.planned_rows = (int64_t)(world.payments_a_day * (uint64_t)world.days);
     for (uint64_t t = 0; t < TRIALS; t++) {
         struct ab_look look = experiment(&world, 1000 + t);
 
+        looked += isnan(look.bound) ? 0 : 1;
         promoted += look.outcome == OUTCOME_PASS;
         failed += look.outcome == OUTCOME_FAIL;
     }
     likely = clopper_pearson(promoted, TRIALS, 0.95);
-    printf("of %d equal pairs %llu promoted (%.4f to %.4f), %llu rejected\n", TRIALS,
-           (unsigned long long)promoted, likely.low, likely.high, (unsigned long long)failed);
+    printf("share %.1f: of %d equal pairs %llu were judged, %llu promoted (%.4f to %.4f), %llu rejected\n",
+           share, TRIALS, (unsigned long long)looked, (unsigned long long)promoted, likely.low, likely.high,
+           (unsigned long long)failed);
+    cr_assert_geq(looked, TRIALS * 9 / 10, "nearly all of them come to a verdict on loss");
     cr_assert_leq(likely.low, design.alpha);
     likely = clopper_pearson(failed, TRIALS, 0.95);
     cr_assert_leq(likely.low, design.alpha);
+}
+
+Test(ab, equal_models_are_promoted_no_more_often_than_promised)
+{
+    equal_models(0.5, 1000);
+}
+
+Test(ab, equal_models_are_promoted_no_more_often_than_promised_by_a_small_arm_either)
+{
+    equal_models(0.1, 3000);
 }
 
 /* A candidate whose loss is lower by a quarter, over as many rows as the plan says. */

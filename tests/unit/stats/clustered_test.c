@@ -98,6 +98,23 @@ Test(clustered, what_says_nothing_has_no_variance)
     cr_assert_eq(e.clusters, 1);
 }
 
+Test(clustered, scaled_sums_are_those_of_scaled_clusters)
+{
+    struct cluster_sums plain = { 0 }, scaled = { 0 };
+    struct random random = { 6 };
+
+    for (size_t i = 0; i < 50; i++) {
+        double y = random_unit(&random), n = 1 + (double)random_below(&random, 5);
+
+        cluster_sums_move(&plain, 0, 0, y, n);
+        cluster_sums_move(&scaled, 0, 0, 3 * y, n);
+    }
+    cluster_sums_scale(&plain, 3);
+    cr_assert_float_eq(cluster_ratio(&plain).value, cluster_ratio(&scaled).value, 1e-12);
+    cr_assert_float_eq(cluster_ratio(&plain).variance, cluster_ratio(&scaled).variance, 1e-12);
+    cr_assert_float_eq(cluster_ratio(&plain).effective, cluster_ratio(&scaled).effective, 1e-9);
+}
+
 /* Under equal arms and equal deviations nothing changes; a small arm borrows the large one's deviation. */
 Test(clustered, a_pooled_difference_knows_one_deviation)
 {
