@@ -11,6 +11,7 @@
 #include "fraud/api_key.h"
 #include "log/log.h"
 #include "loop/loop.h"
+#include "modelstore/keys.h"
 #include "pg/session.h"
 #include "retrainer.h"
 
@@ -19,6 +20,8 @@ enum { QUEUE_MAX = 64, LIST_LIMIT = 50, LIST_LIMIT_MAX = 1000, REST_US = 6000000
 struct desk {
     struct loop *loop;
     const struct retrainer_settings *conf;
+    struct arena arena; /* of the keys */
+    const struct trusted_keys *keys;
     struct watch *watch;
     void (*changed)(void *ctx);
     void *ctx;
@@ -147,6 +150,7 @@ void desk_ask(struct desk *d, struct http_request *req,
     c->req = req;
     c->answer = answer;
     c->conf = d->conf;
+    c->keys = d->keys;
     c->status = 200;
     c->before = before;
     c->limit = limit;
@@ -232,14 +236,16 @@ enum err desk_open(struct desk **out, struct loop *loop, const struct retrainer_
     d->ctx = ctx;
     d->asked_end = &d->asked;
     pthread_mutex_init(&d->lock, NULL);
-    err = watch_open(&d->watch,
-                     &(struct watch_conf){ .name = "desk",
-                                           .conninfo = conf->pg_url,
-                                           .application = "assay-retrainer-desk",
-                                           .role = conf->pg_role,
-                                           .turn = turn,
-                                           .ctx = d },
-                     why);
+    err = model_keys_read(&d->keys, conf->model_keys, &d->arena, why);
+    if (!err)
+        err = watch_open(&d->watch,
+                         &(struct watch_conf){ .name = "desk",
+                                               .conninfo = conf->pg_url,
+                                               .application = "assay-retrainer-desk",
+                                               .role = conf->pg_role,
+                                               .turn = turn,
+                                               .ctx = d },
+                         why);
     if (err) {
         desk_close(d);
         return err;
@@ -261,6 +267,7 @@ void desk_close(struct desk *d)
         d->done = c->next;
         call_free(c);
     }
+    arena_release(&d->arena);
     pthread_mutex_destroy(&d->lock);
     mem_free(d);
 }

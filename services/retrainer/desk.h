@@ -14,6 +14,7 @@ struct desk;
 struct loop;
 struct pg_session;
 struct retrainer_settings;
+struct trusted_keys;
 
 /* One request, from the loop to the desk and back. The request itself is the loop's: the desk sees copies. */
 struct call {
@@ -26,6 +27,7 @@ struct call {
     struct arena arena;
     char actor[32];                        /* "key:<prefix>", once it is known */
     const struct retrainer_settings *conf; /* for the answer */
+    const struct trusted_keys *keys;       /* whose signatures a promotion asks for; NULL: nobody's */
     struct buf out;                        /* JSON */
     int status;                            /* of an answer: 200 unless it says otherwise */
     enum err err;
@@ -33,7 +35,8 @@ struct call {
     struct call *next;
 };
 
-/* `changed` is called on the desk's thread after each answer to a request that changes something. */
+/* `changed` is called on the desk's thread after each answer to a request that changes something.
+ * Errors are those of model_keys_read() and watch_open(). */
 MUST_USE enum err desk_open(struct desk **out, struct loop *loop, const struct retrainer_settings *conf,
                             void (*changed)(void *ctx), void *ctx, struct why *why);
 /* What is under way is answered first. */

@@ -326,14 +326,19 @@ static enum err promote(struct call *c, struct pg_session *s, struct why *why)
                                [REASON] = { "reason", JSON_STRING, false, NULL } };
     json_t *body = NULL;
     enum err err = read_members(c, &body, m, COUNT, why);
-    int64_t version = json_integer_value(m[VERSION].value);
+    int64_t version = json_integer_value(m[VERSION].value), now_us = 0;
 
     if (!err)
         err = check_name(s, c->id, version, why);
     if (!err)
-        err = model_promote(
-            s, version, m[EXPECTED].value ? json_integer_value(m[EXPECTED].value) : MODEL_ANY,
-            &(struct model_change){ .actor = slice_str(c->actor), .reason = text_of(&m[REASON]) }, why);
+        err = retrainer_now(c->conf, s, &now_us, why);
+    if (!err)
+        err = model_promote(s, version, m[EXPECTED].value ? json_integer_value(m[EXPECTED].value) : MODEL_ANY,
+                            &(struct model_change){ .actor = slice_str(c->actor),
+                                                    .reason = text_of(&m[REASON]),
+                                                    .now_us = now_us,
+                                                    .keys = c->keys },
+                            why);
     json_decref(body);
     return err ? err : answer_version(c, version);
 }
@@ -344,14 +349,17 @@ static enum err roll_back(struct call *c, struct pg_session *s, struct why *why)
     struct member m[COUNT] = { [EXPECTED] = { "expected", JSON_INTEGER, false, NULL },
                                [REASON] = { "reason", JSON_STRING, false, NULL } };
     json_t *body = NULL;
-    int64_t version = 0;
+    int64_t version = 0, now_us = 0;
     enum err err = read_members(c, &body, m, COUNT, why);
 
     if (!err)
-        err = model_roll_back(
-            s, c->id, m[EXPECTED].value ? json_integer_value(m[EXPECTED].value) : MODEL_ANY,
-            &(struct model_change){ .actor = slice_str(c->actor), .reason = text_of(&m[REASON]) }, &version,
-            NULL, why);
+        err = retrainer_now(c->conf, s, &now_us, why);
+    if (!err)
+        err = model_roll_back(s, c->id, m[EXPECTED].value ? json_integer_value(m[EXPECTED].value) : MODEL_ANY,
+                              &(struct model_change){ .actor = slice_str(c->actor),
+                                                      .reason = text_of(&m[REASON]),
+                                                      .now_us = now_us },
+                              &version, NULL, why);
     json_decref(body);
     return err ? err : answer_version(c, version);
 }

@@ -23,7 +23,9 @@ struct binding {
 
 struct candidate {
     int64_t version;
-    struct bundle *bundle; /* NULL: it could not be opened */
+    struct bundle *bundle; /* NULL: it could not be opened, or nobody who is trusted signed it */
+    struct arena arena;
+    struct slice signature; /* as it stood when it was read; the arena's */
     struct forest_scratch *scratch;
     size_t columns;
     float *row;
@@ -32,6 +34,7 @@ struct candidate {
 };
 
 struct candidates {
+    const struct trusted_keys *keys;
     struct candidate **items;
     size_t count, cap;
 };
@@ -43,12 +46,16 @@ static void candidate_free(struct candidate *c)
     forest_scratch_free(c->scratch);
     mem_free(c->row);
     bundle_close(c->bundle);
+    arena_release(&c->arena);
     mem_free(c);
 }
 
-struct candidates *candidates_new(void)
+struct candidates *candidates_new(const struct trusted_keys *keys)
 {
-    return mem_new(struct candidates);
+    struct candidates *c = mem_new(struct candidates);
+
+    c->keys = keys;
+    return c;
 }
 
 void candidates_free(struct candidates *c)
@@ -81,15 +88,17 @@ static bool is_passing(enum err err)
     return err == ERR_UNAVAILABLE || err == ERR_UNKNOWN || err == ERR_TIMEOUT;
 }
 
-static enum err load(struct candidates *c, struct pg_session *s, int64_t version, struct why *why)
+static enum err load(struct candidates *c, struct pg_session *s, int64_t version, struct slice signature,
+                     struct why *why)
 {
     struct candidate *item = mem_new(struct candidate);
     struct buf bytes;
     enum err err;
 
     item->version = version;
+    item->signature = arena_slice(&item->arena, signature);
     buf_init(&bytes, BUNDLE_BYTES_MAX);
-    err = model_read(s, version, NULL, &bytes, why);
+    err = model_read(s, version, c->keys, &bytes, why);
     if (!err)
         err = bundle_open(&item->bundle, buf_slice(&bytes), why);
     buf_release(&bytes);
@@ -111,11 +120,12 @@ static enum err load(struct candidates *c, struct pg_session *s, int64_t version
     return ERR_OK;
 }
 
-static bool is_wanted(const struct pg_result *r, int64_t version)
+/* Not one that was refused and has another signature since: that is loaded again. */
+static bool is_wanted(const struct pg_result *r, const struct candidate *item)
 {
     for (size_t i = 0; i < pg_rows(r); i++)
-        if (pg_get_int(r, i, 0) == version)
-            return true;
+        if (pg_get_int(r, i, 0) == item->version)
+            return item->bundle || slice_eq(pg_get_bytes(r, i, 1), item->signature);
     return false;
 }
 
@@ -131,12 +141,14 @@ enum err candidates_look(struct candidates *c, struct pg_session *s, struct why 
 {
     struct pg_result *r = NULL;
     size_t kept = 0;
-    enum err err = row_ask(
-        s, "SELECT DISTINCT version FROM aliases WHERE alias IN ('shadow', 'challenger') ORDER BY version",
-        NULL, &r, why);
+    enum err err = row_ask(s,
+                           "SELECT version, coalesce(signature, '') FROM models m WHERE EXISTS (SELECT FROM "
+                           "aliases a WHERE a.version = "
+                           "m.version AND alias IN ('shadow', 'challenger')) ORDER BY version",
+                           NULL, &r, why);
 
     for (size_t i = 0; !err && i < c->count; i++) {
-        if (is_wanted(r, c->items[i]->version))
+        if (is_wanted(r, c->items[i]))
             c->items[kept++] = c->items[i];
         else
             candidate_free(c->items[i]);
@@ -145,7 +157,7 @@ enum err candidates_look(struct candidates *c, struct pg_session *s, struct why 
         c->count = kept;
     for (size_t i = 0; !err && i < pg_rows(r); i++)
         if (!is_held(c, pg_get_int(r, i, 0)))
-            err = load(c, s, pg_get_int(r, i, 0), why);
+            err = load(c, s, pg_get_int(r, i, 0), pg_get_bytes(r, i, 1), why);
     pg_result_free(r);
     return err;
 }

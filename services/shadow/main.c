@@ -14,6 +14,8 @@ static const struct conf_field settings[] = {
     { "PG_URL", CONF_TEXT, AT(pg_url), "", "where decisions are stored, a libpq URL", 0, 0 },
     { "SHADOW_PG_ROLE", CONF_TEXT, AT(pg_role), "assay_shadow",
       "role taken on PostgreSQL; empty: the login's own", 0, 0 },
+    { "MODEL_KEYS", CONF_TEXT, AT(model_keys), "",
+      "path of the public keys whose signatures are asked for; empty: none is", 0, 0 },
     { "SHADOW_TURN", CONF_DURATION_MS, AT(turn_ms), "200ms", "how often it looks for new decisions", 1,
       60000 },
 };

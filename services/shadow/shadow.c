@@ -15,6 +15,7 @@
 #include "lifestore/row.h"
 #include "log/log.h"
 #include "logstore/reader.h"
+#include "modelstore/keys.h"
 
 enum {
     BATCH_ENTRIES = 1000,
@@ -59,6 +60,7 @@ struct figures {
 struct shadow {
     struct shadow_conf conf;
     struct watch *watch;
+    struct arena arena; /* of the trusted keys */
     struct candidates *candidates;
     struct metric_set *metrics;
     size_t by_reason[SCORED_COUNT];
@@ -404,12 +406,18 @@ enum err shadow_open(struct shadow **out, struct service *app, const struct shad
                      struct why *why)
 {
     struct shadow *s = mem_new(struct shadow);
+    const struct trusted_keys *keys;
     enum err err;
 
     *out = NULL;
     s->conf = *conf;
-    s->candidates = candidates_new();
     pthread_mutex_init(&s->lock, NULL);
+    err = model_keys_read(&keys, conf->model_keys, &s->arena, why);
+    if (err) {
+        shadow_close(s);
+        return err;
+    }
+    s->candidates = candidates_new(keys);
     s->metrics = metrics_add(service_metrics(app), metric_table, METRIC_COUNT);
     for (size_t i = SCORED + 1; i < SCORED_COUNT; i++)
         s->by_reason[i] = metric_series(s->metrics, METRIC_UNSCORED, reasons[i], NULL);
@@ -437,6 +445,7 @@ void shadow_close(struct shadow *s)
         return;
     watch_close(s->watch);
     candidates_free(s->candidates);
+    arena_release(&s->arena);
     pthread_mutex_destroy(&s->lock);
     mem_free(s);
 }

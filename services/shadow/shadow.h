@@ -20,10 +20,11 @@ struct shadow;
 
 struct shadow_conf {
     const char *pg_url, *pg_role;
+    const char *model_keys; /* path of those whose signatures are asked for; empty: none is */
     int64_t turn_ms;
 };
 
-/* Ready when its last turn went well.   Errors are those of watch_open() */
+/* Ready when its last turn went well.   Errors are those of watch_open() and model_keys_read() */
 MUST_USE enum err shadow_open(struct shadow **out, struct service *app, const struct shadow_conf *conf,
                               struct why *why);
 void shadow_close(struct shadow *s);

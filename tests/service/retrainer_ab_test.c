@@ -14,6 +14,7 @@
 #include "base/array.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "bundle/signature.h"
 #include "fraud/api_key.h"
 #include "harness/cluster.h"
 #include "harness/http.h"
@@ -763,6 +764,43 @@ static bool is_approved(const struct payment *p)
 static bool is_slow(const struct payment *p)
 {
     return p->is_slow;
+}
+
+Test(retrainer_ab, promotes_what_a_trusted_key_signed_and_nothing_else)
+{
+    static const char path[] = "/v1/models/sample:promote";
+    char file_name[] = "/tmp/assay_keys_XXXXXX", setting[64], body[64];
+    struct signing_key trusted;
+    struct http_said said;
+    struct buf text;
+    FILE *file;
+
+    signing_key_make(&trusted);
+    buf_init(&text, 0);
+    signing_key_format_public(&text, &trusted);
+    close(mkstemp(file_name));
+    file = fopen(file_name, "w");
+    cr_assert(file && fputs(buf_str(&text), file) >= 0 && fclose(file) == 0);
+    buf_release(&text);
+    snprintf(setting, sizeof setting, "ASSAY_MODEL_KEYS=%s", file_name);
+    snprintf(body, sizeof body, "{\"version\":%lld}", (long long)w.candidate);
+    w.world = better;
+    live_a_day();
+    process_start(&w.retrainer, "retrainer",
+                  (const char *const[]){ w.pg_url, "ASSAY_RETRAINER_TURN=20ms", "ASSAY_RETRAINER_CLOCK=log",
+                                         setting, NULL });
+    said = http_ask(w.retrainer.port, "POST", path, w.key, NULL, body, strlen(body));
+    cr_assert_eq(said.status, 403, "%d %s", said.status, said.body);
+    http_said_free(&said);
+    cr_assert_str_eq(state_of(w.champion), "champion");
+    MUST(model_sign(w.pg, w.candidate, &trusted, SLICE("test"), &w.why));
+    said = http_ask(w.retrainer.port, "POST", path, w.key, NULL, body, strlen(body));
+    cr_assert_eq(said.status, 200, "%d %s", said.status, said.body);
+    http_said_free(&said);
+    cr_assert_str_eq(state_of(w.candidate), "champion");
+    cr_assert_eq(time_of("SELECT updated_at FROM aliases WHERE alias = 'champion'"), w.now_us,
+                 "the watch after it begins on the log's clock");
+    unlink(file_name);
 }
 
 /* The share that a guardrail was broken by, against the world: whole days from `from_us` on. */

@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "bundle/signature.h"
+
 #include "base/buf.h"
 #include "base/clock.h"
 #include "fraud/api_key.h"
@@ -222,9 +224,10 @@ Test(shadow, finds_a_decision_that_comes_long_after_its_entry_in_the_log)
     MUST(pg_session_open(&late, w.conninfo, "test", &w.why));
     MUST(pg_exec_script(late, "BEGIN; LOCK TABLE decisions IN SHARE MODE", &w.why));
     post(1); /* not answered in time, or with 503 */
-    wait_until("SELECT ((position->>'n')::int8 = (SELECT max(n) FROM log) AND (SELECT count(*) FROM log WHERE "
-               "kind = 1) = 2)::int FROM followers",
-               1);
+    wait_until(
+        "SELECT ((position->>'n')::int8 = (SELECT max(n) FROM log) AND (SELECT count(*) FROM log WHERE "
+        "kind = 1) = 2)::int FROM followers",
+        1);
     cr_assert_eq(sql_int(SCORED), 0);
     cr_assert_eq(sql_int("SELECT jsonb_array_length(position->'pending') FROM followers"), 1);
     process_kill(&w.shadow); /* what it waits for outlives it */
@@ -261,6 +264,44 @@ Test(shadow, scores_the_challenger_too_and_each_version_from_its_own_beginning)
         10);
     buf_release(&bytes);
     bundle_sample_release(&sample);
+}
+
+Test(shadow, scores_only_what_a_trusted_key_signed)
+{
+    char path[] = "/tmp/assay_keys_XXXXXX", setting[64];
+    struct signing_key trusted, other;
+    struct buf text;
+    FILE *file;
+
+    signing_key_make(&trusted);
+    signing_key_make(&other);
+    buf_init(&text, 0);
+    signing_key_format_public(&text, &trusted);
+    close(mkstemp(path));
+    file = fopen(path, "w");
+    cr_assert(file && fputs(buf_str(&text), file) >= 0 && fclose(file) == 0);
+    buf_release(&text);
+    snprintf(setting, sizeof setting, "ASSAY_MODEL_KEYS=%s", path);
+
+    cr_assert_eq(post(0), 200);
+    point_alias("shadow", w.champion);
+    process_start(&w.shadow, "shadow",
+                  (const char *const[]){ w.pg_url, "ASSAY_SHADOW_TURN=10ms", setting, NULL });
+    wait_until("SELECT count(*) FROM followers", 1);
+    for (int i = 1; i <= 10; i++)
+        cr_assert_eq(post(i), 200);
+    MUST(model_sign(w.pg, w.champion, &other, SLICE("test"), &w.why));
+    for (int i = 11; i <= 20; i++)
+        cr_assert_eq(post(i), 200);
+    wait_until("SELECT ((position->>'n')::int8 = (SELECT max(n) FROM log))::int FROM followers", 1);
+    cr_assert_eq(sql_int(SCORED), 0, "neither unsigned nor by a stranger");
+    MUST(model_sign(w.pg, w.champion, &trusted, SLICE("test"), &w.why));
+    usleep(500000);
+    for (int i = 21; i <= 30; i++)
+        cr_assert_eq(post(i), 200);
+    wait_until(SCORED, 10);
+    cr_assert_eq(sql_int(SAME_BITS), 10);
+    unlink(path);
 }
 
 /* Tries it as the shadow's role; the SQLSTATE, empty when it was let. */
