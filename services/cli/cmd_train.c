@@ -290,9 +290,9 @@ static enum err train(const struct settings *s, const char *path, struct buf *bu
         t.warm_up_us = (int64_t)(s->warm_up_days * (double)DAY_US);
         t.tune = s->tune;
         t.judge = s->held_out;
-        t.decline_cost = s->decline_cost;
-        t.review_capacity = s->review_capacity;
-        t.challenge_capacity = s->challenge_capacity;
+        t.costs.decline_cost = s->decline_cost;
+        t.costs.review_capacity = s->review_capacity;
+        t.costs.challenge_capacity = s->challenge_capacity;
         t.params = BOOSTER_PARAMS_DEFAULT;
         t.params.trees = (size_t)s->trees;
         t.params.depth = (int)s->depth;

@@ -15,6 +15,7 @@
 #include "stats/logistic.h"
 #include "stats/ranking.h"
 #include "training/report.h"
+#include "training/thresholds.h"
 #include "training/trials.h"
 
 enum {
@@ -28,16 +29,12 @@ enum {
     ERROR_BINS = 20,
 };
 
-#define NEVER 2.0 /* a threshold that no probability reaches */
-
 const struct trainer TRAINER_DEFAULT = {
     .until_us = INT64_MAX,
     .label_delay_us = 7 * DAY_US,
     .tune = 0.1,
     .judge = 0.15,
-    .decline_cost = 0.5,
-    .review_capacity = 0.005,
-    .challenge_capacity = 0.01,
+    .costs = THRESHOLD_COSTS_DEFAULT,
     .search = { .trials = 1 },
 };
 
@@ -383,70 +380,18 @@ static enum err calibrate(struct work *w)
 
 /* ---- thresholds ---- */
 
-struct scored {
-    double score, weight;
-    int64_t amount;
-    uint8_t is_fraud;
-};
-
-static int by_score_falling(const void *a, const void *b)
-{
-    double x = ((const struct scored *)a)->score, y = ((const struct scored *)b)->score;
-
-    return (x < y) - (x > y);
-}
-
-/* The lowest score among the highest rows behind `from` that weigh at most `capacity`, no row of equal score being
- * left out, and none taken that is not above `least`; *end is where they end. */
-static double by_capacity(const struct scored *rows, size_t n, size_t from, double capacity, double least,
-                          size_t *end)
-{
-    double weight = 0;
-    size_t at = from;
-
-    *end = from;
-    while (at < n && rows[at].score > least) {
-        size_t next = at;
-
-        while (next < n && rows[next].score == rows[at].score)
-            weight += rows[next++].weight;
-        if (weight > capacity)
-            break;
-        at = *end = next;
-    }
-    return *end > from ? rows[*end - 1].score : NEVER;
-}
-
 static void set_thresholds(struct work *w)
 {
-    const struct trainer *t = w->t;
     const struct trainer_part *p = &w->split.tune;
-    struct bundle_thresholds *out = &w->result->thresholds;
-    size_t n = p->count, declined = 0, end;
-    struct scored *rows = mem_new_n(struct scored, n);
-    double saved = 0, best = 0, frauds = 0, total = 0;
+    struct threshold_row *rows = mem_new_n(struct threshold_row, p->count);
 
-    for (size_t i = 0; i < n; i++) {
-        rows[i] =
-            (struct scored){ calibration_eval(&w->calibration, w->tune_margins[i]), (double)p->weights[i],
-                             w->rows->row[p->rows[i]].amount_minor, p->labels[i] };
-        total += rows[i].weight;
-        frauds += rows[i].is_fraud ? rows[i].weight : 0;
-    }
-    qsort(rows, n, sizeof *rows, by_score_falling);
-    for (size_t i = 0; i < n; i++) {
-        saved += rows[i].weight * (double)rows[i].amount * (rows[i].is_fraud ? 1 : -t->decline_cost);
-        if ((i + 1 == n || rows[i + 1].score < rows[i].score) && saved > best) {
-            best = saved;
-            declined = i + 1;
-        }
-    }
-    out->decline = declined ? rows[declined - 1].score : NEVER;
-    out->review = by_capacity(rows, n, declined, t->review_capacity * total, frauds / total, &end);
-    out->challenge = by_capacity(rows, n, end, t->challenge_capacity * total, frauds / total, &end);
-    /* A stricter action never begins above a milder one. */
-    out->review = fmin(out->review, out->decline);
-    out->challenge = fmin(out->challenge, out->review);
+    for (size_t i = 0; i < p->count; i++)
+        rows[i] = (struct threshold_row){ .score = calibration_eval(&w->calibration, w->tune_margins[i]),
+                                          .weight = (double)p->weights[i],
+                                          .money = (double)p->weights[i] *
+                                                   (double)w->rows->row[p->rows[i]].amount_minor,
+                                          .is_fraud = p->labels[i] };
+    w->result->thresholds = thresholds_set(&w->t->costs, rows, p->count);
     mem_free(rows);
 }
 
@@ -626,7 +571,7 @@ static void judge(struct work *w)
         .trial_count = w->trial_count,
         .isotonic_error = w->isotonic_error,
         .platt_error = w->platt_error,
-        .decline_cost = w->t->decline_cost,
+        .decline_cost = w->t->costs.decline_cost,
         .baselines = w->baselines,
         .baseline_count = ARRAY_LEN(w->baselines),
         .result = r,
@@ -665,9 +610,9 @@ static void write_parameters(struct work *w)
     json_out_int(&o, "seed", p.seed);
     json_out_int(&o, "trials", (int64_t)w->trial_count);
     json_out_int(&o, "search_seed", (int64_t)w->t->search.seed);
-    json_out_number(&o, "decline_cost", w->t->decline_cost);
-    json_out_number(&o, "review_capacity", w->t->review_capacity);
-    json_out_number(&o, "challenge_capacity", w->t->challenge_capacity);
+    json_out_number(&o, "decline_cost", w->t->costs.decline_cost);
+    json_out_number(&o, "review_capacity", w->t->costs.review_capacity);
+    json_out_number(&o, "challenge_capacity", w->t->costs.challenge_capacity);
     json_out_end(&o);
 }
 

@@ -30,10 +30,7 @@
  * Calibration. Isotonic regression and Platt's sigmoid are each fitted on one half of the tuning rows' customers
  * and judged on the other, and the other way round; the lower calibration error is fitted again on all of them.
  *
- * Thresholds. `decline` is the probability above which declining saved the most on the tuning rows: a fraud's
- * amount is saved, a good payment's amount times `decline_cost` is lost. `review` and `challenge` are set by
- * capacity: of the payments below `decline`, the most suspicious share is reviewed, the next is challenged, but
- * nobody whose probability is not above the overall share of frauds.
+ * Thresholds. By expected money under the analysts' capacity, on the tuning rows: training/thresholds.h.
  *
  * Baselines. Logistic regression on the same training rows: all frauds and at most LOGISTIC_ROWS others, the
  * intercept corrected for those left out (King and Zeng 2001). And the online model (online/), which learns from the
@@ -47,6 +44,7 @@
 #include "booster/booster.h"
 #include "bundle/bundle.h"
 #include "training/rows.h"
+#include "training/thresholds.h"
 
 /* ---- search ---- */
 
@@ -130,7 +128,7 @@ struct trainer {
     /* Shares of the time between warm-up and c, 0..1, and at most so long (0: no cap). */
     double tune, judge;
     int64_t tune_most_us, judge_most_us;
-    double decline_cost, review_capacity, challenge_capacity;
+    struct threshold_costs costs;
     struct booster_params params; /* base_score, monotone: as booster.h says; the catalogue's hints if NULL */
     struct trainer_search search;
     trainer_hook *hook; /* may be NULL */

@@ -446,7 +446,7 @@ static void turn_stern(void *context, const struct life *l, const struct life_ev
 {
     (void)l;
     if (e->step == STEP_PROMOTE && e->version == 1)
-        ((struct life *)context)->settings.trainer.decline_cost = -1;
+        ((struct life *)context)->settings.trainer.costs.decline_cost = -1;
 }
 
 Test(lifecycle, a_guardrail_that_breaks_after_the_promotion_rolls_back)

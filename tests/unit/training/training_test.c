@@ -108,8 +108,8 @@ Test(training, gives_a_bundle_that_opens_with_thresholds_in_their_order)
                  5.0 * (double)result.judge_frauds / (double)result.judge_rows);
     thresholds = bundle_thresholds(bundle);
     cr_assert(thresholds.challenge <= thresholds.review && thresholds.review <= thresholds.decline);
-    cr_assert_leq(result.review_share, t.review_capacity);
-    cr_assert_leq(result.challenge_share, t.challenge_capacity);
+    cr_assert_leq(result.review_share, t.costs.review_capacity);
+    cr_assert_leq(result.challenge_share, t.costs.challenge_capacity);
     cr_assert_not_null(bundle_histograms(bundle));
     cr_assert_geq(bundle_golden_rows(bundle), 100);
     cr_assert_eq(bundle_training(bundle).rows, result.train_rows);
