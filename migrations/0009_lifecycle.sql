@@ -120,7 +120,7 @@ CREATE TABLE followers (
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 
--- The online model of a name: its packed weights, after the label at `n` of the log; shared/onlinestore reads
+-- The online model of a name: its packed weights, after what the entries up to `n` of the log taught; shared/onlinestore reads
 -- and writes it. Ingestion scores with it when scoring cannot.
 CREATE TABLE online_models (
     name       text PRIMARY KEY,
@@ -132,6 +132,17 @@ CREATE TABLE online_models (
     decline    double precision NOT NULL DEFAULT 2,
     state      bytea NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Payments that are to teach the online model that they were good, once they are old enough and nobody has said
+-- otherwise: a drawn share of all.
+CREATE TABLE online_pending (
+    name           text NOT NULL,
+    account        integer NOT NULL,
+    known_at       timestamptz NOT NULL,
+    n              bigint NOT NULL, -- in the log
+    transaction_id text COLLATE "C" NOT NULL,
+    PRIMARY KEY (name, account, known_at, n)
 );
 
 -- The control slice: a share of the declines by score that is let through, so that they get labels
@@ -240,6 +251,7 @@ GRANT SELECT ON retrain_schedules, training_runs, experiments, verdicts, shadow_
     control_slices, control_slice_used, control_slice_frame TO assay_monitor, assay_dashboard, assay_retrainer;
 GRANT INSERT, UPDATE, DELETE ON retrain_schedules TO assay_retrainer;
 GRANT INSERT, UPDATE ON training_runs, experiments, followers, online_models TO assay_retrainer;
+GRANT SELECT, INSERT, DELETE ON online_pending TO assay_retrainer;
 GRANT INSERT ON verdicts TO assay_retrainer;
 -- Its REST interface asks for a key with the scope admin.
 GRANT SELECT (prefix, secret_sha256, scopes, expires_at, revoked_at) ON api_keys TO assay_retrainer;

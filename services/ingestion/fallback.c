@@ -345,11 +345,6 @@ static const struct online_binding *find_binding(const struct model *m, struct s
     return NULL;
 }
 
-static bool may_decide(const struct bundle_thresholds *t)
-{
-    return t->challenge < 2 || t->review < 2 || t->decline < 2;
-}
-
 static const char *score(struct fallback *f, struct job *job)
 {
     const struct model *m = f->now;
@@ -359,7 +354,7 @@ static const char *score(struct fallback *f, struct job *job)
     double margin;
     size_t count;
 
-    if (!m || !may_decide(&m->row.thresholds))
+    if (!m || !bundle_thresholds_reach(&m->row.thresholds))
         return "no_model";
     if (d->vector.len == 0)
         return "no_vector";

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * learner.h - teaches the online model of the name whose champion was promoted last from each label as it arrives.
- *
- * Labels are taken in the order of the log, which their one writer commits in. One teaches when it changes what
- * holds of its payment (the first does; one of a weaker source does not), by the vector that was stored with the
- * decision. The model and the follower's place are one SQL transaction: so a label counts once, whatever dies. What
- * it said of each payment before it learned is exported, and is the canary for drift. */
+ * learner.h - keeps the online model of the name whose champion was promoted last up with the log (teacher.h),
+ * and shows how it does. What it said of each payment before it learned is the canary for drift. */
 #ifndef ASSAY_RETRAINER_LEARNER_H
 #define ASSAY_RETRAINER_LEARNER_H
 

@@ -35,6 +35,11 @@ enum {
 struct bundle_thresholds {
     double challenge, review, decline;
 };
+/* Whether any probability reaches any of them. */
+static inline bool bundle_thresholds_reach(const struct bundle_thresholds *t)
+{
+    return t->challenge < 2 || t->review < 2 || t->decline < 2;
+}
 
 /* What it was trained on, in event time. */
 struct bundle_training {

@@ -200,6 +200,7 @@ struct window {
     uint64_t examples, frauds;
     double weight, fraud_weight, loss, probability; /* the last two times the weight */
     double buckets[2 * ONLINE_BUCKETS];             /* weights by 2 * bucket + is_fraud */
+    double money[2 * ONLINE_BUCKETS];               /* weights times amounts, likewise */
 };
 
 struct online {
@@ -263,7 +264,8 @@ double online_probability(double margin)
     return 1 / (1 + exp(-margin));
 }
 
-static void note(struct online *model, double margin, double probability, bool is_fraud, double weight)
+static void note(struct online *model, double margin, double probability, bool is_fraud, double weight,
+                 int64_t amount_minor)
 {
     struct window *w = &model->running;
     double place = (margin + 16) * 8, wrong = is_fraud ? -margin : margin;
@@ -276,6 +278,7 @@ static void note(struct online *model, double margin, double probability, bool i
     w->loss += weight * (wrong > 0 ? wrong + log1p(exp(-wrong)) : log1p(exp(wrong)));
     w->probability += weight * probability;
     w->buckets[2 * bucket + is_fraud] += weight;
+    w->money[2 * bucket + is_fraud] += weight * fmax((double)amount_minor, 0);
     if (w->examples == model->settings.window) {
         model->last = *w;
         *w = (struct window){ 0 };
@@ -290,11 +293,11 @@ static bool is_kept(const struct online *model, uint64_t example)
 }
 
 double online_learn(struct online *model, const struct online_entry *entries, size_t count, bool is_fraud,
-                    double weight, uint64_t example)
+                    double weight, int64_t amount_minor, uint64_t example)
 {
     double margin = online_margin(model, entries, count), p = online_probability(margin), slope;
 
-    note(model, margin, p, is_fraud, weight);
+    note(model, margin, p, is_fraud, weight, amount_minor);
     model->examples++;
     if (!is_fraud && !is_kept(model, example))
         return margin;
@@ -345,6 +348,23 @@ struct online_progress online_progress(const struct online *model)
     return p;
 }
 
+size_t online_buckets(const struct online *model, struct online_bucket buckets[2 * ONLINE_BUCKETS])
+{
+    size_t count = 0;
+
+    for (size_t i = 2 * ONLINE_BUCKETS; i-- > 0;) {
+        double weight = model->last.buckets[i] + model->running.buckets[i];
+
+        if (weight > 0)
+            buckets[count++] =
+                (struct online_bucket){ .least = i < 2 ? 0 : online_probability((double)(i / 2) / 8 - 16),
+                                        .weight = weight,
+                                        .money = model->last.money[i] + model->running.money[i],
+                                        .is_fraud = i % 2 };
+    }
+    return count;
+}
+
 /* ---- packed ---- */
 
 static const char magic[] = "assay online 1\n";
@@ -393,6 +413,7 @@ static void pack_window(const struct window *w, struct buf *out)
         if (w->buckets[i] > 0) {
             add_u32(out, i);
             add_f64(out, w->buckets[i]);
+            add_f64(out, w->money[i]);
         }
     }
 }
@@ -480,11 +501,12 @@ static bool read_window(struct reader *r, struct window *w)
     used = read_le(r, 4);
     for (uint64_t i = 0; i < used && !r->is_short; i++) {
         uint64_t at = read_le(r, 4);
-        double weight = read_f64(r);
+        double weight = read_f64(r), money = read_f64(r);
 
-        if (at < next || at >= 2 * ONLINE_BUCKETS || !(weight > 0 && weight <= N_MAX))
+        if (at < next || at >= 2 * ONLINE_BUCKETS || !(weight > 0 && weight <= N_MAX) || !is_sum(money))
             return false;
         w->buckets[at] = weight;
+        w->money[at] = money;
         next = at + 1;
     }
     return w->frauds <= w->examples && is_sum(w->weight) && is_sum(w->fraud_weight) && is_sum(w->loss) &&

@@ -97,9 +97,10 @@ double online_probability(double margin);
 
 /* Scores, notes the score for progressive validation, then learns. Returns the margin before learning.
  *   key     of the example (its transaction's hash), which decides whether a negative is kept
- *   weight  importance, finite and above 0; 1 for what was approved anyway */
+ *   weight  importance, finite and above 0; 1 for what was approved anyway
+ *   amount_minor  of the payment, in one currency for all: for thresholds alone; 0 where nobody sets any */
 double online_learn(struct online *model, const struct online_entry *entries, size_t count, bool is_fraud,
-                    double weight, uint64_t key);
+                    double weight, int64_t amount_minor, uint64_t key);
 
 /* Progressive validation of a window. Sums are weighted by importance. average_precision is over buckets of
  * margins, which count as equal scores within; NaN without a fraud, log_loss NaN without an example. */
@@ -115,6 +116,17 @@ struct online_progress {
     struct online_window running, last;
 };
 struct online_progress online_progress(const struct online *model);
+
+/* The same two windows taken together, as what thresholds are set by: what was said of a class of examples in a
+ * bucket of margins before they were learned from. */
+struct online_bucket {
+    double least;  /* probability at the bucket's lower edge; 0 for the open one */
+    double weight; /* sum of importance, above 0 */
+    double money;  /* sum of importance times amount, in minor units */
+    bool is_fraud;
+};
+/* By falling probability. Returns how many there are. */
+size_t online_buckets(const struct online *model, struct online_bucket buckets[2 * ONLINE_BUCKETS]);
 
 /* ---- packed ----
  *   "assay online 1\n" | settings | counters | windows | entries (index, z, n), rising | SipHash of all before

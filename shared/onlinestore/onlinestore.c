@@ -4,8 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/mem.h"
 #include "featurestore/plan.h"
+#include "json/json.h"
 #include "modelstore/modelstore.h"
 #include "pg/pg.h"
 
@@ -13,6 +15,8 @@ struct online_reference {
     size_t columns;
     unsigned char (*identities)[SHA256_BYTES];
     struct online_encoder *encoder;
+    struct threshold_costs costs;
+    int64_t label_delay_us;
 };
 
 struct online_binding {
@@ -21,6 +25,30 @@ struct online_binding {
     size_t vector_bytes, missing;
     size_t *from; /* of each of the reference's columns; PLAN_NO_COLUMN */
 };
+
+/* Those that the bundle was trained for; the defaults where it does not say. */
+static struct threshold_costs read_costs(struct slice parameters)
+{
+    struct threshold_costs costs = THRESHOLD_COSTS_DEFAULT;
+    const struct {
+        const char *name;
+        double *value;
+    } members[] = { { "decline_cost", &costs.decline_cost },
+                    { "review_capacity", &costs.review_capacity },
+                    { "challenge_capacity", &costs.challenge_capacity } };
+    json_t *tree = NULL, *value;
+    struct why ignored;
+
+    if (json_parse(&tree, parameters, JSON_DEPTH_MAX, &ignored))
+        return costs;
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        value = json_object_get(tree, members[i].name);
+        if (json_is_number(value) && json_number_value(value) >= 0)
+            *members[i].value = json_number_value(value);
+    }
+    json_decref(tree);
+    return costs;
+}
 
 struct online_reference *online_reference_new(const struct bundle *bundle, int bits)
 {
@@ -36,6 +64,8 @@ struct online_reference *online_reference_new(const struct bundle *bundle, int b
         identities[i] = r->identities[i];
     }
     r->encoder = online_encoder_new(identities, bundle_histograms(bundle), r->columns, bits);
+    r->costs = read_costs(bundle_parameters(bundle));
+    r->label_delay_us = bundle_training(bundle).label_delay_us;
     mem_free(identities);
     return r;
 }
@@ -67,6 +97,34 @@ void online_reference_free(struct online_reference *r)
     mem_free(r->identities);
     mem_free(r);
 }
+
+int64_t online_reference_label_delay_us(const struct online_reference *r)
+{
+    return r->label_delay_us;
+}
+
+/* ---- thresholds ---- */
+
+struct bundle_thresholds online_thresholds(const struct online_reference *reference,
+                                           const struct online *model)
+{
+    struct bundle_thresholds never = { THRESHOLD_NEVER, THRESHOLD_NEVER, THRESHOLD_NEVER };
+    struct online_progress p = online_progress(model);
+    uint64_t examples = p.last.examples + p.running.examples, frauds = p.last.frauds + p.running.frauds;
+    struct online_bucket buckets[2 * ONLINE_BUCKETS];
+    struct threshold_row rows[2 * ONLINE_BUCKETS];
+    size_t count;
+
+    if (frauds < ONLINE_FRAUDS_LEAST || examples - frauds < ONLINE_OTHERS_LEAST)
+        return never;
+    count = online_buckets(model, buckets);
+    for (size_t i = 0; i < count; i++)
+        rows[i] = (struct threshold_row){ buckets[i].least, buckets[i].weight, buckets[i].money,
+                                          buckets[i].is_fraud };
+    return thresholds_set(&reference->costs, rows, count);
+}
+
+/* ---- encoding ---- */
 
 struct online_binding *online_bind(const struct online_reference *reference, const struct plan *plan)
 {

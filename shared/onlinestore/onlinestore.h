@@ -23,6 +23,7 @@
 #include "base/slice.h"
 #include "bundle/bundle.h"
 #include "online/online.h"
+#include "training/thresholds.h"
 
 struct pg_session;
 
@@ -37,6 +38,21 @@ struct online_reference *online_reference_new(const struct bundle *bundle, int b
 MUST_USE enum err online_reference_read(struct online_reference **out, struct pg_session *s, int64_t version,
                                         int bits, struct why *why);
 void online_reference_free(struct online_reference *reference);
+/* After how long the bundle's training took a payment without a label for a good one. */
+int64_t online_reference_label_delay_us(const struct online_reference *reference);
+
+/* ---- thresholds ---- */
+
+/* What thresholds ask for before there are any, of the two windows of progressive validation. */
+enum { ONLINE_FRAUDS_LEAST = 50, ONLINE_OTHERS_LEAST = 500 };
+
+/* Those of an online model, by what it said of payments before it learned from them (online_buckets()): by expected
+ * money under the capacity that the reference's bundle was trained for, the rule of training/thresholds.h, where
+ * all payments of a bucket of margins count as of its lowest probability. All of them are THRESHOLD_NEVER, and it
+ * decides nothing, until the two windows hold ONLINE_FRAUDS_LEAST frauds and ONLINE_OTHERS_LEAST others. They are
+ * set anew with each lesson, so they follow the weights. */
+struct bundle_thresholds online_thresholds(const struct online_reference *reference,
+                                           const struct online *model);
 
 /* Where the reference's features lie in the vectors of a plan. Borrows the reference; keeps nothing of the plan
  * but its hash. */
@@ -61,7 +77,7 @@ struct online_row {
     int64_t labels;    /* that it learned from */
     int64_t reference; /* the version whose bundle rows are encoded by */
     struct bundle_thresholds
-        thresholds;       /* on its own probabilities; all 2: it is not to decide anything yet */
+        thresholds;       /* on its own probabilities, online_thresholds(); all 2: it is not to decide yet */
     struct online *model; /* to give to online_free() */
 };
 /* The model of `name`; an empty name is the one whose champion was promoted last. `known_n` is what the caller

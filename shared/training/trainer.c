@@ -472,7 +472,7 @@ static void learn_part(struct learning *l, const struct trainer_part *p)
     for (size_t i = 0; i < p->count; i++) {
         size_t count = online_encode(l->encoder, rows_vector(l->rows, p->rows[i]), l->entries);
 
-        online_learn(l->model, l->entries, count, p->labels[i], (double)p->weights[i], p->rows[i]);
+        online_learn(l->model, l->entries, count, p->labels[i], (double)p->weights[i], 0, p->rows[i]);
     }
 }
 

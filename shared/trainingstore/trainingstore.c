@@ -121,17 +121,16 @@ static enum err read_labels(struct reading *r, struct why *why)
 
 /* ---- transactions ---- */
 
-/* Whether a payment that nobody called fraud is kept: uniform in its id, the same at every reading. */
-static bool is_drawn(const struct reading *r, const struct txn *txn)
+bool trainingstore_is_drawn(double keep, uint64_t seed, uint32_t account, struct slice id)
 {
     struct hash_key key = { "assay sample" };
-    uint64_t of[2] = { r->query->seed, txn->account };
+    uint64_t of[2] = { seed, account };
 
-    if (r->query->keep >= 1)
+    if (keep >= 1)
         return true;
     of[0] = hash64(&key, slice_of((const char *)of, sizeof of));
     memcpy(key.bytes, of, sizeof of[0]);
-    return (double)hash64(&key, txn->id) < r->query->keep * 0x1p64;
+    return (double)hash64(&key, id) < keep * 0x1p64;
 }
 
 static void add_row(struct reading *r, uint64_t n, const struct txn *txn)
@@ -142,7 +141,7 @@ static void add_row(struct reading *r, uint64_t n, const struct txn *txn)
 
     for (uint32_t i = first; i != NO_PENDING; i = r->pending[i].next)
         is_fraud |= r->pending[i].label.is_fraud;
-    if (!is_fraud && !is_drawn(r, txn)) {
+    if (!is_fraud && !trainingstore_is_drawn(r->query->keep, r->query->seed, txn->account, txn->id)) {
         r->counts->thinned++;
         return;
     }
@@ -245,24 +244,32 @@ static bool take_vector(struct reading *r, size_t row, struct slice plan, struct
     return true;
 }
 
-/* The table of trainingstore.h. */
+struct trainingstore_standing trainingstore_standing(enum action action, double p_allow)
+{
+    bool is_between = p_allow > 0 && p_allow < 1;
+
+    if (action == ACTION_DECLINE && p_allow < 1)
+        return (struct trainingstore_standing){ is_between ? 0 : 1, true };
+    return (struct trainingstore_standing){ is_between ? 1 / p_allow : 1, false };
+}
+
 static bool on_decision(void *context, const struct slice *f, size_t count)
 {
     struct reading *r = context;
     size_t i = f[0].ptr ? find_row(r->rows, (uint64_t)pg_bytes_int(f[0])) : SIZE_MAX;
-    bool is_declined = pg_bytes_int(f[1]) == ACTION_DECLINE;
-    double p_allow = pg_bytes_float(f[2]);
+    struct trainingstore_standing standing =
+        trainingstore_standing((enum action)pg_bytes_int(f[1]), pg_bytes_float(f[2]));
     struct row *row;
 
     (void)count;
     if (i == SIZE_MAX)
         return go_on(r);
     row = &r->rows->row[i];
-    if (is_declined && p_allow < 1) {
-        r->is_kept[i] = p_allow <= 0 && row->labels != ROW_NO_LABEL;
+    if (standing.needs_label) {
+        r->is_kept[i] = standing.weight > 0 && row->labels != ROW_NO_LABEL;
         row->needs_label = true;
-    } else if (p_allow > 0 && p_allow < 1) {
-        row->weight /= (float)p_allow;
+    } else if (standing.weight > 1) {
+        row->weight = (float)((double)row->weight * standing.weight);
         r->counts->let_through++;
     }
     r->is_served[i] = r->is_kept[i] && take_vector(r, i, f[3], f[4]);

@@ -38,8 +38,18 @@
 
 #include "base/err.h"
 #include "featurestore/plan.h"
+#include "fraud/txn.h"
 #include "pg/session.h"
 #include "training/rows.h"
+
+/* How many payments one that was decided so stands for, by the table: 0, it is left out. */
+struct trainingstore_standing {
+    double weight;
+    bool needs_label; /* it is there only once a label of it is known */
+};
+struct trainingstore_standing trainingstore_standing(enum action action, double p_allow);
+/* Whether a payment that nobody called fraud is among the share `keep`: uniform in its id, the same each time. */
+bool trainingstore_is_drawn(double keep, uint64_t seed, uint32_t account, struct slice id);
 
 struct trainingstore_query {
     uint32_t account; /* 0: all */

@@ -19,7 +19,7 @@ static void use(struct online *model)
     if (isnan(online_margin(model, entries, 4)))
         abort();
     for (uint64_t i = 0; i < 8; i++)
-        online_learn(model, entries, 4, i % 3 == 0, 1 + (double)i, i);
+        online_learn(model, entries, 4, i % 3 == 0, 1 + (double)i, (int64_t)i, i);
     if (isnan(online_margin(model, entries, 4)))
         abort();
     online_progress(model);

@@ -100,7 +100,7 @@ static void teach(struct online *model, size_t rows)
         size_t count = online_binding_encode(
             w.binding, slice_of((const char *)row, SAMPLE_BUNDLE_COLUMNS * sizeof *row), entries);
 
-        online_learn(model, entries, count, row[0] > 3000, 1, i);
+        online_learn(model, entries, count, row[0] > 3000, 1, (int64_t)(100 * row[0]), i);
     }
     mem_free(entries);
 }
@@ -307,6 +307,37 @@ Test(fallback, scores_when_scoring_is_gone_and_says_so)
     cr_assert_str_eq(text_at(said.json, "action"), "approve", "%s", said.body);
     http_said_free(&said);
     cr_assert_eq(check_scores(&versions), 2);
+}
+
+Test(fallback, decides_by_thresholds_set_from_what_it_said_before_it_learned)
+{
+    struct bundle_thresholds set;
+    struct http_said said;
+    struct pg_params p = { 0 };
+    struct why why = { 0 };
+
+    write_state(2);
+    set = online_thresholds(w.reference, w.states[0]);
+    cr_assert(set.decline > 0 && set.decline < 1, "%f", set.decline);
+    pg_add_f64(&p, set.challenge);
+    pg_add_f64(&p, set.review);
+    pg_add_f64(&p, set.decline);
+    MUST(pg_exec(w.pg,
+                 "UPDATE online_models SET challenge = $1::float8, review = $2::float8, decline = $3::float8",
+                 &p, NULL, &why));
+    pg_params_release(&p);
+    wait_for_labels(1000);
+    process_kill(&w.scoring);
+    said = post(1, 4500);
+    cr_assert_str_eq(text_at(said.json, "arm"), "fallback", "%s", said.body);
+    cr_assert_str_eq(text_at(said.json, "action"), "decline", "%s", said.body);
+    cr_assert_eq(json_number_value(json_object_get(json_object_get(said.json, "thresholds"), "decline")),
+                 set.decline);
+    http_said_free(&said);
+    said = post(2, 10);
+    cr_assert_str_eq(text_at(said.json, "arm"), "fallback", "%s", said.body);
+    cr_assert_str_eq(text_at(said.json, "action"), "approve", "%s", said.body);
+    http_said_free(&said);
 }
 
 struct traffic {

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -395,41 +396,200 @@ Test(retrainer, tries_the_next_model_in_shadow_until_a_person_stops_it)
 
 /* ---- the online model ---- */
 
+/* It has come to the end of the log, and nothing is awaited. */
 #define ALL_LEARNED                                                                                          \
-    "SELECT coalesce((SELECT ((position->>'n')::int8 = (SELECT max(n) FROM labels))::int FROM followers "    \
-    "WHERE "                                                                                                 \
-    "follower = 'online:model'), 0)"
+    "SELECT count(*) FROM followers WHERE follower = 'online:model' AND (position->>'n')::int8 = (SELECT "   \
+    "max(n) FROM log) AND position->'awaited' = '[]'"
+
+static const char easy_stages[] = "ASSAY_RETRAINER_STAGES={" EASY_GATES "}";
+
+static void start_learning(const char *others)
+{
+    process_start(&w.retrainer, "retrainer",
+                  (const char *const[]){ w.pg_url, "ASSAY_RETRAINER_TURN=20ms", "ASSAY_RETRAINER_CLOCK=log",
+                                         "ASSAY_RETRAINER_THREADS=1", easy_stages, others, NULL });
+}
+
+/* A champion, trained with a label delay of three days. */
+static void make_champion(void)
+{
+    wait_for_state(request_run("model", 1, AS_OF), "succeeded");
+    wait_until("SELECT count(*) FROM aliases WHERE alias = 'champion'", 1);
+}
+
+static void learn_anew(const char *others)
+{
+    process_stop(&w.retrainer);
+    sql("DELETE FROM online_models; DELETE FROM followers; DELETE FROM online_pending");
+    start_learning(others);
+    wait_until(ALL_LEARNED, 1);
+}
+
+static double measure(const char *name)
+{
+    struct http_said said = http_ask(w.retrainer.admin_port, "GET", "/metrics", NULL, NULL, NULL, 0);
+    const char *at = said.body;
+    double value = -1;
+
+    while (at && (at = strstr(at, name)) != NULL) {
+        if (at[-1] == '\n' && at[strlen(name)] == ' ')
+            value = strtod(at + strlen(name), NULL);
+        at += strlen(name);
+    }
+    http_said_free(&said);
+    return value;
+}
+
+/* Of payments that came of age without a label, by the log alone: at the first entry of their account that is known
+ * three days later. */
+#define CAME_OF_AGE                                                                                          \
+    "FROM decisions d CROSS JOIN LATERAL (SELECT min(e.n) AS n FROM log e WHERE e.account = d.account AND "  \
+    "e.kind IN (1, 2) AND e.n >= d.n AND e.known_at >= d.known_at + interval '3 days') due WHERE due.n IS "  \
+    "NOT NULL AND NOT EXISTS (SELECT FROM labels l WHERE l.account = d.account AND l.transaction_id = "      \
+    "d.transaction_id AND l.n < due.n)"
 
 Test(retrainer, teaches_the_online_model_each_label_once_however_often_it_is_killed)
 {
-    char disturbed[128], settings[256];
+    static const char others[] = "ASSAY_RETRAINER_ONLINE_OTHERS=3";
+    char disturbed[256];
     int64_t labels, changes;
 
-    snprintf(settings, sizeof settings, "ASSAY_RETRAINER_STAGES={%s}", EASY_GATES);
     history_live_until(&w.past, LIVED_UNTIL);
-    start(&w.retrainer, settings);
-    wait_for_state(request_run("model", 1, AS_OF), "succeeded");
-    wait_until("SELECT count(*) FROM aliases WHERE alias = 'champion'", 1);
-    for (int i = 1; i <= 6; i++) {
-        history_live_until(&w.past, LIVED_UNTIL + i * 4 * DAY_US);
-        usleep(20000 * (unsigned)i);
+    start_learning(others);
+    make_champion();
+    for (int i = 1; i <= 8; i++) {
+        history_live_until(&w.past, LIVED_UNTIL + i * 3 * DAY_US);
+        usleep(7000 * (unsigned)i);
         process_kill(&w.retrainer);
-        start(&w.retrainer, settings);
+        start_learning(others);
     }
     wait_until(ALL_LEARNED, 1);
-    process_stop(&w.retrainer);
     labels = sql_int("SELECT labels FROM online_models");
     changes = sql_int("SELECT count(DISTINCT transaction_id) FROM labels");
+    cr_assert_gt(changes, 50);
     cr_assert_eq(labels, changes, "%lld of %lld: each payment was labelled once", (long long)labels,
                  (long long)changes);
-    snprintf(disturbed, sizeof disturbed, "%s", sql_text("SELECT md5(state) FROM online_models"));
+    snprintf(
+        disturbed, sizeof disturbed, "%s",
+        sql_text("SELECT md5(state) || concat_ws(' ', n, challenge, review, decline) FROM online_models"));
+    learn_anew(others);
+    cr_assert_str_eq(
+        sql_text("SELECT md5(state) || concat_ws(' ', n, challenge, review, decline) FROM online_models"),
+        disturbed);
+    learn_anew("ASSAY_RETRAINER_ONLINE_OTHERS=2");
+    cr_assert_str_neq(
+        sql_text("SELECT md5(state) || concat_ws(' ', n, challenge, review, decline) FROM online_models"),
+        disturbed, "the comparison sees a difference");
+}
 
-    sql("DELETE FROM online_models; DELETE FROM followers");
-    start(&w.retrainer, settings);
+Test(retrainer, teaches_the_online_model_payments_that_nobody_called_fraud)
+{
+    double examples, share;
+    int64_t labels, silent;
+
+    history_live_until(&w.past, LIVED_UNTIL);
+    start_learning("ASSAY_RETRAINER_ONLINE_OTHERS=1");
+    make_champion();
+    history_live_until(&w.past, LIVED_UNTIL + 12 * DAY_US);
+    wait_until(ALL_LEARNED, 1);
+    labels = sql_int("SELECT labels FROM online_models");
+    silent = sql_int("SELECT count(*) " CAME_OF_AGE);
+    cr_assert_gt(silent, 1000);
+    cr_assert_eq(measure("assay_online_examples"), (double)(labels + silent), "%f, not %lld + %lld",
+                 measure("assay_online_examples"), (long long)labels, (long long)silent);
+    cr_assert_float_eq(measure("assay_online_fraud_share"), (double)labels / (double)(labels + silent), 1e-9);
+    cr_assert_eq(sql_int("SELECT count(*) FROM online_pending"),
+                 sql_int("SELECT count(*) FROM decisions d WHERE NOT EXISTS (SELECT FROM log e WHERE e.n >= "
+                         "d.n AND e.known_at >= d.known_at + interval '3 days')"),
+                 "those that are too young wait");
+
+    /* A part of them stands for all. */
+    share = measure("assay_online_fraud_share");
+    learn_anew("ASSAY_RETRAINER_ONLINE_OTHERS=4");
+    examples = measure("assay_online_examples") - (double)labels;
+    cr_assert(examples > 0.2 * (double)silent && examples < 0.3 * (double)silent, "%f of %lld", examples,
+              (long long)silent);
+    cr_assert_float_eq(measure("assay_online_fraud_share"), (double)labels / ((double)labels + 4 * examples),
+                       1e-9);
+    cr_assert_float_eq(measure("assay_online_fraud_share"), share, 0.15 * share);
+}
+
+Test(retrainer, lets_the_online_model_decide_once_it_has_seen_enough)
+{
+    history_live_until(&w.past, LIVED_UNTIL);
+    start_learning("ASSAY_RETRAINER_ONLINE_OTHERS=1");
+    make_champion();
+    wait_until(ALL_LEARNED, 1);
+    /* Only the last days are left to it: few frauds. */
+    process_stop(&w.retrainer);
+    sql("DELETE FROM online_models; DELETE FROM online_pending; UPDATE followers SET position = "
+        "jsonb_build_object('n', (SELECT min(n) FROM (SELECT n FROM labels ORDER BY n DESC LIMIT 20) l) - "
+        "1)");
+    start_learning("ASSAY_RETRAINER_ONLINE_OTHERS=1");
+    wait_until(ALL_LEARNED, 1);
+    cr_assert_eq(sql_int("SELECT labels FROM online_models"), 20);
+    cr_assert_eq(
+        sql_int("SELECT count(*) FROM online_models WHERE challenge = 2 AND review = 2 AND decline = 2"), 1);
+    cr_assert_eq(measure("assay_online_may_decide"), 0);
+    history_live_until(&w.past, LIVED_UNTIL + 20 * DAY_US);
+    wait_until(ALL_LEARNED, 1);
+    cr_assert_gt(sql_int("SELECT labels FROM online_models"), 50);
+    wait_until("SELECT count(*) FROM online_models WHERE decline < 1 AND review <= decline AND challenge <= "
+               "review AND challenge > 0",
+               1);
+    cr_assert_eq(measure("assay_online_may_decide"), 1);
+}
+
+Test(retrainer, comes_back_to_a_label_whose_decision_is_stored_later)
+{
+    int64_t labels;
+
+    history_live_until(&w.past, LIVED_UNTIL);
+    start_learning("ASSAY_RETRAINER_ONLINE_OTHERS=10");
+    make_champion();
     wait_until(ALL_LEARNED, 1);
     process_stop(&w.retrainer);
-    cr_assert_str_eq(sql_text("SELECT md5(state) FROM online_models"), disturbed);
-    start(&w.retrainer, settings);
+    history_live_until(&w.past, LIVED_UNTIL + 6 * DAY_US);
+    sql("CREATE TABLE on_its_way AS SELECT * FROM decisions d WHERE transaction_id = (SELECT transaction_id "
+        "FROM labels ORDER BY n DESC OFFSET 2 LIMIT 1); DELETE FROM decisions WHERE transaction_id IN "
+        "(SELECT "
+        "transaction_id FROM on_its_way)");
+    cr_assert_eq(sql_int("SELECT count(*) FROM on_its_way"), 1);
+    start_learning("ASSAY_RETRAINER_ONLINE_OTHERS=10");
+    wait_until("SELECT count(*) FROM followers WHERE (position->>'n')::int8 = (SELECT max(n) FROM log) AND "
+               "jsonb_array_length(position->'awaited') = 1",
+               1);
+    labels = sql_int("SELECT labels FROM online_models");
+    process_kill(&w.retrainer);
+    start_learning("ASSAY_RETRAINER_ONLINE_OTHERS=10");
+    usleep(100000);
+    cr_assert_eq(sql_int("SELECT labels FROM online_models"), labels);
+    sql("INSERT INTO decisions SELECT * FROM on_its_way");
+    wait_until(ALL_LEARNED, 1);
+    cr_assert_eq(sql_int("SELECT labels FROM online_models"), labels + 1);
+    cr_assert_eq(labels + 1, sql_int("SELECT count(DISTINCT transaction_id) FROM labels"));
+}
+
+Test(retrainer, weighs_payments_of_the_control_slice_by_their_chance)
+{
+    double frauds, others;
+
+    history_live_until(&w.past, LIVED_UNTIL);
+    start_learning("ASSAY_RETRAINER_ONLINE_OTHERS=1");
+    make_champion();
+    wait_until(ALL_LEARNED, 1);
+    frauds = (double)sql_int("SELECT labels FROM online_models");
+    /* Each labelled payment was let through with one chance in eight; all others were declined for good. */
+    sql("UPDATE decisions d SET p_allow = 0.125 WHERE EXISTS (SELECT FROM labels l WHERE l.transaction_id = "
+        "d.transaction_id); UPDATE decisions SET action = 3, p_allow = 0 WHERE p_allow = 1 AND abs(hashtext("
+        "transaction_id)) % 2 = 0");
+    learn_anew("ASSAY_RETRAINER_ONLINE_OTHERS=1");
+    cr_assert_eq((double)sql_int("SELECT labels FROM online_models"), frauds);
+    others = (double)sql_int("SELECT sum(CASE WHEN d.p_allow = 0.125 THEN 8 ELSE 1 END)::int8 " CAME_OF_AGE
+                             " AND d.action <> 3");
+    cr_assert_float_eq(measure("assay_online_fraud_share"), 8 * frauds / (8 * frauds + others), 1e-9);
+    cr_assert_eq(measure("assay_online_examples") - frauds,
+                 (double)sql_int("SELECT count(*) " CAME_OF_AGE " AND d.action <> 3"));
 }
 
 /* ---- schedules ---- */

@@ -77,7 +77,7 @@ Test(online, learns_as_the_textbook_says)
         }
         bool y = random_unit(&r) < 1 / (1 + exp(-x[0] + 0.5 * x[3] + 1));
 
-        double margin = online_learn(model, entries, count, y, 1, 0);
+        double margin = online_learn(model, entries, count, y, 1, 0, 0);
 
         cr_assert_float_eq(margin, textbook_predict(&book, x), 1e-9);
         textbook_update(&book, x, y);
@@ -117,7 +117,7 @@ Test(online, comes_to_the_solution_of_logistic_regression)
         const float *x = rows + i % ROWS * COLUMNS;
         const struct online_entry entries[] = { { 9, 1 }, { 0, x[0] }, { 1, x[1] }, { 2, x[2] } };
 
-        online_learn(model, entries, 4, labels[i % ROWS], 1, i);
+        online_learn(model, entries, 4, labels[i % ROWS], 1, 0, i);
     }
     for (size_t i = 0; i < 1000; i++) {
         const float *x = rows + i * COLUMNS;
@@ -260,7 +260,7 @@ Test(online, validates_before_it_learns)
         bool is_fraud = draw(&r, entries);
         double weight = i % 5 == 0 ? 4 : 1, before = online_margin(model, entries, 2);
 
-        cr_assert_eq(online_learn(model, entries, 2, is_fraud, weight, (uint64_t)i), before);
+        cr_assert_eq(online_learn(model, entries, 2, is_fraud, weight, 0, (uint64_t)i), before);
         if (i < WINDOW)
             continue;
         scores[i - WINDOW] = floor((before + 16) * 8);
@@ -281,6 +281,52 @@ Test(online, validates_before_it_learns)
     online_free(model);
 }
 
+Test(online, tells_what_it_said_of_payments_and_how_much_they_were)
+{
+    enum { WINDOW = 400, EXAMPLES = 2 * WINDOW + 150 };
+    struct online_settings settings = online_defaults;
+    struct online_bucket buckets[2 * ONLINE_BUCKETS];
+    struct online *model;
+    struct random r = { 9 };
+    double margins[EXAMPLES], weights[EXAMPLES];
+    bool frauds[EXAMPLES];
+    size_t count, seen = 0;
+
+    settings.bits = 4;
+    settings.window = WINDOW;
+    model = online_new(&settings);
+    cr_assert_eq(online_buckets(model, buckets), 0);
+    for (int i = 0; i < EXAMPLES; i++) {
+        struct online_entry entries[2];
+
+        frauds[i] = draw(&r, entries);
+        weights[i] = i % 7 == 0 ? 4 : 1;
+        margins[i] = online_learn(model, entries, 2, frauds[i], weights[i], 10 * i, (uint64_t)i);
+    }
+    count = online_buckets(model, buckets);
+    cr_assert_gt(count, 4);
+    for (size_t b = 0; b < count; b++) {
+        double weight = 0, money = 0;
+
+        cr_assert(b == 0 || buckets[b].least <= buckets[b - 1].least);
+        for (int i = EXAMPLES - WINDOW - 150; i < EXAMPLES;
+             i++) { /* the last full window and the running one */
+            double edge = floor(margins[i] * 8) / 8;
+
+            if (frauds[i] != buckets[b].is_fraud || online_probability(edge) != buckets[b].least)
+                continue;
+            cr_assert_leq(buckets[b].least, online_probability(margins[i]));
+            weight += weights[i];
+            money += weights[i] * 10 * i;
+            seen++;
+        }
+        cr_assert_eq(buckets[b].weight, weight);
+        cr_assert_eq(buckets[b].money, money);
+    }
+    cr_assert_eq(seen, WINDOW + 150);
+    online_free(model);
+}
+
 Test(online, subsampled_negatives_leave_probabilities_as_they_are)
 {
     struct online_settings settings = online_defaults;
@@ -297,7 +343,7 @@ Test(online, subsampled_negatives_leave_probabilities_as_they_are)
         struct online_entry entries[2];
         bool is_fraud = draw(&r, entries);
 
-        online_learn(model, entries, 2, is_fraud, 1, i);
+        online_learn(model, entries, 2, is_fraud, 1, 0, i);
     }
     p = online_progress(model);
     cr_assert(p.learned > 0.11 * 150000 && p.learned < 0.15 * 150000, "%zu", (size_t)p.learned);
@@ -317,7 +363,7 @@ static void teach(struct online *model, uint64_t seed, int count)
         struct online_entry entries[2];
         bool is_fraud = draw(&r, entries);
 
-        online_learn(model, entries, 2, is_fraud, 1 + i % 3, random_next(&r));
+        online_learn(model, entries, 2, is_fraud, 1 + i % 3, i, random_next(&r));
     }
 }
 
@@ -513,7 +559,7 @@ Test(online_book, is_no_worse_than_a_logistic_regression_that_was_fitted)
         for (; book.days[learned] + DELAY <= book.days[i]; learned++) {
             size_t count = online_encode(encoder, book.rows + learned * COLUMNS, entries);
 
-            online_learn(model, entries, count, book.labels[learned], 1, learned);
+            online_learn(model, entries, count, book.labels[learned], 1, 0, learned);
         }
         if (i >= from) {
             size_t count = online_encode(encoder, book.rows + i * COLUMNS, entries);
