@@ -182,23 +182,15 @@ enum plan_state plans_know(struct plans *p, struct slice id, int64_t deadline_mo
 
 static void bind(struct binding *b, const struct plan *plan, const struct model *model)
 {
-    const struct plan *own = bundle_plan(model->bundle);
+    size_t missing;
 
     b->model = model;
     b->vector_bytes = plan_columns(plan) * sizeof(float);
     b->from = mem_new_n(uint16_t, model->columns + 1);
-    b->missing = NULL;
-    for (size_t c = 0; c < model->columns; c++) {
-        size_t from = plan_find(plan, plan_column(own, c)->hash);
-
-        if (from == PLAN_NO_COLUMN) {
-            b->missing = model->names[c];
-            log_event(LOG_WARN, "plan_lacks_feature", "version=%s feature=%s", model->version_text,
-                      b->missing);
-            return;
-        }
-        b->from[c] = (uint16_t)from;
-    }
+    missing = plan_map(bundle_plan(model->bundle), plan, b->from);
+    b->missing = missing == PLAN_NO_COLUMN ? NULL : model->names[missing];
+    if (b->missing)
+        log_event(LOG_WARN, "plan_lacks_feature", "version=%s feature=%s", model->version_text, b->missing);
 }
 
 const struct binding *plans_bind(struct plans *p, struct slice id, const struct model *model)

@@ -323,14 +323,15 @@ size_t plan_find_name(const struct plan *plan, struct slice name)
 
 size_t plan_map(const struct plan *own, const struct plan *served, uint16_t *from)
 {
-    size_t columns = plan_columns(own);
+    size_t columns = plan_columns(own), lacks = PLAN_NO_COLUMN;
 
+    static_assert(PLAN_COLUMNS_MAX <= PLAN_NO_PLACE, "a place fits, and none is PLAN_NO_PLACE");
     for (size_t c = 0; c < columns; c++) {
         size_t place = plan_find(served, plan_column(own, c)->hash);
 
-        if (place == PLAN_NO_COLUMN)
-            return c;
-        from[c] = (uint16_t)place; /* below PLAN_COLUMNS_MAX */
+        if (place == PLAN_NO_COLUMN && lacks == PLAN_NO_COLUMN)
+            lacks = c;
+        from[c] = place == PLAN_NO_COLUMN ? PLAN_NO_PLACE : (uint16_t)place;
     }
-    return PLAN_NO_COLUMN;
+    return lacks;
 }

@@ -19,6 +19,7 @@ struct plan;
 
 enum { PLAN_COLUMNS_MAX = 1024 };
 #define PLAN_NO_COLUMN SIZE_MAX
+#define PLAN_NO_PLACE  UINT16_MAX
 
 /* All features of a catalogue, in its order.
  *   ERR_INVALID  more than the kernel's limits allow (columns, conditions or values per entity) */
@@ -51,8 +52,8 @@ const struct feature *plan_column(const struct plan *plan, size_t column);
 size_t plan_find(const struct plan *plan, const unsigned char *hash);
 size_t plan_find_name(const struct plan *plan, struct slice name);
 /* Where the columns of `own` lie in the vectors of `served`: from[plan_columns(own)] gets their places, matched by
- * identity. PLAN_NO_COLUMN when it has them all, else the first column of `own` that it lacks; the places of
- * those from there on are then not set. */
+ * identity, PLAN_NO_PLACE for those that it lacks. Returns PLAN_NO_COLUMN when it has them all, else the first that it
+ * lacks. */
 size_t plan_map(const struct plan *own, const struct plan *served, uint16_t *from);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "onlinestore/onlinestore.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -12,8 +13,7 @@
 #include "pg/pg.h"
 
 struct online_reference {
-    size_t columns;
-    unsigned char (*identities)[SHA256_BYTES];
+    struct plan *plan; /* the bundle's */
     struct online_encoder *encoder;
     struct threshold_costs costs;
     int64_t label_delay_us;
@@ -22,8 +22,8 @@ struct online_reference {
 struct online_binding {
     const struct online_reference *reference;
     unsigned char plan[SHA256_BYTES];
-    size_t vector_bytes, missing;
-    size_t *from; /* of each of the reference's columns; PLAN_NO_COLUMN */
+    size_t columns, vector_bytes, missing;
+    uint16_t *from; /* as of plan_map() */
 };
 
 /* Those that the bundle was trained for; the defaults where it does not say. */
@@ -55,15 +55,17 @@ struct online_reference *online_reference_new(const struct bundle *bundle, int b
     const struct plan *plan = bundle_plan(bundle);
     struct online_reference *r = mem_new(struct online_reference);
     const unsigned char **identities;
+    size_t columns = plan_columns(plan);
+    enum err must_not_fail;
 
-    r->columns = plan_columns(plan);
-    r->identities = mem_alloc(r->columns, sizeof *r->identities);
-    identities = mem_alloc(r->columns, sizeof *identities);
-    for (size_t i = 0; i < r->columns; i++) {
-        memcpy(r->identities[i], plan_column(plan, i)->hash, SHA256_BYTES);
-        identities[i] = r->identities[i];
-    }
-    r->encoder = online_encoder_new(identities, bundle_histograms(bundle), r->columns, bits);
+    must_not_fail =
+        plan_merge(&r->plan, &plan, 1, NULL); /* a copy: it is within the limits, as the bundle's is */
+    assert(must_not_fail == ERR_OK);
+    (void)must_not_fail;
+    identities = mem_new_n(const unsigned char *, columns + 1);
+    for (size_t i = 0; i < columns; i++)
+        identities[i] = plan_column(r->plan, i)->hash;
+    r->encoder = online_encoder_new(identities, bundle_histograms(bundle), columns, bits);
     r->costs = read_costs(bundle_parameters(bundle));
     r->label_delay_us = bundle_training(bundle).label_delay_us;
     mem_free(identities);
@@ -94,7 +96,7 @@ void online_reference_free(struct online_reference *r)
     if (!r)
         return;
     online_encoder_free(r->encoder);
-    mem_free(r->identities);
+    plan_free(r->plan);
     mem_free(r);
 }
 
@@ -133,11 +135,11 @@ struct online_binding *online_bind(const struct online_reference *reference, con
     b->reference = reference;
     memcpy(b->plan, plan_hash(plan), SHA256_BYTES);
     b->vector_bytes = plan_columns(plan) * sizeof(float);
-    b->from = mem_new_n(size_t, reference->columns + 1);
-    for (size_t i = 0; i < reference->columns; i++) {
-        b->from[i] = plan_find(plan, reference->identities[i]);
-        b->missing += b->from[i] == PLAN_NO_COLUMN;
-    }
+    b->columns = plan_columns(reference->plan);
+    b->from = mem_new_n(uint16_t, b->columns + 1);
+    plan_map(reference->plan, plan, b->from);
+    for (size_t i = 0; i < b->columns; i++)
+        b->missing += b->from[i] == PLAN_NO_PLACE;
     return b;
 }
 
@@ -171,9 +173,9 @@ size_t online_binding_encode(const struct online_binding *b, struct slice vector
 
     if (vector.len != b->vector_bytes)
         return 0;
-    for (size_t i = 0; i < b->reference->columns; i++) {
+    for (size_t i = 0; i < b->columns; i++) {
         values[i] = NAN;
-        if (b->from[i] != PLAN_NO_COLUMN)
+        if (b->from[i] != PLAN_NO_PLACE)
             memcpy(&values[i], vector.ptr + b->from[i] * sizeof(float), sizeof(float));
     }
     return online_encode(b->reference->encoder, values, entries);
