@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "cron/cron.h"
@@ -14,9 +15,16 @@ struct due {
     struct zone *zone; /* NULL: UTC */
 };
 
-static enum err read_zone(struct zone **out, struct slice name, struct why *why)
+static const char *zone_dir(void)
 {
     const char *dir = getenv("TZDIR");
+
+    return dir && *dir ? dir : "/usr/share/zoneinfo";
+}
+
+static enum err read_zone(struct zone **out, struct slice name, struct why *why)
+{
+    const char *dir = zone_dir();
     char path[512], *bytes;
     size_t len;
     FILE *file;
@@ -26,8 +34,14 @@ static enum err read_zone(struct zone **out, struct slice name, struct why *why)
         return ERR_OK;
     if (!zone_name_is_safe(name))
         return err_set(why, ERR_NOT_FOUND, "\"%.*s\" is no name of a time zone", SLICE_ARG(name));
-    snprintf(path, sizeof path, "%s/%.*s", dir && *dir ? dir : "/usr/share/zoneinfo", SLICE_ARG(name));
+    snprintf(path, sizeof path, "%s/%.*s", dir, SLICE_ARG(name));
     file = fopen(path, "rbe");
+    if (!file && errno == ENOENT && access(dir, F_OK) != 0)
+        return err_set(why, ERR_NOT_FOUND, "time zone %.*s: there is no %s; is the package tzdata installed?",
+                       SLICE_ARG(name), dir);
+    if (!file && errno == ENOENT)
+        return err_set(why, ERR_NOT_FOUND, "no time zone is named \"%.*s\": there is no %s", SLICE_ARG(name),
+                       path);
     if (!file)
         return err_set(why, ERR_NOT_FOUND, "time zone %.*s: %s: %s", SLICE_ARG(name), path, strerror(errno));
     bytes = mem_new_n(char, ZONE_BYTES_MAX + 1);

@@ -14,7 +14,7 @@ struct due;
 
 /* On success *out is the caller's, for due_close().
  *   ERR_SYNTAX, ERR_INVALID  as cron_parse() and zone_open() have them
- *   ERR_NOT_FOUND            the system knows no such zone */
+ *   ERR_NOT_FOUND            the system knows no such zone, or none at all (Debian: package tzdata) */
 MUST_USE enum err due_open(struct due **out, struct slice cron, struct slice zone, struct why *why);
 void due_close(struct due *d);
 

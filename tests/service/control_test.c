@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "fraud/api_key.h"
 #include "harness/cluster.h"
+#include "harness/command.h"
 #include "harness/http.h"
 #include "harness/parts.h"
 #include "pg/session.h"
@@ -523,72 +524,52 @@ Test(slice, goes_on_without_the_rules_service)
 
 /* ---- the commands ---- */
 
-/* `assay` with these words; its exit status, and what it said in `said`, which may be NULL. */
-static int assay(struct buf *said, const char *words)
-{
-    char program[PATH_MAX] = "", command[2 * PATH_MAX];
-    char bytes[4096];
-    FILE *f;
-    size_t n;
-    int status;
-
-    cr_assert_gt(readlink("/proc/self/exe", program, sizeof program - 1), 0);
-    *strrchr(program, '/') = '\0';
-    setenv("ASSAY_PG_URL", w.conninfo, 1);
-    snprintf(command, sizeof command, "%s/bin/assay %s 2>&1", program, words);
-    f = popen(command, "r");
-    cr_assert_not_null(f);
-    if (said)
-        buf_clear(said);
-    while ((n = fread(bytes, 1, sizeof bytes, f)) > 0) {
-        if (said)
-            buf_add(said, bytes, n);
-    }
-    status = pclose(f);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 Test(slice, is_set_shown_and_turned_off_by_command)
 {
     struct buf said;
     json_t *shown;
 
     buf_init(&said, 0);
-    cr_assert_eq(assay(&said, "slice set --share 0.02"), 2, "%s", buf_str(&said));
-    cr_assert_eq(assay(&said, "slice set --share 0 --amount-most 1 --amount-per-day 1"), 2);
-    cr_assert_eq(assay(&said, "slice set --share 0.51 --amount-most 1 --amount-per-day 1"), 2);
-    cr_assert_eq(assay(&said, "slice set --share 0.5 --amount-most 0 --amount-per-day 1"), 2);
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice set --share 0.02"), 2, "%s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice set --share 0 --amount-most 1 --amount-per-day 1"),
+                 2);
+    cr_assert_eq(
+        command_run(&said, w.conninfo, "", "slice set --share 0.51 --amount-most 1 --amount-per-day 1"), 2);
+    cr_assert_eq(
+        command_run(&said, w.conninfo, "", "slice set --share 0.5 --amount-most 0 --amount-per-day 1"), 2);
     cr_assert_eq(sql_int("SELECT count(*) FROM control_slices"), 0);
     cr_assert_eq(sql_int("SELECT count(*) FROM audit"), 0);
 
-    cr_assert_eq(assay(&said, "slice set --share 0.25 --amount-most 50000 --amount-per-day 100000"), 0, "%s",
-                 buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "",
+                             "slice set --share 0.25 --amount-most 50000 --amount-per-day 100000"),
+                 0, "%s", buf_str(&said));
     wait_for(&w.ingestion, "assay_ingestion_control_share{account=\"0\"} 0.25\n");
     sql("CREATE TABLE was AS SELECT key FROM control_slices");
-    cr_assert_eq(assay(&said, "slice set --count-per-day 7"), 0, "%s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice set --count-per-day 7"), 0, "%s", buf_str(&said));
     cr_assert_eq(sql_int("SELECT count(*) FROM control_slices JOIN was USING (key) WHERE share = 0.25 AND "
                          "amount_most = 50000 AND count_per_day = 7 AND card_per_day = 1"),
                  1, "what is not given stays, the key too");
-    cr_assert_eq(assay(&said, "slice set --new-key"), 0, "%s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice set --new-key"), 0, "%s", buf_str(&said));
     cr_assert_eq(sql_int("SELECT count(*) FROM control_slices JOIN was USING (key)"), 0);
     cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action = 'slice.set' AND NOT detail ? 'key' AND "
                          "(detail->>'share')::float = 0.25"),
                  3);
 
-    cr_assert_eq(assay(&said, "slice show --json"), 0);
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice show --json"), 0);
     shown = json_loads(buf_str(&said), 0, NULL);
     cr_assert_eq(json_array_size(shown), 1, "%s", buf_str(&said));
     cr_assert_eq(number_at(json_array_get(shown, 0), "count_per_day"), 7);
     cr_assert_null(strstr(buf_str(&said), "key"));
     json_decref(shown);
 
-    cr_assert_eq(assay(&said, "slice off --account nobody"), 4, "%s", buf_str(&said));
-    cr_assert_eq(assay(&said, "slice off --account past"), 0, "%s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice off --account nobody"), 4, "%s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice off --account past"), 0, "%s", buf_str(&said));
     cr_assert_eq(sql_int("SELECT count(*) FROM control_slices WHERE account = 1 AND share = 0"), 1);
-    cr_assert_eq(assay(&said, "slice off --account past --inherit"), 0, "%s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice off --account past --inherit"), 0, "%s",
+                 buf_str(&said));
     cr_assert_eq(sql_int("SELECT count(*) FROM control_slices WHERE account = 1"), 0);
-    cr_assert_eq(assay(&said, "slice off"), 0, "%s", buf_str(&said));
-    cr_assert_eq(assay(&said, "slice off"), 0, "%s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice off"), 0, "%s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice off"), 0, "%s", buf_str(&said));
     cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action = 'slice.off'"), 3);
     wait_for(&w.ingestion, "assay_ingestion_control_share{account=\"0\"} 0\n");
     buf_release(&said);
@@ -804,8 +785,9 @@ Test(slice, is_reported_by_what_was_let_through)
     expect(&(struct payment){ "large", DAY_ONE, "c-large", NULL, NULL, 60000 }, "decline", 0);
     expect(&(struct payment){ "late", DAY_TWO, "c-late", NULL, NULL, 100 }, "approve", 1);
 
-    cr_assert_eq(assay(&said, "slice report --to " DAY_TWO " --thresholds 0.05,0.5 --rounds 100 --json"), 0,
-                 "%s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "",
+                             "slice report --to " DAY_TWO " --thresholds 0.05,0.5 --rounds 100 --json"),
+                 0, "%s", buf_str(&said));
     report = json_loads(buf_str(&said), 0, NULL);
     cr_assert_not_null(report, "%s", buf_str(&said));
     cr_expect_eq(number_at(report, "decisions"), COUNT + 1, "%s", buf_str(&said));
@@ -822,14 +804,17 @@ Test(slice, is_reported_by_what_was_let_through)
     cr_expect_float_eq(figure_of(report, 1, "recall"), 1, 1e-12, "at 0.05 all is declined");
     cr_expect_eq(number_at(json_array_get(json_object_get(report, "lines"), 0), "not_covered"), 1);
     json_decref(report);
-    cr_assert_eq(assay(&said, "slice report --to " DAY_TWO " --as-of " DAY_ONE " --rounds 0 --json"), 0);
+    cr_assert_eq(command_run(&said, w.conninfo, "",
+                             "slice report --to " DAY_TWO " --as-of " DAY_ONE " --rounds 0 --json"),
+                 0);
     report = json_loads(buf_str(&said), 0, NULL);
     cr_expect_eq(number_at(json_object_get(report, "frauds"), "value"), 0, "no label was known: %s",
                  buf_str(&said));
     json_decref(report);
-    cr_assert_eq(assay(&said, "slice report --to " DAY_TWO), 0);
-    cr_assert_eq(assay(&said, "slice report --model 8 --to " DAY_TWO), 4, "%s", buf_str(&said));
-    cr_assert_eq(assay(&said, "slice report"), 4, "too young: %s", buf_str(&said));
-    cr_assert_eq(assay(&said, "slice report --thresholds 0.5,x"), 2);
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice report --to " DAY_TWO), 0);
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice report --model 8 --to " DAY_TWO), 4, "%s",
+                 buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice report"), 4, "too young: %s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "slice report --thresholds 0.5,x"), 2);
     buf_release(&said);
 }

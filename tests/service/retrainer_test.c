@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "fraud/api_key.h"
 #include "harness/cluster.h"
+#include "harness/command.h"
 #include "harness/history.h"
 #include "harness/http.h"
 #include "harness/process.h"
@@ -619,6 +620,35 @@ Test(retrainer, fires_a_schedule_once_for_each_due_time_across_two_replicas)
         sql_int("SELECT count(*) FROM training_runs WHERE to_char(as_of AT TIME ZONE 'UTC', 'HH24:MI') = "
                 "'02:30'"),
         6, "half past three in Berlin's winter");
+}
+
+Test(retrainer, tells_which_time_zone_cannot_be_read)
+{
+    static const struct {
+        const char *settings, *zone, *says;
+    } cases[] = {
+        { "", "Mars/North", "no time zone is named \"Mars/North\": there is no " },
+        { "", "../../etc/passwd", "\"../../etc/passwd\" is no name of a time zone" },
+        { "", "Europe", "time zone Europe: " },
+        { "TZDIR=/nowhere", "Europe/Berlin",
+          "time zone Europe/Berlin: there is no /nowhere; is the package tzdata installed?" },
+    };
+    char words[128];
+    struct buf said;
+
+    buf_init(&said, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(words, sizeof words, "schedule set m '30 3 * * mon' --zone %s", cases[i].zone);
+        cr_expect_neq(command_run(&said, w.conninfo, cases[i].settings, words), 0);
+        cr_expect_not_null(strstr(buf_str(&said), cases[i].says), "%s", buf_str(&said));
+    }
+    cr_assert_eq(sql_int("SELECT count(*) FROM retrain_schedules"), 0);
+    cr_assert_eq(command_run(&said, w.conninfo, "", "schedule set m '30 3 * * mon' --zone Europe/Berlin"), 0,
+                 "%s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "TZDIR=/nowhere", "schedule set n '30 3 * * mon'"), 0,
+                 "UTC needs no file: %s", buf_str(&said));
+    cr_assert_eq(sql_int("SELECT count(*) FROM retrain_schedules"), 2);
+    buf_release(&said);
 }
 
 /* ---- REST ---- */
