@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import urllib.parse
+import urllib.request
 from datetime import datetime, timedelta, timezone
 
 import jsonschema
@@ -87,12 +88,14 @@ class Api:
         self.spec, self.host, self.port = spec, host, port
 
     def ask(self, expected, route, key, body=None, id=None, headers=None):
-        """One request; `expected` is the status that it should have."""
+        """One request; `expected` is the status that it should have. None is about how fast the machine is."""
         method, template = route
         path = template.replace("{transaction_id}", urllib.parse.quote(id or "", safe=""))
         fields = {"Content-Type": "application/json"} if method == "POST" else {}
         if key:
             fields["Authorization"] = f"Bearer {key}"
+        if route in (ONE, MANY):
+            fields["Assay-Deadline-Ms"] = "5000"
         fields.update(headers or {})
         connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
         try:
@@ -147,6 +150,14 @@ class Cluster:
     def sql(self, text):
         subprocess.run(["psql", "-qXd", self.database, "-v", "ON_ERROR_STOP=1", "-c", text], check=True,
                        capture_output=True, text=True)
+
+    def measure(self, service, series):
+        """The value of a series of a service's metrics."""
+        with urllib.request.urlopen(self.services[service]["admin_url"] + "/metrics", timeout=30) as response:
+            for line in response.read().decode().splitlines():
+                if line.startswith(series + " "):
+                    return float(line.rpartition(" ")[2])
+        raise LookupError(f"{service} has no {series}")
 
     def signal(self, pids, number):
         for pid in pids:
@@ -242,14 +253,27 @@ def in_flight(api, cluster, all_scopes):
 
 
 def without_database(api, cluster, all_scopes):
-    """504 while nobody knows yet that PostgreSQL does not answer, then 503."""
+    """504 for what is under way when PostgreSQL stops answering, then 503.
+
+    Features holds the first one up, so that it has been begun for certain: what has not been by its deadline is
+    refused with 503. Half of its deadline later it goes on without features, and asks PostgreSQL, which is given two
+    seconds: more than is left of the deadline, and then it counts as missing for another one."""
     keeper = cluster.services["postgres"]["pid"]
-    with open(f"/proc/{keeper}/task/{keeper}/children", encoding="ascii") as file:
-        stopped = [keeper, *map(int, file.read().split())]
+    stopped = [cluster.services["features"]["pid"]]
+    first = threading.Thread(target=lambda: api.ask(504, ONE, all_scopes, transaction("s-1"),
+                                                    headers={"Assay-Deadline-Ms": "3000"}))
     cluster.signal(stopped, signal.SIGSTOP)
     try:
-        api.ask(504, ONE, all_scopes, transaction("s-1"))
-        time.sleep(2)
+        first.start()
+        while cluster.measure("ingestion", 'assay_ingestion_admission_under_way{work="decide"}') < 1:
+            time.sleep(0.01)
+        stopped.append(keeper)
+        cluster.signal([keeper], signal.SIGSTOP)
+        with open(f"/proc/{keeper}/task/{keeper}/children", encoding="ascii") as file:
+            children = [int(child) for child in file.read().split()]
+        stopped += children
+        cluster.signal(children, signal.SIGSTOP)
+        first.join()
         api.ask(503, ONE, all_scopes, transaction("s-2"))
         api.ask(503, GET, all_scopes, id="t-1")
         api.ask(503, LABEL, all_scopes, label("t-1"))
@@ -257,6 +281,7 @@ def without_database(api, cluster, all_scopes):
             api.ask(503, route, all_scopes, body, headers={"Idempotency-Key": "needs-the-database"})
     finally:
         cluster.signal(stopped, signal.SIGCONT)
+        first.join()
 
 
 def main():
