@@ -73,7 +73,7 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     bundle_close(bundle);
     buf_release(&bytes);
     pg_session_close(s);
-    return version_exit(err, &why);
+    return command_end(err, &why);
 }
 
 const struct command cmd_models_card = {

@@ -104,13 +104,6 @@ static void tell(const char *path, const struct issued *what)
     printf("%s: %s, until %.10s\n", path, issued_name(what), until);
 }
 
-static enum exit_code done(enum err err, const struct why *why)
-{
-    if (!err)
-        return EXIT_DONE;
-    return command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why->text);
-}
-
 /* ---- init, issue, rotate ---- */
 
 static enum exit_code run_init(const void *settings, char **operands, size_t operand_count)
@@ -130,7 +123,7 @@ static enum exit_code run_init(const void *settings, char **operands, size_t ope
     if (!err && !s->is_quiet)
         printf("Certificates are in %s; authority/ stays with you, each service gets its own directory.\n",
                dir);
-    return done(err, &why);
+    return command_end(err, &why);
 }
 
 static enum exit_code run_issue(const void *settings, char **operands, size_t operand_count)
@@ -146,7 +139,7 @@ static enum exit_code run_issue(const void *settings, char **operands, size_t op
     err = find_dir(s, false, dir, &why);
     if (!err)
         err = certs_issue(dir, operands[0], s->is_server, &s->wish, s->is_quiet ? NULL : tell, &why);
-    return done(err, &why);
+    return command_end(err, &why);
 }
 
 static enum exit_code run_rotate(const void *settings, char **operands, size_t operand_count)
@@ -173,7 +166,7 @@ static enum exit_code run_rotate(const void *settings, char **operands, size_t o
     if (!err && s->has_new_authority && told)
         printf("Both authorities are trusted now. When all have read it: assay certs rotate,\n"
                "and when all have their new certificates: assay certs rotate --forget\n");
-    return done(err, &why);
+    return command_end(err, &why);
 }
 
 /* ---- show ---- */
@@ -232,7 +225,7 @@ static enum exit_code run_show(const void *settings, char **operands, size_t ope
     certs_rows_release(rows);
     mem_free(rows);
     if (err)
-        return done(err, &why);
+        return command_end(err, &why);
     return is_well ? EXIT_DONE : EXIT_FAILED;
 }
 

@@ -221,7 +221,7 @@ static enum exit_code run(const void *given, char **operands, size_t operand_cou
     pg_session_close(s);
     close_side(&a);
     close_side(&b);
-    return version_exit(err, &why);
+    return command_end(err, &why);
 }
 
 static const struct option options[] = {

@@ -44,22 +44,6 @@ static const struct protocol *find_protocol(const char *name)
 
 /* ---- reading ---- */
 
-static enum err read_plan(struct plan **out, const char *name, struct why *why)
-{
-    struct arena arena = { 0 };
-    struct catalogue catalogue;
-    struct slice text;
-    enum err err = shipped_read(&text, "", name, &arena, why);
-
-    *out = NULL;
-    if (!err)
-        err = catalogue_parse(&catalogue, text, &arena, why);
-    if (!err)
-        err = plan_build(out, &catalogue, why);
-    arena_release(&arena);
-    return err ? err_wrap(why, err, "%s", name) : ERR_OK;
-}
-
 /* The places of a plan's columns in the union. */
 static size_t *columns_in(const struct plan *all, const struct plan *plan)
 {
@@ -264,10 +248,10 @@ static enum err evaluate(struct trial *t, const struct settings *s, const char *
     struct plan *own = NULL, *published = NULL, *all = NULL;
     int64_t keep_from_us, stop_us, start_us = clock_mono_us();
     size_t threads = s->threads > 0 ? (size_t)s->threads : (size_t)sysconf(_SC_NPROCESSORS_ONLN);
-    enum err err = read_plan(&own, s->catalogue ? s->catalogue : t->protocol->name, why);
+    enum err err = shipped_plan(&own, s->catalogue ? s->catalogue : t->protocol->name, why);
 
     if (!err && t->protocol->published)
-        err = read_plan(&published, t->protocol->published, why);
+        err = shipped_plan(&published, t->protocol->published, why);
     if (!err) {
         parts[0] = own;
         parts[1] = published;

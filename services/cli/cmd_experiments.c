@@ -18,13 +18,6 @@ struct experiments_options {
     bool as_json;
 };
 
-static enum exit_code done_or(enum err err, const struct why *why)
-{
-    if (!err)
-        return EXIT_DONE;
-    return command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why->text);
-}
-
 static bool read_number(const char *text, int64_t *number)
 {
     if (slice_to_i64(slice_str(text), number) && *number > 0)
@@ -84,7 +77,7 @@ static enum exit_code list(const void *settings, char **operands, size_t operand
         (o->as_json ? print_trials_json : print_trials)(all, count);
     arena_release(&arena);
     pg_session_close(s);
-    return done_or(err, &why);
+    return command_end(err, &why);
 }
 
 static const struct option json_options[] = {
@@ -174,7 +167,7 @@ static enum exit_code show(const void *settings, char **operands, size_t operand
     }
     arena_release(&arena);
     pg_session_close(s);
-    return done_or(err, &why);
+    return command_end(err, &why);
 }
 
 const struct command cmd_experiments_show = {
@@ -213,7 +206,7 @@ static enum exit_code stop(const void *settings, char **operands, size_t operand
         (o->as_json ? print_trials_json : print_trials)(&trial, 1);
     arena_release(&arena);
     pg_session_close(s);
-    return done_or(err, &why);
+    return command_end(err, &why);
 }
 
 const struct command cmd_experiments_stop = {

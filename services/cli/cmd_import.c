@@ -94,7 +94,7 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     if (i->out && fclose(out) && !err)
         err = err_set(&why, ERR_INTERNAL, "%s: %s", i->out, strerror(errno));
     if (err)
-        return command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why.text);
+        return command_end(err, &why);
     fprintf(stderr, "%" PRIu64 " transactions written, %" PRIu64 " rows could not be read", written,
             counts.bad);
     if (counts.late)

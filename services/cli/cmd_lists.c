@@ -62,9 +62,7 @@ static enum err find(struct pg_session *s, const char *account, const char *name
 static enum exit_code finish(struct pg_session *s, enum err err, const struct why *why)
 {
     pg_session_close(s);
-    if (!err)
-        return EXIT_DONE;
-    return command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why->text);
+    return command_end(err, why);
 }
 
 static const struct option account_option = { "account", OPTION_TEXT,

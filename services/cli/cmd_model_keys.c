@@ -40,7 +40,7 @@ static enum exit_code keygen(const void *settings, char **operands, size_t opera
         printf("wrote the secret key to %s, and the line for those who are to trust it to %s\n", operands[0],
                public_path);
     buf_release(&line);
-    return version_exit(err, &why);
+    return command_end(err, &why);
 }
 
 const struct command cmd_models_keygen = {
@@ -76,7 +76,7 @@ static enum exit_code sign(const void *given, char **operands, size_t operand_co
         return command_fail(EXIT_USAGE, "--key FILE is missing: `assay models keygen` makes one");
     err = signing_key_read(&key, settings->key, &why);
     if (err)
-        return version_exit(err, &why);
+        return command_end(err, &why);
     err = database_open_migrated(&s, &why);
     if (!err)
         err = model_sign(s, version, &key, login_name(), &why);
@@ -84,7 +84,7 @@ static enum exit_code sign(const void *given, char **operands, size_t operand_co
     pg_session_close(s);
     if (!err)
         printf("signed version %" PRId64 "\n", version);
-    return version_exit(err, &why);
+    return command_end(err, &why);
 }
 
 static const struct option sign_options[] = {

@@ -96,7 +96,7 @@ static enum exit_code list(const void *settings, char **operands, size_t operand
     pg_result_free(r);
     pg_params_release(&p);
     pg_session_close(s);
-    return version_exit(err, &why);
+    return command_end(err, &why);
 }
 
 static const struct option list_options[] = {
@@ -248,7 +248,7 @@ static enum exit_code show(const void *settings, char **operands, size_t operand
         (given->as_json ? print_shown_json : print_shown)(&m);
     bundle_close(m.bundle);
     arena_release(&m.arena);
-    return version_exit(err, &why);
+    return command_end(err, &why);
 }
 
 static const struct option show_options[] = {
@@ -311,7 +311,7 @@ static enum exit_code export_bundle(const void *settings, char **operands, size_
     pg_session_close(s);
     buf_release(&signature);
     buf_release(&bytes);
-    return version_exit(err, &why);
+    return command_end(err, &why);
 }
 
 const struct command cmd_models_export = {
@@ -414,7 +414,7 @@ static enum exit_code import_bundle(const void *settings, char **operands, size_
     pg_session_close(s);
     arena_release(&arena);
     if (err)
-        return version_exit(err, &why);
+        return command_end(err, &why);
     if (m->is_quiet)
         printf("%" PRId64 "\n", version);
     else
@@ -480,7 +480,7 @@ static enum exit_code move(const void *settings, char **operands, size_t operand
     if (!err)
         printf("version %" PRId64 " of %s: %s, was %s\n", version, info.name, model_state_name(to),
                model_state_name(info.state));
-    return version_exit(err, &why);
+    return command_end(err, &why);
 }
 
 static const struct option move_options[] = {

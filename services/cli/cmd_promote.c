@@ -81,7 +81,7 @@ static enum exit_code run(const void *given, char **operands, size_t operand_cou
         print(settings, &m, before, &effect);
     pg_session_close(s);
     arena_release(&arena);
-    return version_exit(err, &why);
+    return command_end(err, &why);
 }
 
 static const struct option options[] = {

@@ -297,7 +297,7 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
         if (!err && s->truth)
             err = judge_by(s->truth, &result->tally, &why);
         if (err)
-            code = command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why.text);
+            code = command_end(err, &why);
         if (conf.record && fclose(conf.record))
             code = command_fail(EXIT_FAILED, "%s: %s", s->record, strerror(errno));
     }

@@ -194,9 +194,7 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     if (!err)
         err = act(s, c, operands[0], number, &why);
     pg_session_close(s);
-    if (err)
-        return command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why.text);
-    return EXIT_DONE;
+    return command_end(err, &why);
 }
 
 const struct command cmd_retrain = {

@@ -82,7 +82,7 @@ static enum exit_code run(const void *given, char **operands, size_t operand_cou
     if (!err)
         print(settings, name, version, is_changed, &effect);
     pg_session_close(s);
-    return version_exit(err, &why);
+    return command_end(err, &why);
 }
 
 static const struct option options[] = {

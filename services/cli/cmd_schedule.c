@@ -18,13 +18,6 @@ struct schedule_options {
     bool is_off, as_json;
 };
 
-static enum exit_code done_or(enum err err, const struct why *why)
-{
-    if (!err)
-        return EXIT_DONE;
-    return command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why->text);
-}
-
 /* ---- list ---- */
 
 static void print_json(const struct schedule *all, size_t count, int64_t now_us)
@@ -79,7 +72,7 @@ static enum exit_code list(const void *settings, char **operands, size_t operand
         (o->as_json ? print_json : print_rows)(all, count, clock_wall_us());
     arena_release(&arena);
     pg_session_close(s);
-    return done_or(err, &why);
+    return command_end(err, &why);
 }
 
 static const struct option list_options[] = {
@@ -127,7 +120,7 @@ static enum exit_code set(const void *settings, char **operands, size_t operand_
     if (!err)
         printf("%s is retrained at \"%s\" %s%s\n", operands[0], operands[1], o->zone,
                o->is_off ? " (off)" : "");
-    return done_or(err, &why);
+    return command_end(err, &why);
 }
 
 static const struct option set_options[] = {
@@ -173,7 +166,7 @@ static enum exit_code take_away(const void *settings, char **operands, size_t op
     pg_session_close(s);
     if (!err)
         printf("%s has no schedule any more\n", operands[0]);
-    return done_or(err, &why);
+    return command_end(err, &why);
 }
 
 const struct command cmd_schedule_remove = {

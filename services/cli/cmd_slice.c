@@ -44,11 +44,6 @@ static enum err begin(const struct slice_settings *settings, struct pg_session *
     return err ? err : account_find(*s, settings->account, account, why);
 }
 
-static enum exit_code failed(enum err err, const struct why *why)
-{
-    return command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why->text);
-}
-
 /* ---- set ---- */
 
 static const char set_sql[] =
@@ -146,7 +141,7 @@ static enum exit_code set(const void *settings, char **operands, size_t operand_
     pg_session_close(s);
     if (err && is_new)
         return command_fail(EXIT_USAGE, "a new slice needs --share, --amount-most and --amount-per-day");
-    return err ? failed(err, &why) : EXIT_DONE;
+    return err ? command_end(err, &why) : EXIT_DONE;
 }
 
 static const struct option set_options[] = {
@@ -232,7 +227,7 @@ static enum exit_code off(const void *settings, char **operands, size_t operand_
     pg_result_free(r);
     pg_params_release(&p);
     pg_session_close(s);
-    return err ? failed(err, &why) : EXIT_DONE;
+    return err ? command_end(err, &why) : EXIT_DONE;
 }
 
 static const struct option off_options[] = {
@@ -347,7 +342,7 @@ static enum exit_code show(const void *settings, char **operands, size_t operand
         print_text(r);
     pg_result_free(r);
     pg_session_close(s);
-    return err ? failed(err, &why) : EXIT_DONE;
+    return err ? command_end(err, &why) : EXIT_DONE;
 }
 
 static const struct option show_options[] = {

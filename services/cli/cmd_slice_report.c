@@ -272,7 +272,7 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     if (!err)
         err = estimate(r, &why);
     if (err)
-        code = command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why.text);
+        code = command_end(err, &why);
     else if (v->as_json)
         print_json(r);
     else

@@ -260,11 +260,8 @@ static enum err train(const struct settings *s, const char *path, struct buf *bu
                       struct trainer_result *result, struct why *why)
 {
     struct trainer t = TRAINER_DEFAULT;
-    struct arena arena = { 0 };
-    struct catalogue catalogue;
     struct plan *plan = NULL;
     struct rows rows = { 0 };
-    struct slice text;
     int64_t start_us = clock_mono_us();
     enum err err = ERR_OK;
 
@@ -272,11 +269,7 @@ static enum err train(const struct settings *s, const char *path, struct buf *bu
         return err_set(why, ERR_INVALID, "--until is a day like 2018-06-01 or a time of RFC 3339");
     if (s->label_delay && !duration_parse(slice_str(s->label_delay), &t.label_delay_us))
         return err_set(why, ERR_INVALID, "--label-delay is like 7d, 12h or 90s");
-    err = shipped_read(&text, "", s->catalogue, &arena, why);
-    if (!err)
-        err = catalogue_parse(&catalogue, text, &arena, why);
-    if (!err)
-        err = plan_build(&plan, &catalogue, why);
+    err = shipped_plan(&plan, s->catalogue, why);
     if (!err) {
         rows_init(&rows, plan);
         err = s->from_log ? read_log(&rows, plan, s, t.until_us, why)
@@ -316,7 +309,6 @@ static enum err train(const struct settings *s, const char *path, struct buf *bu
     }
     rows_release(&rows);
     plan_free(plan);
-    arena_release(&arena);
     return err;
 }
 
@@ -351,9 +343,7 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
             print_result(&result, sha, version, bundle.len);
     }
     buf_release(&bundle);
-    if (err)
-        return command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why.text);
-    return EXIT_DONE;
+    return command_end(err, &why);
 }
 
 const struct command cmd_train = {

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/err.h"
 #include "options.h"
 
 /* What the shell sees. */
@@ -41,5 +42,7 @@ void command_help(FILE *out, const struct command *c);
 
 /* Writes "assay: <text>" to standard error and returns `code`. */
 enum exit_code command_fail(enum exit_code code, const char *format, ...) PRINTF_LIKE(2, 3);
+/* How a command ends: EXIT_DONE, or by what went wrong, which it writes as command_fail() does. */
+enum exit_code command_end(enum err err, const struct why *why);
 
 #endif

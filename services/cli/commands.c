@@ -127,3 +127,10 @@ enum exit_code command_fail(enum exit_code code, const char *format, ...)
     fputc('\n', stderr);
     return code;
 }
+
+enum exit_code command_end(enum err err, const struct why *why)
+{
+    if (!err)
+        return EXIT_DONE;
+    return command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why->text);
+}

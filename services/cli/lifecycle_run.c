@@ -89,21 +89,6 @@ static enum err read_settings(struct life_settings *s, const struct lifecycle_co
     return cron_parse(&s->cron, slice_str(c->schedule), why);
 }
 
-static enum err read_plan(struct plan **out, const char *name, struct why *why)
-{
-    struct arena arena = { 0 };
-    struct catalogue catalogue;
-    struct slice text;
-    enum err err = shipped_read(&text, "", name, &arena, why);
-
-    if (!err)
-        err = catalogue_parse(&catalogue, text, &arena, why);
-    if (!err)
-        err = plan_build(out, &catalogue, why);
-    arena_release(&arena);
-    return err;
-}
-
 static enum err live(struct life *l, const struct origin *o, const struct lifecycle_conf *c, struct why *why)
 {
     struct stream_settings settings = { .mapping = o->mapping, .label_delay = c->label_delay };
@@ -178,7 +163,7 @@ enum exit_code lifecycle_run(const struct lifecycle_conf *conf, const char *from
         settings.hook = on_event;
         settings.context = &start_us;
     }
-    err = read_plan(&plan, origin.catalogue, &why);
+    err = shipped_plan(&plan, origin.catalogue, &why);
     if (!err) {
         life_init(&life, plan, &settings);
         err = live(&life, &origin, conf, &why);
@@ -190,7 +175,5 @@ enum exit_code lifecycle_run(const struct lifecycle_conf *conf, const char *from
     if (plan)
         life_release(&life);
     plan_free(plan);
-    if (err)
-        return command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why.text);
-    return EXIT_DONE;
+    return command_end(err, &why);
 }

@@ -39,3 +39,19 @@ enum err shipped_read(struct slice *text, const char *folder, const char *name, 
     return err_set(why, ERR_NOT_FOUND, "there is no models/%s%s.yaml (set ASSAY_MODELS, or give a path)",
                    folder, name);
 }
+
+enum err shipped_plan(struct plan **out, const char *name, struct why *why)
+{
+    struct arena arena = { 0 };
+    struct catalogue catalogue;
+    struct slice text;
+    enum err err = shipped_read(&text, "", name, &arena, why);
+
+    *out = NULL;
+    if (!err)
+        err = catalogue_parse(&catalogue, text, &arena, why);
+    if (!err)
+        err = plan_build(out, &catalogue, why);
+    arena_release(&arena);
+    return err ? err_wrap(why, err, "%s", name) : ERR_OK;
+}

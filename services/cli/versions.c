@@ -30,13 +30,6 @@ bool version_read_expected(const char *text, int64_t *version)
     return true;
 }
 
-enum exit_code version_exit(enum err err, const struct why *why)
-{
-    if (!err)
-        return EXIT_DONE;
-    return command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why->text);
-}
-
 enum err in_effect_wait(struct pg_session *s, const char *name, int64_t version, struct in_effect *out,
                         struct why *why)
 {

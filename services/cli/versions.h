@@ -15,8 +15,6 @@ struct pg_session;
 bool version_read(const char *text, int64_t *version);
 /* --expect: a version, "none", or NULL, which takes whatever is there (MODEL_ANY). */
 bool version_read_expected(const char *text, int64_t *version);
-/* EXIT_DONE for ERR_OK; else says why on standard error. */
-enum exit_code version_exit(enum err err, const struct why *why);
 
 /* Whether a champion is in effect: what every process that scores says of itself. */
 struct in_effect {
