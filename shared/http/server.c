@@ -34,7 +34,7 @@ enum {
     HANDSHAKES_PER_TURN = 1,    /* each takes a good part of a millisecond, and others wait */
     CANDIDATES_MAX = 64,        /* looked at for one that makes room */
     NEAR_LISTS = 1024,
-    OTHER_DESCRIPTORS = 128,    /* of the process, beside its connections */
+    OTHER_DESCRIPTORS = 128, /* of the process, beside its connections */
     SLOW_READER_PATIENCE = 10,
     STATUS_MAX = 600,
     STALE_SWEEPS = 40, /* in which all connections with replaced certificates are told to end */
@@ -43,16 +43,18 @@ enum {
 /* What a turn of the loop does, in steps of about a microsecond (session.h): more waits for the next turn, which
  * looks at all sockets again before. */
 enum {
-    TURN_STEPS = 256,
-    LEAST_STEPS = 32,    /* for those that come last */
-    FIRST_STEPS = 8,     /* of one connection, before others have theirs */
-    NEXT_STEPS = 64,     /* each time it comes round again */
-    READ_STEPS = 3,      /* a call of the kernel */
+    TURN_STEPS = 256, /* where nobody else needs the loop */
+    TURN_STEPS_MOST = 8192,
+    STEPS_PER_US = 4, /* of what the others took since: so what waits in sockets does not grow old there */
+    LEAST_STEPS = 32, /* for those that come last */
+    FIRST_STEPS = 8,  /* of one connection, before others have theirs */
+    NEXT_STEPS = 64,  /* each time it comes round again */
+    READ_STEPS = 3,   /* a call of the kernel */
     STEP_BYTES = 4 << 10,
     HANDSHAKE_STEPS = 128,
     SWEEP_STEPS = 256,
     RELIEF_STEPS = 256,
-    TALKS_MAX = 2,       /* readings without a request in them, until others come first */
+    TALKS_MAX = 2, /* readings without a request in them, until others come first */
 };
 
 #define SWEEP_US        (500 * MS_US)
@@ -117,9 +119,9 @@ enum rank { RANK_ASKING, RANK_UNKNOWN, RANK_TALKING, RANK_COUNT };
  *   handshake (TLS only) -> session -> is over, all written -> lingering until the peer closes too */
 struct conn {
     struct http_server *server;
-    struct conn *next_ready, **ready_place; /* of those that have something to be read, of their rank */
-    enum rank ready_in, rank;               /* where it stands, and where it would be put */
-    int talks; /* readings in a row without a request */
+    struct conn *next_ready, **ready_place;       /* of those that have something to be read, of their rank */
+    enum rank ready_in, rank;                     /* where it stands, and where it would be put */
+    int talks;                                    /* readings in a row without a request */
     struct conn *next, **place;                   /* those that were not answered for longest come first */
     struct conn *next_stranger, **stranger_place; /* the same for those that never were */
     struct conn *next_near, **near_place;         /* of addresses with the same hash; for max_per_address */
@@ -134,9 +136,9 @@ struct conn {
     bool is_retired; /* told to end, its certificates having been replaced */
     bool is_dirty;
     struct conn *next_dirty, **dirty_place; /* first come, first served */
-    size_t replies; /* when it was last moved behind the others */
-    struct buf out; /* what the socket did not take */
-    size_t unsent_bytes; /* of that, counted as held */
+    size_t replies;                         /* when it was last moved behind the others */
+    struct buf out;                         /* what the socket did not take */
+    size_t unsent_bytes;                    /* of that, counted as held */
     int64_t opened_us;
     int64_t read_us;   /* when it was last read */
     int64_t unread_us; /* since when something may be in the socket; of a drained one, when it was drained */
@@ -179,6 +181,8 @@ struct http_server {
     int64_t handshakes_us;         /* the turn in which */
     int handshakes;                /* so many were worked on */
     char *in;                      /* READ_BYTES */
+    size_t turn_steps;             /* what this turn may do */
+    int64_t left_us;               /* when the last turn left something for the next; 0: it did not */
     int64_t turn_us;               /* which turn of the loop it is, by its time */
     size_t turn_reads, last_reads; /* connections read from in this turn and in the one before */
     size_t read_bytes;             /* by the last reading */
@@ -430,6 +434,12 @@ static bool can_go_on(const struct conn *c)
            http_session_can_go_on(c->session);
 }
 
+/* What a turn of more steps may read or write. */
+static size_t turn_bytes(const struct http_server *s, size_t bytes)
+{
+    return bytes / TURN_STEPS * s->turn_steps;
+}
+
 /* Sends what the session has, until it has no more, the socket takes no more or others must have their turn. How
  * much that was. */
 static size_t conn_flush(struct conn *c)
@@ -446,7 +456,7 @@ static size_t conn_flush(struct conn *c)
         conn_unlink(c);
         conn_link(c);
     }
-    while (sent < TURN_WRITE_BYTES / 2) {
+    while (sent < turn_bytes(s, TURN_WRITE_BYTES / 2)) {
         struct buf *from = c->out.len ? &c->out : &s->out;
 
         if (!c->out.len) {
@@ -469,7 +479,7 @@ static size_t conn_flush(struct conn *c)
         break;
     }
     count_unsent(c);
-    if (sent >= TURN_WRITE_BYTES / 2)
+    if (sent >= turn_bytes(s, TURN_WRITE_BYTES / 2))
         mark_dirty(c); /* there may be more */
     else if (!c->out.len && http_session_is_over(c->session)) {
         linger(c);
@@ -491,7 +501,7 @@ static void flush_all(void *ctx)
     struct http_server *s = ctx;
     size_t sent = 0;
 
-    while (s->dirty && sent < TURN_WRITE_BYTES) {
+    while (s->dirty && sent < turn_bytes(s, TURN_WRITE_BYTES)) {
         struct conn *c = s->dirty;
 
         undirty(c);
@@ -649,7 +659,7 @@ static size_t fair_bytes(struct http_server *s)
         s->turn_reads = 0;
     }
     s->turn_reads++;
-    part = TURN_BYTES / (s->last_reads + 1);
+    part = turn_bytes(s, TURN_BYTES) / (s->last_reads + 1);
     return part > READ_BYTES ? READ_BYTES : part < READ_LEAST_BYTES ? READ_LEAST_BYTES : part;
 }
 
@@ -727,10 +737,21 @@ static size_t serve_one(struct conn *c)
     return took + http_session_steps(c->session) - steps + s->read_bytes / STEP_BYTES;
 }
 
+/* Peers that leave something for the next turn get a share of the loop, not of its turns: those are long when what
+ * was let in takes much of it, and then it is by reading that one learns whom to refuse. */
+static size_t steps_of_turn(const struct http_server *s)
+{
+    int64_t others_us = s->left_us ? clock_mono_us() - s->left_us : 0;
+
+    if (others_us * STEPS_PER_US <= TURN_STEPS)
+        return TURN_STEPS;
+    return others_us < TURN_STEPS_MOST / STEPS_PER_US ? (size_t)others_us * STEPS_PER_US : TURN_STEPS_MOST;
+}
+
 static void serve(void *ctx)
 {
     struct http_server *s = ctx;
-    size_t left = TURN_STEPS;
+    size_t left = s->turn_steps = steps_of_turn(s);
     bool is_more = false;
 
     for (int rank = 0; rank < RANK_COUNT; rank++) {
@@ -745,6 +766,7 @@ static void serve(void *ctx)
         left -= took < left ? took : left;
         is_more = is_more || s->ready[rank];
     }
+    s->left_us = is_more ? clock_mono_us() : 0;
     if (is_more)
         loop_later(s->loop, &s->serve);
 }
@@ -1143,6 +1165,7 @@ enum err http_server_open(struct http_server **out, struct loop *loop, const str
     *out = NULL;
     s->loop = loop;
     s->listen_fd = -1;
+    s->turn_steps = TURN_STEPS;
     s->name = mem_strdup(conf->name ? conf->name : "http");
     s->in = mem_alloc(READ_BYTES, 1);
     buf_init(&s->out, 0);
