@@ -8,6 +8,7 @@
 
 #include "base/array.h"
 #include "base/mem.h"
+#include "http/h2_memory.h"
 
 enum {
     STREAM_WINDOW = 1 << 20,
@@ -20,6 +21,7 @@ enum {
 
 struct client_session {
     nghttp2_session *h2;
+    struct pieces pieces; /* its memory */
     struct client_session_conf conf;
     struct call_list calls;
     struct call_list *ended, *safe;
@@ -223,6 +225,7 @@ struct client_session *client_session_new(const struct client_session_conf *conf
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, ANSWER_FIELD_BYTES_MOST },
     };
     struct client_session *s = mem_new(struct client_session);
+    nghttp2_mem memory = h2_memory(&s->pieces);
     nghttp2_session_callbacks *callbacks;
     int failed;
 
@@ -237,7 +240,7 @@ struct client_session *client_session_new(const struct client_session_conf *conf
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
-    failed = nghttp2_session_client_new(&s->h2, callbacks, s);
+    failed = nghttp2_session_client_new3(&s->h2, callbacks, s, NULL, &memory);
     assert(!failed);
     nghttp2_session_callbacks_del(callbacks);
     failed = nghttp2_submit_settings(s->h2, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) ||
@@ -253,6 +256,7 @@ void client_session_free(struct client_session *s)
         return;
     client_session_lost(s, "the connection was closed");
     nghttp2_session_del(s->h2);
+    pieces_release(&s->pieces);
     mem_free(s);
 }
 

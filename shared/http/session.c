@@ -67,6 +67,7 @@ static void message_release(struct http_message *m)
 
 void http_host_release(struct http_host *h)
 {
+    pieces_release(&h->pieces);
     while (h->spare) {
         struct http_message *m = h->spare;
 

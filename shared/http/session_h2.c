@@ -12,6 +12,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "http/h2_memory.h"
 #include "http/session_impl.h"
 
 enum {
@@ -633,6 +634,7 @@ void http2_start(struct http_session *s)
     struct http2 *h = mem_new(struct http2);
     nghttp2_session_callbacks *callbacks = NULL;
     nghttp2_option *option = NULL;
+    nghttp2_mem memory = h2_memory(&s->host->pieces);
     const nghttp2_settings_entry settings[] = {
         { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)s->host->limits.max_streams },
         { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW_BYTES },
@@ -652,7 +654,7 @@ void http2_start(struct http_session *s)
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_outbound_ack(option, ACKS_MAX);
     nghttp2_option_set_max_continuations(option, CONTINUATIONS_MAX);
-    if (nghttp2_session_server_new2(&h->ng, callbacks, s, option) ||
+    if (nghttp2_session_server_new3(&h->ng, callbacks, s, option, &memory) ||
         nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) ||
         nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW_BYTES))
         mem_alloc(SIZE_MAX, SIZE_MAX);

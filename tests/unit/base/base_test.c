@@ -2,6 +2,8 @@
  * base_test.c - errors, memory, slices, buffers, times and hashes. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdalign.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "base/arena.h"
@@ -11,6 +13,8 @@
 #include "base/decimal.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/pieces.h"
+#include "stats/interval.h"
 
 Test(err, wraps_a_reason_in_its_context)
 {
@@ -232,4 +236,38 @@ Test(decimal, spells_integers_to_the_last_one)
     cr_assert_str_eq(text, "9223372036854775807");
     decimal_print_int(0, text);
     cr_assert_str_eq(text, "0");
+}
+
+Test(pieces, keep_contents_as_pieces_grow_and_come_back)
+{
+    enum { PIECES = 300 };
+    struct pieces p = { 0 };
+    unsigned char *pieces[PIECES] = { 0 };
+    size_t sizes[PIECES] = { 0 };
+    struct random r = { 5 };
+
+    for (int round = 0; round < 20000; round++) {
+        size_t i = (size_t)random_below(&r, PIECES), wanted = (size_t)random_below(&r, 2000);
+
+        for (size_t b = 0; b < sizes[i]; b++)
+            cr_assert(pieces[i][b] == (unsigned char)(i + b), "piece %zu, byte %zu", i, b);
+        if (wanted % 3 == 0) {
+            pieces_give(&p, pieces[i]);
+            pieces[i] = NULL;
+            sizes[i] = 0;
+            continue;
+        }
+        pieces[i] = pieces_grow(&p, pieces[i], wanted);
+        cr_assert((uintptr_t)pieces[i] % alignof(max_align_t) == 0);
+        for (size_t b = 0; b < wanted && b < sizes[i]; b++)
+            cr_assert(pieces[i][b] == (unsigned char)(i + b), "piece %zu grew, byte %zu", i, b);
+        sizes[i] = wanted;
+        for (size_t b = 0; b < wanted; b++)
+            pieces[i][b] = (unsigned char)(i + b);
+        cr_assert(p.kept_bytes <= PIECES_KEEPS_BYTES);
+    }
+    for (size_t i = 0; i < PIECES; i++)
+        pieces_give(&p, pieces[i]);
+    pieces_release(&p);
+    cr_assert(p.kept_bytes == 0);
 }
