@@ -499,6 +499,7 @@ static size_t conn_flush(struct conn *c)
 static void flush_all(void *ctx)
 {
     struct http_server *s = ctx;
+    int64_t began_us = s->left_us ? clock_mono_us() : 0;
     size_t sent = 0;
 
     while (s->dirty && sent < turn_bytes(s, TURN_WRITE_BYTES)) {
@@ -507,6 +508,8 @@ static void flush_all(void *ctx)
         undirty(c);
         sent += conn_flush(c);
     }
+    if (s->left_us)
+        s->left_us += clock_mono_us() - began_us; /* its own time is not the others' */
     loop_cancel(s->loop, &s->flush);
     if (s->dirty)
         loop_later(s->loop, &s->flush_later);
@@ -622,19 +625,18 @@ static double burden_of(const struct conn *c)
 static void relieve(struct http_server *s, const struct conn *but)
 {
     double sum = 0;
-    size_t count = 0, steps = 0;
+    size_t count = 0, steps = 0, most = s->host.limits.max_buffered_bytes;
     struct conn *next;
 
-    if (loop_mono_us(s->loop) - s->relieved_us < RELIEF_PAUSE_US)
-        return;
+    if (loop_mono_us(s->loop) - s->relieved_us < RELIEF_PAUSE_US && s->host.held_bytes <= most / 8 * 7)
+        return; /* but nobody who asks for little may find no room at all */
     for (const struct conn *c = s->conns; c; c = c->next) {
         double burden = burden_of(c);
 
         sum += burden;
         count += burden > 0;
     }
-    for (struct conn *c = s->conns;
-         c && steps < RELIEF_STEPS && s->host.held_bytes > s->host.limits.max_buffered_bytes / 2; c = next) {
+    for (struct conn *c = s->conns; c && steps < RELIEF_STEPS && s->host.held_bytes > most / 2; c = next) {
         double burden = burden_of(c);
 
         next = c->next;
