@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <glob.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "pg/cluster.h"
 #include "pg/migrate.h"
 #include "pg/session.h"
@@ -70,7 +72,7 @@ const char *test_database(void)
     struct why why = { 0 };
     struct cluster *c;
     struct pg_session *s;
-    char text[PATH_MAX];
+    char text[PATH_MAX], name[64];
 
     if (!home) {
         fprintf(stderr, "no shared cluster: %s is not set\n", home_variable);
@@ -80,10 +82,12 @@ const char *test_database(void)
     /* Not through "assay" itself: the template must have no connections. */
     snprintf(text, sizeof(text), "%s dbname=postgres", cluster_conninfo(c));
     must_work(pg_session_open(&s, text, "test", &why), "connect", &why);
-    snprintf(conninfo, sizeof(conninfo), "%s dbname=test_%d_%d", cluster_conninfo(c), (int)getpid(), ++made);
+    /* A process's number comes again within a long run: the moment makes it the only one. */
+    snprintf(name, sizeof(name), "test_%d_%d_%" PRId64, (int)getpid(), ++made, clock_wall_us());
+    snprintf(conninfo, sizeof(conninfo), "%s dbname=%s", cluster_conninfo(c), name);
     /* CREATE DATABASE must stand alone; the lock keeps two from copying the template at the same time. */
     must_work(pg_exec_script(s, "SELECT pg_advisory_lock(1)", &why), "lock", &why);
-    snprintf(text, sizeof(text), "CREATE DATABASE test_%d_%d TEMPLATE assay", (int)getpid(), made);
+    snprintf(text, sizeof(text), "CREATE DATABASE %s TEMPLATE assay", name);
     must_work(pg_exec_script(s, text, &why), "make a database", &why);
     pg_session_close(s);
     cluster_close(c);
