@@ -1,104 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stages.h"
 
-#include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/array.h"
-#include "base/clock.h"
 #include "json/json.h"
-
-enum kind { KIND_BOOL, KIND_DOUBLE, KIND_I64, KIND_SIZE, KIND_DAYS, KIND_MS, KIND_UNSURE };
+#include "json/settings.h"
 
 #define AT(field) offsetof(struct stages, field)
-static const struct {
-    const char *name;
-    enum kind kind;
-    size_t offset;
-    double least, most;
-} members[] = {
-    { "automatic", KIND_BOOL, AT(steps.is_automatic), 0, 0 },
-    { "shadow", KIND_BOOL, AT(steps.has_shadow), 0, 0 },
-    { "ab", KIND_BOOL, AT(steps.has_ab), 0, 0 },
-    { "promotes_first", KIND_BOOL, AT(steps.promotes_first), 0, 0 },
-    { "rolls_back", KIND_BOOL, AT(steps.rolls_back), 0, 0 },
-    { "gates_unsure", KIND_UNSURE, AT(steps.gates_unsure), 0, 0 },
-    { "shadow_unsure", KIND_UNSURE, AT(steps.shadow_unsure), 0, 0 },
-    { "ab_unsure", KIND_UNSURE, AT(steps.ab_unsure), 0, 0 },
-    { "watch_days", KIND_DAYS, AT(steps.watch_us), 0, 365 },
-    { "label_delay_days", KIND_DOUBLE, AT(label_delay_days), 0, 365 },
-    { "look_hours", KIND_DOUBLE, AT(look_hours), 0.01, 720 },
-    { "gate_rows", KIND_SIZE, AT(gates.rows_least), 1, 1e9 },
-    { "gate_frauds", KIND_SIZE, AT(gates.frauds_least), 1, 1e9 },
-    { "gate_average_precision_margin", KIND_DOUBLE, AT(gates.average_precision_margin), 0, 1 },
-    { "gate_card_precision_margin", KIND_DOUBLE, AT(gates.card_precision_margin), 0, 1 },
-    { "gate_calibration_margin", KIND_DOUBLE, AT(gates.calibration_margin), 0, 10 },
-    { "gate_psi", KIND_DOUBLE, AT(gates.psi_most), 0, 100 },
-    { "gate_row_ns", KIND_I64, AT(gates.row_ns_most), 0, 1e9 },
-    { "shadow_days", KIND_I64, AT(shadow.days_least), 0, 365 },
-    { "shadow_days_most", KIND_I64, AT(shadow.days_most), 1, 365 },
-    { "shadow_rows", KIND_SIZE, AT(shadow.rows_least), 1, 1e9 },
-    { "shadow_frauds", KIND_SIZE, AT(shadow.frauds_least), 1, 1e9 },
-    { "shadow_flips", KIND_DOUBLE, AT(shadow.flips_most), 0, 1 },
-    { "shadow_psi", KIND_DOUBLE, AT(shadow.psi_most), 0, 100 },
-    { "ab_share", KIND_DOUBLE, AT(ab.share), 0, 1 },
-    { "ab_days", KIND_DOUBLE, AT(ab_days), 1, 365 },
-    { "ab_margin", KIND_DOUBLE, AT(ab.margin), 0, 10 },
-    { "guard_approval_rate_drop", KIND_DOUBLE, AT(guardrails.approval_rate_drop), 0, 1 },
-    { "guard_review_load_rise", KIND_DOUBLE, AT(guardrails.review_load_rise), 0, 1 },
-    { "guard_error_rate_rise", KIND_DOUBLE, AT(guardrails.error_rate_rise), 0, 1 },
-    { "guard_slow_ms", KIND_MS, AT(guardrails.slow_us), 1, 60000 },
-    { "guard_slow_rate_rise", KIND_DOUBLE, AT(guardrails.slow_rate_rise), 0, 1 },
-    { "guard_psi", KIND_DOUBLE, AT(guardrails.psi_most), 0, 100 },
+static const struct json_setting members[] = {
+    { "automatic", SETTING_BOOL, AT(steps.is_automatic), 0, 0, NULL },
+    { "shadow", SETTING_BOOL, AT(steps.has_shadow), 0, 0, NULL },
+    { "ab", SETTING_BOOL, AT(steps.has_ab), 0, 0, NULL },
+    { "promotes_first", SETTING_BOOL, AT(steps.promotes_first), 0, 0, NULL },
+    { "rolls_back", SETTING_BOOL, AT(steps.rolls_back), 0, 0, NULL },
+    { "watch_days", SETTING_DAYS, AT(steps.watch_us), 0, 365, NULL },
+    { "label_delay_days", SETTING_DOUBLE, AT(label_delay_days), 0, 365, NULL },
+    { "look_hours", SETTING_DOUBLE, AT(look_hours), 0.01, 720, NULL },
+    { "gate_rows", SETTING_SIZE, AT(gates.rows_least), 1, 1e9, NULL },
+    { "gate_frauds", SETTING_SIZE, AT(gates.frauds_least), 1, 1e9, NULL },
+    { "gate_average_precision_margin", SETTING_DOUBLE, AT(gates.average_precision_margin), 0, 1, NULL },
+    { "gate_card_precision_margin", SETTING_DOUBLE, AT(gates.card_precision_margin), 0, 1, NULL },
+    { "gate_calibration_margin", SETTING_DOUBLE, AT(gates.calibration_margin), 0, 10, NULL },
+    { "gate_psi", SETTING_DOUBLE, AT(gates.psi_most), 0, 100, NULL },
+    { "gate_row_ns", SETTING_I64, AT(gates.row_ns_most), 0, 1e9, NULL },
+    { "shadow_days", SETTING_I64, AT(shadow.days_least), 0, 365, NULL },
+    { "shadow_days_most", SETTING_I64, AT(shadow.days_most), 1, 365, NULL },
+    { "shadow_rows", SETTING_SIZE, AT(shadow.rows_least), 1, 1e9, NULL },
+    { "shadow_frauds", SETTING_SIZE, AT(shadow.frauds_least), 1, 1e9, NULL },
+    { "shadow_flips", SETTING_DOUBLE, AT(shadow.flips_most), 0, 1, NULL },
+    { "shadow_psi", SETTING_DOUBLE, AT(shadow.psi_most), 0, 100, NULL },
+    { "ab_share", SETTING_DOUBLE, AT(ab.share), 0, 1, NULL },
+    { "ab_days", SETTING_DOUBLE, AT(ab_days), 1, 365, NULL },
+    { "ab_margin", SETTING_DOUBLE, AT(ab.margin), 0, 10, NULL },
+    { "guard_approval_rate_drop", SETTING_DOUBLE, AT(guardrails.approval_rate_drop), 0, 1, NULL },
+    { "guard_review_load_rise", SETTING_DOUBLE, AT(guardrails.review_load_rise), 0, 1, NULL },
+    { "guard_error_rate_rise", SETTING_DOUBLE, AT(guardrails.error_rate_rise), 0, 1, NULL },
+    { "guard_slow_ms", SETTING_MS, AT(guardrails.slow_us), 1, 60000, NULL },
+    { "guard_slow_rate_rise", SETTING_DOUBLE, AT(guardrails.slow_rate_rise), 0, 1, NULL },
+    { "guard_psi", SETTING_DOUBLE, AT(guardrails.psi_most), 0, 100, NULL },
 };
 
-static enum err take_number(char *at, size_t member, const json_t *value, struct why *why)
-{
-    double number = json_number_value(value);
-    bool is_whole = members[member].kind == KIND_I64 || members[member].kind == KIND_SIZE;
+static const struct {
+    const char *name;
+    size_t offset;
+} unsure_members[] = {
+    { "gates_unsure", AT(steps.gates_unsure) },
+    { "shadow_unsure", AT(steps.shadow_unsure) },
+    { "ab_unsure", AT(steps.ab_unsure) },
+};
 
-    if (!json_is_number(value) || !(number >= members[member].least && number <= members[member].most) ||
-        (is_whole && number != floor(number)))
-        return err_set(why, ERR_INVALID, "%s is %s from %g to %g", members[member].name,
-                       is_whole ? "a whole number" : "a number", members[member].least, members[member].most);
-    if (members[member].kind == KIND_I64)
-        *(int64_t *)(void *)at = (int64_t)number;
-    else if (members[member].kind == KIND_SIZE)
-        *(size_t *)(void *)at = (size_t)number;
-    else if (members[member].kind == KIND_DAYS)
-        *(int64_t *)(void *)at = (int64_t)(number * (double)DAY_US);
-    else if (members[member].kind == KIND_MS)
-        *(int64_t *)(void *)at = (int64_t)(number * (double)MS_US);
-    else
-        *(double *)(void *)at = number;
-    return ERR_OK;
+static enum err take_unsure(struct stages *s, const char *name, const json_t *value, struct why *why)
+{
+    for (size_t i = 0; i < ARRAY_LEN(unsure_members); i++) {
+        enum when_unsure what;
+
+        if (strcmp(unsure_members[i].name, name) != 0)
+            continue;
+        what = when_unsure_find(json_slice(value));
+        if (what == UNSURE_COUNT)
+            return err_set(why, ERR_INVALID, "%s is \"wait\", \"go_on\" or \"reject\"", name);
+        *(enum when_unsure *)(void *)((char *)s + unsure_members[i].offset) = what;
+        return ERR_OK;
+    }
+    return err_set(why, ERR_INVALID, "stages have no setting \"%s\"", name);
 }
 
 static enum err take(struct stages *s, const char *name, const json_t *value, struct why *why)
 {
-    size_t i = 0;
-    char *at;
+    enum err err = json_setting_take(s, members, ARRAY_LEN(members), name, value, why);
 
-    while (i < ARRAY_LEN(members) && strcmp(members[i].name, name) != 0)
-        i++;
-    if (i == ARRAY_LEN(members))
-        return err_set(why, ERR_INVALID, "stages have no setting \"%s\"", name);
-    at = (char *)s + members[i].offset;
-    if (members[i].kind == KIND_BOOL) {
-        if (!json_is_boolean(value))
-            return err_set(why, ERR_INVALID, "%s is true or false", name);
-        *(bool *)(void *)at = json_is_true(value);
-        return ERR_OK;
-    }
-    if (members[i].kind == KIND_UNSURE) {
-        enum when_unsure what = when_unsure_find(json_slice(value));
-
-        if (what == UNSURE_COUNT)
-            return err_set(why, ERR_INVALID, "%s is \"wait\", \"go_on\" or \"reject\"", name);
-        *(enum when_unsure *)(void *)at = what;
-        return ERR_OK;
-    }
-    return take_number(at, i, value, why);
+    return err == ERR_NOT_FOUND ? take_unsure(s, name, value, why) : err;
 }
 
 enum err stages_read(struct stages *out, const char *json, struct why *why)

@@ -1,95 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lifestore/recipe.h"
 
-#include <math.h>
 #include <stddef.h>
 
 #include "base/array.h"
 #include "base/clock.h"
 #include "json/json.h"
-
-/* How a number becomes a field. */
-enum kind { KIND_SIZE, KIND_INT, KIND_I64, KIND_U32, KIND_DOUBLE, KIND_DAYS };
+#include "json/settings.h"
 
 #define AT(field) offsetof(struct recipe, field)
-static const struct {
-    const char *name;
-    enum kind kind;
-    size_t offset;
-    double least, most;
-    const char *help;
-} members[] = {
-    { "trials", KIND_SIZE, AT(trainer.search.trials), 1, TRAINER_TRIALS_MAX, "of the random search" },
-    { "trees", KIND_SIZE, AT(trainer.params.trees), 1, 100000, "at most; it stops when it gets no better" },
-    { "depth", KIND_INT, AT(trainer.params.depth), 1, 12, "of a tree, in the first trial" },
-    { "eta", KIND_DOUBLE, AT(trainer.params.eta), 1e-4, 1, "learning rate, in the first trial" },
-    { "seed", KIND_I64, AT(trainer.params.seed), 0, 1e15, "of everything that is drawn" },
-    { "tune", KIND_DOUBLE, AT(trainer.tune), 0.01, 0.9, "share of the time to choose and calibrate by" },
-    { "judge", KIND_DOUBLE, AT(trainer.judge), 0.01, 0.9, "share of the time to judge by and nothing else" },
-    { "tune_days", KIND_DAYS, AT(trainer.tune_most_us), 0, 36500, "but at most so long" },
-    { "judge_days", KIND_DAYS, AT(trainer.judge_most_us), 0, 36500, "but at most so long" },
-    { "warm_up_days", KIND_DAYS, AT(trainer.warm_up_us), 0, 36500, "at the beginning, to fill windows only" },
-    { "history_days", KIND_DAYS, AT(trainer.history_us), 0, 36500, "to train on, at most; 0: all" },
-    { "label_delay_days", KIND_DAYS, AT(trainer.label_delay_us), 0, 365, "after which no label means good" },
-    { "decline_cost", KIND_DOUBLE, AT(trainer.costs.decline_cost), 0, 100,
+static const struct json_setting members[] = {
+    { "trials", SETTING_SIZE, AT(trainer.search.trials), 1, TRAINER_TRIALS_MAX, "of the random search" },
+    { "trees", SETTING_SIZE, AT(trainer.params.trees), 1, 100000,
+      "at most; it stops when it gets no better" },
+    { "depth", SETTING_INT, AT(trainer.params.depth), 1, 12, "of a tree, in the first trial" },
+    { "eta", SETTING_DOUBLE, AT(trainer.params.eta), 1e-4, 1, "learning rate, in the first trial" },
+    { "seed", SETTING_I64, AT(trainer.params.seed), 0, 1e15, "of everything that is drawn" },
+    { "tune", SETTING_DOUBLE, AT(trainer.tune), 0.01, 0.9, "share of the time to choose and calibrate by" },
+    { "judge", SETTING_DOUBLE, AT(trainer.judge), 0.01, 0.9,
+      "share of the time to judge by and nothing else" },
+    { "tune_days", SETTING_DAYS, AT(trainer.tune_most_us), 0, 36500, "but at most so long" },
+    { "judge_days", SETTING_DAYS, AT(trainer.judge_most_us), 0, 36500, "but at most so long" },
+    { "warm_up_days", SETTING_DAYS, AT(trainer.warm_up_us), 0, 36500,
+      "at the beginning, to fill windows only" },
+    { "history_days", SETTING_DAYS, AT(trainer.history_us), 0, 36500, "to train on, at most; 0: all" },
+    { "label_delay_days", SETTING_DAYS, AT(trainer.label_delay_us), 0, 365,
+      "after which no label means good" },
+    { "decline_cost", SETTING_DOUBLE, AT(trainer.costs.decline_cost), 0, 100,
       "of a good payment that is declined" },
-    { "review", KIND_DOUBLE, AT(trainer.costs.review_capacity), 0, 1,
+    { "review", SETTING_DOUBLE, AT(trainer.costs.review_capacity), 0, 1,
       "share of payments that people can review" },
-    { "challenge", KIND_DOUBLE, AT(trainer.costs.challenge_capacity), 0, 1, "share that may be challenged" },
-    { "keep", KIND_DOUBLE, AT(query.keep), 1e-4, 1, "of payments that nobody called fraud" },
-    { "account", KIND_U32, AT(query.account), 0, INT32_MAX, "to learn from; 0: all" },
+    { "challenge", SETTING_DOUBLE, AT(trainer.costs.challenge_capacity), 0, 1,
+      "share that may be challenged" },
+    { "keep", SETTING_DOUBLE, AT(query.keep), 1e-4, 1, "of payments that nobody called fraud" },
+    { "account", SETTING_U32, AT(query.account), 0, INT32_MAX, "to learn from; 0: all" },
 };
 
 static const struct recipe defaults = {
     .query = { .from_us = INT64_MIN, .as_of_us = INT64_MAX, .keep = 1 },
 };
 
-static void put(struct recipe *r, size_t member, double value)
-{
-    char *at = (char *)r + members[member].offset;
-
-    switch (members[member].kind) {
-    case KIND_SIZE:
-        *(size_t *)(void *)at = (size_t)value;
-        break;
-    case KIND_INT:
-        *(int *)(void *)at = (int)value;
-        break;
-    case KIND_I64:
-        *(int64_t *)(void *)at = (int64_t)value;
-        break;
-    case KIND_U32:
-        *(uint32_t *)(void *)at = (uint32_t)value;
-        break;
-    case KIND_DAYS:
-        *(int64_t *)(void *)at = (int64_t)(value * (double)DAY_US);
-        break;
-    default:
-        *(double *)(void *)at = value;
-    }
-}
-
-static bool is_whole(enum kind kind)
-{
-    return kind != KIND_DOUBLE && kind != KIND_DAYS;
-}
-
 static enum err take(struct recipe *r, const char *name, const json_t *value, struct why *why)
 {
-    double number = json_number_value(value);
+    enum err err = json_setting_take(r, members, ARRAY_LEN(members), name, value, why);
 
-    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
-        if (strcmp(members[i].name, name) != 0)
-            continue;
-        if (!json_is_number(value) || !(number >= members[i].least && number <= members[i].most) ||
-            (is_whole(members[i].kind) && number != floor(number)))
-            return err_set(why, ERR_INVALID, "%s is %s from %g to %g", name,
-                           is_whole(members[i].kind) ? "a whole number" : "a number", members[i].least,
-                           members[i].most);
-        put(r, i, number);
-        return ERR_OK;
-    }
-    return err_set(why, ERR_INVALID, "a run has no setting of that name; `assay help retrain` lists them");
+    return err == ERR_NOT_FOUND
+               ? err_set(why, ERR_INVALID,
+                         "a run has no setting of that name; `assay help retrain` lists them")
+               : err;
 }
 
 enum err recipe_read(struct recipe *out, struct slice json, struct arena *arena, struct why *why)
