@@ -31,18 +31,18 @@ struct settings {
 
 static const struct settings defaults = {
     .catalogue = "default",
-    .tune = 0.1,
-    .held_out = 0.15,
+    .tune = TRAINER_TUNE,
+    .held_out = TRAINER_JUDGE,
     .keep = 1,
-    .warm_up_days = 7,
-    .decline_cost = 0.5,
-    .review_capacity = 0.005,
-    .challenge_capacity = 0.01,
-    .eta = 0.08,
-    .trees = 500,
-    .depth = 5,
+    .warm_up_days = TRAINER_WARM_UP_DAYS,
+    .decline_cost = THRESHOLD_DECLINE_COST,
+    .review_capacity = THRESHOLD_REVIEW_CAPACITY,
+    .challenge_capacity = THRESHOLD_CHALLENGE_CAPACITY,
+    .eta = TRAINER_ETA,
+    .trees = TRAINER_TREES,
+    .depth = TRAINER_DEPTH,
     .trials = 1,
-    .seed = 1,
+    .seed = TRAINER_SEED,
 };
 
 static const struct option options[] = {
@@ -259,7 +259,7 @@ static struct slice name_of(const struct settings *s)
 static enum err train(const struct settings *s, const char *path, struct buf *bundle,
                       struct trainer_result *result, struct why *why)
 {
-    struct trainer t = TRAINER_DEFAULT;
+    struct trainer t = trainer_usual();
     struct plan *plan = NULL;
     struct rows rows = { 0 };
     int64_t start_us = clock_mono_us();
@@ -286,19 +286,11 @@ static enum err train(const struct settings *s, const char *path, struct buf *bu
         t.costs.decline_cost = s->decline_cost;
         t.costs.review_capacity = s->review_capacity;
         t.costs.challenge_capacity = s->challenge_capacity;
-        t.params = BOOSTER_PARAMS_DEFAULT;
         t.params.trees = (size_t)s->trees;
         t.params.depth = (int)s->depth;
         t.params.eta = s->eta;
-        t.params.subsample = 0.8;
-        t.params.colsample_bytree = 0.6;
-        t.params.min_child_weight = 5;
-        t.params.base_score = 0.5; /* so that the first trees may cut off small groups */
-        t.params.max_bin = 512;
         t.params.seed = s->seed;
         t.params.threads = (int)s->threads;
-        t.params.patience = 30;
-        t.search = TRAINER_SEARCH_DEFAULT;
         t.search.trials = (size_t)s->trials;
         t.search.seed = (uint64_t)s->seed;
         t.hook = on_progress;

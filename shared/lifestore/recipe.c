@@ -57,20 +57,7 @@ enum err recipe_read(struct recipe *out, struct slice json, struct arena *arena,
     enum err err = json_parse(&tree, json.len ? json : SLICE("{}"), JSON_DEPTH_MAX, why);
 
     *out = defaults;
-    out->trainer = TRAINER_DEFAULT;
-    out->trainer.warm_up_us = 7 * DAY_US;
-    out->trainer.params = BOOSTER_PARAMS_DEFAULT;
-    out->trainer.params.trees = 500;
-    out->trainer.params.depth = 5;
-    out->trainer.params.eta = 0.08;
-    out->trainer.params.subsample = 0.8;
-    out->trainer.params.colsample_bytree = 0.6;
-    out->trainer.params.min_child_weight = 5;
-    out->trainer.params.base_score = 0.5; /* so that the first trees may cut off small groups */
-    out->trainer.params.max_bin = 512;
-    out->trainer.params.seed = 1;
-    out->trainer.params.patience = 30;
-    out->trainer.search = TRAINER_SEARCH_DEFAULT;
+    out->trainer = trainer_usual();
     out->trainer.search.trials = 8;
     if (!err && !json_is_object(tree))
         err = err_set(why, ERR_SYNTAX, "the settings of a run are a JSON object");

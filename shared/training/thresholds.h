@@ -29,9 +29,12 @@ struct threshold_costs {
     double decline_cost;                        /* share of a good payment's amount */
     double review_capacity, challenge_capacity; /* shares of all payments */
 };
+#define THRESHOLD_DECLINE_COST       0.5
+#define THRESHOLD_REVIEW_CAPACITY    0.005
+#define THRESHOLD_CHALLENGE_CAPACITY 0.01
 #define THRESHOLD_COSTS_DEFAULT                                                                              \
     {                                                                                                        \
-        0.5, 0.005, 0.01                                                                                     \
+        THRESHOLD_DECLINE_COST, THRESHOLD_REVIEW_CAPACITY, THRESHOLD_CHALLENGE_CAPACITY                      \
     }
 
 /* Sorts the rows. With no rows, and where nothing saves money, a threshold is THRESHOLD_NEVER. */

@@ -32,11 +32,32 @@ enum {
 const struct trainer TRAINER_DEFAULT = {
     .until_us = INT64_MAX,
     .label_delay_us = 7 * DAY_US,
-    .tune = 0.1,
-    .judge = 0.15,
+    .tune = TRAINER_TUNE,
+    .judge = TRAINER_JUDGE,
     .costs = THRESHOLD_COSTS_DEFAULT,
     .search = { .trials = 1 },
 };
+
+struct trainer trainer_usual(void)
+{
+    struct trainer t = TRAINER_DEFAULT;
+
+    t.warm_up_us = TRAINER_WARM_UP_DAYS * DAY_US;
+    t.params = BOOSTER_PARAMS_DEFAULT;
+    t.params.trees = TRAINER_TREES;
+    t.params.depth = TRAINER_DEPTH;
+    t.params.eta = TRAINER_ETA;
+    t.params.subsample = 0.8;
+    t.params.colsample_bytree = 0.6;
+    t.params.min_child_weight = 5;
+    t.params.base_score = 0.5; /* so that the first trees may cut off small groups */
+    t.params.max_bin = 512;
+    t.params.seed = TRAINER_SEED;
+    t.params.patience = 30;
+    t.search = TRAINER_SEARCH_DEFAULT;
+    t.search.seed = TRAINER_SEED;
+    return t;
+}
 
 /* How much of the whole each stage is, roughly. */
 static const struct {

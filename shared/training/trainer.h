@@ -135,7 +135,20 @@ struct trainer {
     void *context;
 };
 
+/* What training begins with until somebody says otherwise, for the tables of options that show it. */
+#define TRAINER_TUNE         0.1
+#define TRAINER_JUDGE        0.15
+#define TRAINER_WARM_UP_DAYS 7
+#define TRAINER_TREES        500
+#define TRAINER_DEPTH        5
+#define TRAINER_ETA          0.08
+#define TRAINER_SEED         1
+
+/* The splits, costs and capacities above and one trial; no warm-up, and parameters that are still to be set. */
 extern const struct trainer TRAINER_DEFAULT;
+/* The same with all of the above and the other parameters that suit fraud: what `assay train` and a retraining
+ * begin with. */
+struct trainer trainer_usual(void);
 
 /* One part of the split, by number of row, rising. */
 struct trainer_part {
