@@ -775,9 +775,9 @@ static void add_arm(void *ctx, const struct look_row *row)
 
     if ((row->version != a->v->candidate && row->version != a->v->champion) || isnan(row->score))
         return;
-    by_score = action_of(a->bundles[arm], row->score);
+    by_score = row->is_told ? row->score_action : action_of(a->bundles[arm], row->score);
     is_let_through = by_score == ACTION_DECLINE && row->action != ACTION_DECLINE && row->p_allow < 1;
-    if (row->action != by_score && !is_let_through)
+    if (row->is_told ? !row->is_by_score : row->action != by_score && !is_let_through)
         return; /* a list or a rule has decided */
     ab_add(a->ab, &(struct ab_row){ .at_us = row->at_us,
                                     .amount_minor = row->amount_minor,

@@ -75,16 +75,20 @@ static int64_t customer_of(struct reading *r, const struct slice *fields)
     return customer;
 }
 
-/* What the parts of the answer took together; 0 where no record says. */
-static int64_t answer_us_of(struct reading *r, struct slice bytes)
+/* What the decision's record adds; nothing where it cannot be read. */
+static void take_record(struct look_row *row, struct reading *r, struct slice bytes)
 {
     const Assay__V1__DecisionRecord *record = assay__v1__decision_record__unpack(
         proto_arena_allocator(&r->arena), bytes.len, (const uint8_t *)bytes.ptr);
-    int64_t us =
-        record ? (int64_t)record->queue_us + record->features_us + record->scoring_us + record->rules_us : 0;
 
+    if (record) {
+        row->answer_us =
+            (int64_t)record->queue_us + record->features_us + record->scoring_us + record->rules_us;
+        row->is_told = record->decided_by != ASSAY__V1__DECIDED_BY__BY_UNKNOWN;
+        row->is_by_score = record->decided_by == ASSAY__V1__DECIDED_BY__BY_THRESHOLD;
+        row->score_action = (enum action)record->score_action;
+    }
     arena_reset(&r->arena);
-    return us;
 }
 
 static bool on_row(void *ctx, const struct slice *fields, size_t count)
@@ -104,10 +108,10 @@ static bool on_row(void *ctx, const struct slice *fields, size_t count)
             has_candidate ? (enum action)pg_bytes_int(fields[COL_CANDIDATE_ACTION]) : ACTION_APPROVE,
         .is_fraud = fields[COL_IS_FRAUD].len == 1 && fields[COL_IS_FRAUD].ptr[0] != 0,
         .customer = customer_of(r, fields),
-        .answer_us = answer_us_of(r, fields[COL_RECORD]),
     };
 
     (void)count;
+    take_record(&row, r, fields[COL_RECORD]);
     r->each(r->ctx, &row);
     return true;
 }

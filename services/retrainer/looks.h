@@ -24,7 +24,11 @@ struct look_row {
     bool has_candidate;
     double candidate_score;
     enum action candidate_action;
-    bool is_fraud;     /* as known before `now_us` */
+    bool is_fraud; /* as known before `now_us` */
+    /* What the record says of how it came about, where it does (is_told): whether the score alone decided, and what
+     * it said by the thresholds of the account. */
+    bool is_told, is_by_score;
+    enum action score_action;
     int64_t answer_us; /* in the queue, for features, the score and the rules, together */
 };
 

@@ -326,7 +326,8 @@ static void judge_leak(struct gates *g, struct labelled *l)
         json_out_text(&g->o, "feature", worst_name);
     if (l->frauds < s->frauds_least || l->frauds == l->n) {
         if (share > s->vector_differences_most)
-            END(g, "leak", OUTCOME_FAIL, "%.*s was another value when it was served, in %.2f %% of %zu rows",
+            END(g, "leak", OUTCOME_FAIL,
+                "%.*s is another value than was known at its moment, in %.2f %% of %zu rows",
                 SLICE_ARG(worst_name), 100 * share, in->vector_count);
         else
             END(g, "leak", OUTCOME_INCONCLUSIVE, "%zu labelled rows with %zu frauds; %zu frauds are needed",
@@ -360,7 +361,8 @@ static void judge_leak(struct gates *g, struct labelled *l)
 
     if (share > s->vector_differences_most)
         END(g, "leak", OUTCOME_FAIL,
-            "%.*s was another value when it was served, in %.2f %% of %zu rows; average precision %.3f as "
+            "%.*s is another value than was known at its moment, in %.2f %% of %zu rows; average precision "
+            "%.3f as "
             "trained, %.3f "
             "as served",
             SLICE_ARG(worst_name), 100 * share, in->vector_count, skew.a, skew.b);

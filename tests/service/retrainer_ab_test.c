@@ -52,6 +52,8 @@ struct payment {
     size_t told_count;
     bool has_shadow; /* the candidate has scored it too */
     bool is_slow;
+    bool is_told; /* the record says who decided, and what the score said by the thresholds of the account */
+    bool is_by_list; /* else the score alone, or nobody */
 };
 
 /* How the models of both roles do. */
@@ -201,14 +203,17 @@ static void tell_of(struct payment *p, bool is_fraud)
 static void decide(struct payment *p, double u)
 {
     p->action = p->by_score;
+    p->is_by_list = u >= 0.01 && u < (p->by_score == ACTION_DECLINE   ? 0.04
+                                      : p->by_score == ACTION_APPROVE ? 0.02
+                                                                      : 0);
     if (u < 0.01) { /* without a model */
         p->version = 0;
         p->score = (double)NAN;
         p->action = ACTION_APPROVE;
-    } else if (u < 0.02 && p->by_score == ACTION_APPROVE) { /* by a list, and so are the next */
+    } else if (p->is_by_list && p->by_score == ACTION_APPROVE) {
         p->action = ACTION_DECLINE;
         p->p_allow = 0;
-    } else if (u < 0.04 && p->by_score == ACTION_DECLINE) {
+    } else if (p->is_by_list) {
         p->action = ACTION_APPROVE;
     } else if (p->by_score == ACTION_DECLINE) { /* by score: the slice may draw it */
         p->p_allow = w.world.slice;
@@ -247,6 +252,12 @@ static const char *record_of(const struct payment *p)
     unsigned char bytes[64];
     char *hex = arena_new(&w.arena, char, 2 * sizeof bytes + 1);
 
+    if (p->is_told) {
+        record.decided_by = p->is_by_list ? ASSAY__V1__DECIDED_BY__BY_LIST
+                            : p->version  ? ASSAY__V1__DECIDED_BY__BY_THRESHOLD
+                                          : ASSAY__V1__DECIDED_BY__BY_MISSING;
+        record.score_action = (Assay__V1__Action)p->by_score;
+    }
     record.queue_us = record.features_us = record.scoring_us = record.rules_us = part_us;
     cr_assert_leq(assay__v1__decision_record__get_packed_size(&record), sizeof bytes);
     hex_encode(bytes, assay__v1__decision_record__pack(&record, bytes), hex);
@@ -344,6 +355,9 @@ static void live_payment(struct inserts *into, const struct roles *roles, int64_
     p.version = is_candidates ? w.candidate : roles->champion;
     p.by_score = model_says(p.version == w.candidate ? ARM_CANDIDATE : ARM_CHAMPION, is_fraud, luck);
     p.score = score_for(p.by_score);
+    p.is_told = random_unit(&w.random) < 0.5;
+    if (p.is_told && p.by_score == ACTION_DECLINE && random_unit(&w.random) < 0.3)
+        p.score = 0.6; /* the account declines from there on, whatever the model's threshold is */
     p.has_shadow = roles->has_shadow;
     p.is_slow =
         random_unit(&w.random) < w.world.slow[p.version == w.candidate ? ARM_CANDIDATE : ARM_CHAMPION];
@@ -536,7 +550,7 @@ static struct arm_sum sum_arm(int64_t version, int64_t from_us, int64_t until_us
         const struct payment *p = &w.payments[i];
         bool is_let_through = p->by_score == ACTION_DECLINE && p->action == ACTION_APPROVE && p->p_allow < 1;
 
-        if (p->version != version || p->at_us < from_us || p->at_us >= until_us ||
+        if (p->version != version || p->at_us < from_us || p->at_us >= until_us || p->is_by_list ||
             (p->action != p->by_score && !is_let_through))
             continue;
         sum_payment(&s, p, is_fraud_at(p, now_us));

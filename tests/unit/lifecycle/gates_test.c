@@ -260,7 +260,7 @@ Test(gates, a_feature_that_knows_the_future_is_stopped_by_the_leak_gate)
     rows_release(&early);
     /* On what was served the feature does not keep what it promised: other gates may see that as well. */
     stopped_by("leak", "average_precision card_precision calibration score_psi");
-    cr_assert(strstr(verdicts_find(&w.verdicts, "leak")->reason.ptr, "_frauds was another value"));
+    cr_assert(strstr(verdicts_find(&w.verdicts, "leak")->reason.ptr, "_frauds is another value"));
 }
 
 /* A column that was filled in after the fact in history and log alike: nothing differs, but nothing that is known
