@@ -593,7 +593,8 @@ static void give_up_oldest(struct work *w)
 {
     size_t more = w->awaited_count > AWAITED_MAX ? w->awaited_count - AWAITED_MAX : 0;
 
-    memmove(w->awaited, w->awaited + more, (w->awaited_count - more) * sizeof *w->awaited);
+    if (more)
+        memmove(w->awaited, w->awaited + more, (w->awaited_count - more) * sizeof *w->awaited);
     w->awaited_count -= more;
     w->done->taught[TAUGHT_NO_VECTOR] += more;
     w->done->awaited = w->awaited_count;
