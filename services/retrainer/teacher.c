@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "lifestore/follower.h"
@@ -19,8 +21,11 @@
 
 enum {
     BATCH_ENTRIES = 5000,
-    BATCH_DECISIONS = 1000,
-    AWAITED_MAX = 1000,
+    PIECE_ENTRIES = 500,
+    PIECE_DECISIONS = 100,
+    REST_TIMES = 5, /* as long as a statement took: decisions wait for nobody who only learns */
+    REST_MOST_US = 250000,
+    AWAITED_MAX = 100, /* looked for in each lesson */
     NAME_SIZE = BUNDLE_NAME_MAX + 1,
 };
 
@@ -280,40 +285,63 @@ static enum err bind(struct work *w, struct slice id)
 
 /* ---- reading ---- */
 
+/* Asks, and rests: the session has a thread of its own, and PostgreSQL others to serve. */
+static enum err ask(struct work *w, const char *sql, struct pg_params *p, struct pg_result **out)
+{
+    int64_t began_us = clock_mono_us(), rest_us;
+    enum err err = row_ask(w->s, sql, p, out, w->why);
+
+    rest_us = (clock_mono_us() - began_us) * REST_TIMES;
+    usleep((useconds_t)(rest_us < REST_MOST_US ? rest_us : REST_MOST_US));
+    return err;
+}
+
+static void read_entry(struct work *w, const struct entry *e)
+{
+    union entry_body body;
+    struct why why;
+
+    w->n = e->n;
+    if (e->kind != ENTRY_TXN && e->kind != ENTRY_LABEL)
+        return;
+    clock_move(clock_of(w, e->account), e->n, e->known_at_us);
+    if (e->kind == ENTRY_LABEL)
+        return;
+    if (entry_open(&body, e, &w->arena, &why)) {
+        log_event(LOG_ERROR, "entry_unreadable", "n=%" PRIu64 " why=%s", e->n,
+                  log_quoted(slice_str(why.text)));
+    } else if (trainingstore_is_drawn(w->t->keep, 0, e->account, body.txn.id)) {
+        ARRAY_RESERVE_ONE(w->pending, w->pending_count, w->pending_cap);
+        w->pending[w->pending_count++] = (struct pending){ .n = e->n,
+                                                           .account = e->account,
+                                                           .known_at_us = e->known_at_us,
+                                                           .id = arena_slice(&w->arena, body.txn.id) };
+    }
+}
+
 static enum err read_log(struct work *w)
 {
-    struct pg_params p = { 0 };
-    struct pg_result *r = NULL;
-    enum err err;
+    size_t read = 0, rows = PIECE_ENTRIES;
+    enum err err = ERR_OK;
 
-    pg_add_i64(&p, (int64_t)w->n);
-    pg_add_i64(&p, BATCH_ENTRIES);
-    err = row_ask(w->s, "SELECT " LOG_COLUMNS " FROM log l WHERE l.n > $1::int8 ORDER BY l.n LIMIT $2::int8",
-                  &p, &r, w->why);
-    for (size_t i = 0; !err && i < pg_rows(r); i++) {
-        struct entry e = entry_of_row(r, i);
-        union entry_body body;
-        struct why why;
+    while (!err && rows == PIECE_ENTRIES && read < BATCH_ENTRIES) {
+        struct pg_params p = { 0 };
+        struct pg_result *r = NULL;
 
-        w->n = e.n;
-        if (e.kind != ENTRY_TXN && e.kind != ENTRY_LABEL)
-            continue;
-        clock_move(clock_of(w, e.account), e.n, e.known_at_us);
-        if (e.kind == ENTRY_LABEL)
-            continue;
-        if (entry_open(&body, &e, &w->arena, &why)) {
-            log_event(LOG_ERROR, "entry_unreadable", "n=%" PRIu64 " why=%s", e.n,
-                      log_quoted(slice_str(why.text)));
-        } else if (trainingstore_is_drawn(w->t->keep, 0, e.account, body.txn.id)) {
-            ARRAY_RESERVE_ONE(w->pending, w->pending_count, w->pending_cap);
-            w->pending[w->pending_count++] = (struct pending){ .n = e.n,
-                                                               .account = e.account,
-                                                               .known_at_us = e.known_at_us,
-                                                               .id = arena_slice(&w->arena, body.txn.id) };
+        pg_add_i64(&p, (int64_t)w->n);
+        pg_add_i64(&p, PIECE_ENTRIES);
+        err = ask(w, "SELECT " LOG_COLUMNS " FROM log l WHERE l.n > $1::int8 ORDER BY l.n LIMIT $2::int8", &p,
+                  &r);
+        rows = err ? 0 : pg_rows(r);
+        for (size_t i = 0; i < rows; i++) {
+            struct entry e = entry_of_row(r, i);
+
+            read_entry(w, &e);
         }
+        read += rows;
+        pg_result_free(r);
     }
-    w->done->is_full = !err && pg_rows(r) == BATCH_ENTRIES;
-    pg_result_free(r);
+    w->done->is_full = read == BATCH_ENTRIES;
     return err;
 }
 
@@ -335,11 +363,11 @@ static enum err take_due(struct work *w)
         pg_array_i32(accounts, (int32_t)w->clocks[i].account);
         pg_array_time_us(until, clock_end(&w->clocks[i]) - delay_us);
     }
-    err = row_ask(w->s,
-                  "DELETE FROM online_pending p USING unnest($2::int4[], $3::timestamptz[]) AS k (account, "
-                  "until) WHERE p.name = $1::text AND p.account = k.account AND p.known_at <= k.until "
-                  "RETURNING p.n, p.account, p.known_at, p.transaction_id",
-                  &p, &r, w->why);
+    err = ask(w,
+              "DELETE FROM online_pending p USING unnest($2::int4[], $3::timestamptz[]) AS k (account, "
+              "until) WHERE p.name = $1::text AND p.account = k.account AND p.known_at <= k.until "
+              "RETURNING p.n, p.account, p.known_at, p.transaction_id",
+              &p, &r);
     for (size_t i = 0; !err && i < pg_rows(r); i++) {
         ARRAY_RESERVE_ONE(w->pending, w->pending_count, w->pending_cap);
         w->pending[w->pending_count++] =
@@ -396,10 +424,10 @@ static enum err put_pending(struct work *w)
         pg_array_i64(n, (int64_t)w->pending[i].n);
         pg_array_text(ids, w->pending[i].id);
     }
-    return row_ask(w->s,
-                   "INSERT INTO online_pending (name, account, known_at, n, transaction_id) SELECT $1::text, "
-                   "k.* FROM unnest($2::int4[], $3::timestamptz[], $4::int8[], $5::text[]) AS k",
-                   &p, NULL, w->why);
+    return ask(w,
+               "INSERT INTO online_pending (name, account, known_at, n, transaction_id) SELECT $1::text, "
+               "k.* FROM unnest($2::int4[], $3::timestamptz[], $4::int8[], $5::text[]) AS k",
+               &p, NULL);
 }
 
 /* What held of the payment before the label and with it, and its decision. */
@@ -446,12 +474,12 @@ static enum err read_labels(struct work *w)
     awaited = pg_add_array(&p, PG_INT8);
     for (size_t i = 0; i < w->awaited_count; i++)
         pg_array_i64(awaited, w->awaited[i]);
-    return row_ask(w->s, labels_sql, &p, &w->labels, w->why);
+    return ask(w, labels_sql, &p, &w->labels);
 }
 
 static enum err read_decisions(struct work *w)
 {
-    size_t until = w->decided_until + BATCH_DECISIONS;
+    size_t until = w->decided_until + PIECE_DECISIONS;
     struct pg_params p = { 0 };
     struct pg_array *accounts = pg_add_array(&p, PG_INT4), *ids = pg_add_array(&p, PG_TEXT),
                     *known_at = pg_add_array(&p, PG_TIMESTAMPTZ);
@@ -466,7 +494,7 @@ static enum err read_decisions(struct work *w)
         pg_array_text(ids, w->pending[i].id);
         pg_array_time_us(known_at, w->pending[i].known_at_us);
     }
-    return row_ask(w->s, decisions_sql, &p, &w->decisions, w->why);
+    return ask(w, decisions_sql, &p, &w->decisions);
 }
 
 /* ---- teaching ---- */
