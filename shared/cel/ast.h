@@ -116,9 +116,11 @@ struct node {
     enum node_kind kind;
     enum cel_op op;
     bool is_method;
-    bool is_widened; /* an int that the checker makes a double */
-    uint32_t at;     /* where a fault in it is shown */
-    uint32_t depth;  /* of the tree below, itself included */
+    bool is_widened;   /* an int that the checker makes a double */
+    uint32_t at;       /* where a fault in it is shown */
+    uint32_t from, to; /* its bytes in the text */
+    uint32_t id;       /* below the program's node_count */
+    uint32_t depth;    /* of the tree below, itself included */
     uint32_t slot;
     struct type type;
     struct slice name;
@@ -132,8 +134,9 @@ struct node {
     uint32_t function; /* ... the number of the caller's function */
 };
 
-/* Parses the whole text. ERR_SYNTAX with *why filled. */
-MUST_USE enum err parse(struct node **out, struct slice text, struct arena *arena, struct faults *faults);
+/* Parses the whole text; *node_count is how many nodes were numbered. ERR_SYNTAX with *why filled. */
+MUST_USE enum err parse(struct node **out, uint32_t *node_count, struct slice text, struct arena *arena,
+                        struct faults *faults);
 
 /* ---- functions ---- */
 

@@ -203,6 +203,23 @@ struct cel_input {
 
 struct cel_value cel_eval(const struct cel_program *program, const struct cel_input *input);
 
+/* One sub-expression of an evaluation. */
+struct cel_step {
+    struct slice text; /* as it was written; a view of the program's text */
+    uint32_t at;       /* where that begins, in bytes */
+    uint32_t depth;    /* 0 is the whole expression; children follow their parent, one deeper */
+    uint32_t times;    /* how often it was evaluated: 0 for what && || ?: passed over, many inside a macro */
+    struct cel_value value; /* what it came to, the last time; CEL_ERROR "no value" when never */
+    bool is_literal;        /* it says itself what it is */
+};
+typedef void (*cel_visit)(void *context, const struct cel_step *step);
+
+/* Evaluates as cel_eval() does and gives every sub-expression to `visit` afterwards, parents first, from left
+ * to right. Names are whole (`tx.amount` is one step), and so are lists of literals. What the values view
+ * lives as long as that of cel_eval(). Takes memory for the time of the call; the result is the same value. */
+struct cel_value cel_explain(const struct cel_program *program, const struct cel_input *input,
+                             cel_visit visit, void *context);
+
 /* For programs over doubles alone: numbers[slot] with NaN for what is missing. The result as a double: true
  * is 1, false 0, an error or anything else NaN. No allocation. */
 double cel_eval_number(const struct cel_program *program, const double *numbers);

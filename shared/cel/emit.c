@@ -100,10 +100,10 @@ static void emit_in(struct emitter *e, const struct node *node)
     struct cel_value list;
 
     emit_node(e, node->a);
-    if (constant_of(e, node->b, &list)) {
+    if (!e->program->is_traced && constant_of(e, node->b, &list)) {
         emit_constant(e, list, node->b);
         e->cost += list.kind == CEL_LIST ? list.list.count : 0;
-    } else if (node->b->kind == NODE_LIST) {
+    } else if (node->b->kind == NODE_LIST && !e->program->is_traced) {
         emit_items(e, node->b);
         add(e, I_IN_ITEMS, node->b->count, 0, node, -(int)node->b->count);
         return;
@@ -119,7 +119,7 @@ static bool emit_test(struct emitter *e, const struct node *node)
     struct cel_program *p = e->program;
 
     if (node->op < OP_LE || node->op > OP_NE || node->a->kind != NODE_NAME || node->a->is_widened ||
-        node->b->kind != NODE_LITERAL || p->constant_count > UINT16_MAX)
+        node->b->kind != NODE_LITERAL || p->constant_count > UINT16_MAX || p->is_traced)
         return false;
     ARRAY_RESERVE_ONE(p->constants, p->constant_count, p->constant_cap);
     p->constants[p->constant_count] = node->b->value;
@@ -209,6 +209,8 @@ static void emit_node(struct emitter *e, const struct node *node)
     }
     if (node->is_widened)
         add(e, I_WIDEN, 0, 0, node, 0);
+    if (e->program->is_traced)
+        add(e, I_TRACE, 0, node->id, node, 0);
 }
 
 enum err emit(struct cel_program *program, uint32_t cost_max, struct faults *faults)
@@ -219,7 +221,7 @@ enum err emit(struct cel_program *program, uint32_t cost_max, struct faults *fau
     add(&e, I_END, 0, 0, program->root, 0);
     thread_jumps(program);
     program->cost = e.cost > UINT32_MAX ? UINT32_MAX : (uint32_t)e.cost;
-    if (program->stack > CEL_STACK_MAX)
+    if (program->stack > CEL_STACK_MAX + (program->is_traced ? 1u : 0u))
         fault_add(faults, program->root->at, "too many values wait for their operators");
     if (program->cost > cost_max)
         fault_add(faults, program->root->at, "the expression costs %u, over the limit of %u", program->cost,

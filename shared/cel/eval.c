@@ -281,11 +281,12 @@ static inline bool test_doubles(int op, double a, double b)
 
 /* ---- the machine ---- */
 
-static inline __attribute__((always_inline)) struct cel_value
-run(const struct cel_program *p, struct source source, void *context, struct arena *arena)
+static inline __attribute__((always_inline)) struct cel_value run(const struct cel_program *p,
+                                                                  struct source source, void *context,
+                                                                  struct arena *arena, struct traced *traced)
 {
-    struct cel_value stack[CEL_STACK_MAX + 1];
-    struct cel_value *top = stack; /* stack[0] is never used: top is the last value */
+    struct cel_value stack[CEL_STACK_MAX + 2]; /* one more when traced, where a test is not one step */
+    struct cel_value *top = stack;             /* stack[0] is never used: top is the last value */
     const struct instruction *i = p->code;
     enum cel_fault fault;
 
@@ -426,6 +427,12 @@ run(const struct cel_program *p, struct source source, void *context, struct are
             else if ((fault = index_list(&top[0], &top[1])) != CEL_FAULT_COUNT)
                 top[0] = fault_at(p, i, fault);
             continue;
+        case I_TRACE:
+            if (traced) {
+                traced[i->arg].value = *top;
+                traced[i->arg].times++;
+            }
+            continue;
         case I_END:
             return *top;
         /* Doubles are what features and amounts are: these need no call. */
@@ -455,14 +462,20 @@ run(const struct cel_program *p, struct source source, void *context, struct are
 
 struct cel_value cel_eval(const struct cel_program *program, const struct cel_input *input)
 {
-    return run(program, (struct source){ .slots = input->slots }, input->context, input->arena);
+    return run(program, (struct source){ .slots = input->slots }, input->context, input->arena, NULL);
+}
+
+struct cel_value run_traced(const struct cel_program *program, const struct cel_input *input,
+                            struct traced *traced)
+{
+    return run(program, (struct source){ .slots = input->slots }, input->context, input->arena, traced);
 }
 
 double cel_eval_number(const struct cel_program *program, const double *numbers)
 {
     static const double none;
     struct cel_value value =
-        run(program, (struct source){ .numbers = numbers ? numbers : &none }, NULL, NULL);
+        run(program, (struct source){ .numbers = numbers ? numbers : &none }, NULL, NULL, NULL);
 
     switch (value.kind) {
     case CEL_DOUBLE:

@@ -13,6 +13,7 @@
 struct parser {
     struct lexer lexer;
     struct token token; /* the next one, not yet used */
+    size_t end;         /* of the last one that was used */
     struct arena *arena;
     struct faults *faults;
     int depth;
@@ -23,6 +24,7 @@ static struct node *parse_expr(struct parser *p);
 
 static void advance(struct parser *p, bool is_negative)
 {
+    p->end = p->token.end;
     p->token = lex_next(&p->lexer, is_negative);
 }
 
@@ -73,7 +75,9 @@ static struct node *node_new(struct parser *p, enum node_kind kind, size_t at)
     node->kind = kind;
     node->at = (uint32_t)at;
     node->depth = 1;
-    p->nodes++;
+    node->from = node->at;
+    node->to = (uint32_t)p->token.end;
+    node->id = (uint32_t)p->nodes++;
     return node;
 }
 
@@ -83,6 +87,16 @@ static struct node *node_deepen(struct parser *p, struct node *node, const struc
         node->depth = child->depth + 1;
     if (node->depth > TREE_DEPTH_MAX || p->nodes > NODES_MAX)
         return refuse(p, node->at, "the expression is too large");
+    return node;
+}
+
+/* What has been read from `from` on is the node's text. */
+static struct node *node_spans(const struct parser *p, struct node *node, size_t from)
+{
+    if (node) {
+        node->from = (uint32_t)from;
+        node->to = (uint32_t)p->end;
+    }
     return node;
 }
 
@@ -171,14 +185,15 @@ static struct node *parse_primary(struct parser *p)
         return node && expect(p, OP_CLOSE, "')'") ? node : NULL;
     }
     if (take(p, OP_OPEN_LIST))
-        return parse_items(p, node_new(p, NODE_LIST, token.at), NULL, OP_CLOSE_LIST, "']'");
+        return node_spans(p, parse_items(p, node_new(p, NODE_LIST, token.at), NULL, OP_CLOSE_LIST, "']'"),
+                          token.at);
     if (is_op(p, OP_OPEN_MAP))
         return refuse(p, token.at, "maps have no place here");
     if (token.kind == TOKEN_LITERAL) {
         advance(p, false);
         node = node_new(p, NODE_LITERAL, token.at);
         node->value = token.value;
-        return node;
+        return node_spans(p, node, token.at);
     }
     take(p, OP_DOT); /* a name from the root; there is only the root here */
     token = p->token;
@@ -188,16 +203,17 @@ static struct node *parse_primary(struct parser *p)
         return refuse(p, token.at, "this word is reserved");
     advance(p, false);
     if (take(p, OP_OPEN))
-        return parse_call(p, token.name, token.at, NULL);
+        return node_spans(p, parse_call(p, token.name, token.at, NULL), token.at);
     if (is_op(p, OP_OPEN_MAP))
         return refuse(p, p->token.at, "messages cannot be made here");
     node = node_new(p, NODE_NAME, token.at);
     node->name = token.name;
-    return node;
+    return node_spans(p, node, token.at);
 }
 
 static struct node *parse_member(struct parser *p)
 {
+    size_t from = p->token.at;
     struct node *node = parse_primary(p), *next;
 
     while (node) {
@@ -210,7 +226,7 @@ static struct node *parse_member(struct parser *p)
                 return refuse_token(p, "a field's name");
             advance(p, false);
             if (take(p, OP_OPEN)) {
-                node = parse_call(p, name.name, name.at, node);
+                node = node_spans(p, parse_call(p, name.name, name.at, node), from);
                 continue;
             }
             next = node_new(p, NODE_SELECT, name.at);
@@ -225,7 +241,7 @@ static struct node *parse_member(struct parser *p)
         } else {
             break;
         }
-        node = node_deepen(p, next, next->a);
+        node = node_spans(p, node_deepen(p, next, next->a), from);
     }
     return node;
 }
@@ -264,11 +280,12 @@ static struct node *parse_unary(struct parser *p)
     node = node_new(p, NODE_UNARY, at);
     node->op = op;
     node->a = operand;
-    return node_deepen(p, node, operand);
+    return node_spans(p, node_deepen(p, node, operand), at);
 }
 
 static struct node *parse_binary(struct parser *p, int least)
 {
+    size_t from = p->token.at;
     struct node *left = parse_unary(p);
 
     while (left && p->token.kind == TOKEN_SYMBOL && op_precedence(p->token.op) >= least) {
@@ -282,7 +299,7 @@ static struct node *parse_binary(struct parser *p, int least)
         node->b = parse_binary(p, op_precedence(op.op) + 1);
         if (!node->b || !node_deepen(p, node, node->a))
             return NULL;
-        left = node_deepen(p, node, node->b);
+        left = node_spans(p, node_deepen(p, node, node->b), from);
     }
     return left;
 }
@@ -290,7 +307,7 @@ static struct node *parse_binary(struct parser *p, int least)
 static struct node *parse_expr(struct parser *p)
 {
     struct node *node, *choice;
-    size_t at;
+    size_t at, from = p->token.at;
 
     if (!enter(p))
         return NULL;
@@ -305,24 +322,27 @@ static struct node *parse_expr(struct parser *p)
         choice->c = parse_expr(p);
         if (!choice->c || !node_deepen(p, choice, choice->a) || !node_deepen(p, choice, choice->b))
             return NULL;
-        node = node_deepen(p, choice, choice->c);
+        node = node_spans(p, node_deepen(p, choice, choice->c), from);
     }
     p->depth--;
     return node;
 }
 
-enum err parse(struct node **out, struct slice text, struct arena *arena, struct faults *faults)
+enum err parse(struct node **out, uint32_t *node_count, struct slice text, struct arena *arena,
+               struct faults *faults)
 {
     struct parser p = { .lexer = { .text = text, .arena = arena, .faults = faults },
                         .arena = arena,
                         .faults = faults };
 
     *out = NULL;
+    *node_count = 0;
     advance(&p, false);
     *out = parse_expr(&p);
     if (*out && p.token.kind != TOKEN_END)
         *out = refuse_token(&p, "an operator");
     if (faults->count) /* also a lexical fault behind what could be read */
         *out = NULL;
+    *node_count = (uint32_t)p.nodes;
     return *out ? ERR_OK : ERR_SYNTAX;
 }

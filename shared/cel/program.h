@@ -28,6 +28,7 @@ enum opcode {
                  rules do */
     I_IN_ITEMS = I_TEST + OP_COUNT, /* x in [count values], without making the list */
     I_INDEX,
+    I_TRACE, /* the top is the value of node arg */
     I_END
 };
 
@@ -55,8 +56,18 @@ struct cel_program {
     size_t call_count, call_cap;
     const struct cel_function *functions; /* the caller's */
     struct use_list uses;
-    uint32_t cost, stack;
+    uint32_t cost, stack, node_count;
+    bool is_traced; /* every node's value is told: I_TRACE */
 };
+
+/* What a node came to, and how often it was evaluated. */
+struct traced {
+    struct cel_value value;
+    uint32_t times;
+};
+/* cel_eval() of a program that is traced; `traced` has node_count zeroed places. */
+struct cel_value run_traced(const struct cel_program *program, const struct cel_input *input,
+                            struct traced *traced);
 
 /* Fills the program from its checked tree. ERR_INVALID when a limit is passed. */
 MUST_USE enum err emit(struct cel_program *program, uint32_t cost_max, struct faults *faults);

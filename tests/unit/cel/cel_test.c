@@ -554,3 +554,74 @@ Test(cel, makes_nothing_new_without_an_arena)
     cr_assert_eq(value.error.at, 2);
     cel_free(program);
 }
+
+/* ---- explaining ---- */
+
+static void note_step(void *context, const struct cel_step *step)
+{
+    struct buf *out = context;
+
+    buf_printf(out, "%*s%.*s @%u", (int)(2 * step->depth), "", SLICE_ARG(step->text), step->at);
+    if (step->times && !step->is_literal) {
+        buf_add_str(out, " = ");
+        cel_value_print(step->value, out);
+    }
+    if (!step->times)
+        buf_add_str(out, " not evaluated");
+    buf_add_char(out, '\n');
+}
+
+static const char *explanation(const char *text)
+{
+    static struct buf out;
+    static struct arena arena;
+    const struct cel_value values[ARRAY_LEN(names)] = {
+        [0] = cel_double(1.5),    [2] = cel_feature(NAN),        [5] = cel_string(SLICE("grüß")),
+        [8] = cel_double(120000), [9] = cel_string(SLICE("DE")),
+    };
+    struct cel_input input = { .slots = values, .context = "x", .arena = &arena };
+    struct cel_env env = {
+        .resolve = find, .functions = functions, .function_count = 2, .dialect = CEL_ASSAY
+    };
+    struct cel_program *program;
+    struct why why = { 0 };
+    struct cel_value value, plain;
+
+    buf_clear(&out);
+    cr_assert_eq(cel_compile(&program, slice_str(text), &env, &why), ERR_OK, "%s", why.text);
+    plain = cel_eval(program, &input);
+    value = cel_explain(program, &input, note_step, &out);
+    cr_assert_eq(value.kind, plain.kind);
+    cel_free(program);
+    return buf_str(&out);
+}
+
+Test(cel, explains_the_value_of_every_part)
+{
+    cr_assert_str_eq(explanation("tx.amount > 50000 && (s == 'a' || tx.country in ['DE', 'FR'])"),
+                     "tx.amount > 50000 && (s == 'a' || tx.country in ['DE', 'FR']) @0 = true\n"
+                     "  tx.amount > 50000 @0 = true\n"
+                     "    tx.amount @0 = 120000\n"
+                     "    50000 @12\n"
+                     "  s == 'a' || tx.country in ['DE', 'FR'] @22 = true\n"
+                     "    s == 'a' @22 = false\n"
+                     "      s @22 = \"grüß\"\n"
+                     "      'a' @27\n"
+                     "    tx.country in ['DE', 'FR'] @34 = true\n"
+                     "      tx.country @34 = \"DE\"\n"
+                     "      ['DE', 'FR'] @48\n");
+    cr_assert_str_eq(explanation("has(missing) ? -missing > 1 : size(s) == 4"),
+                     "has(missing) ? -missing > 1 : size(s) == 4 @0 = true\n"
+                     "  has(missing) @0 = false\n"
+                     "  -missing > 1 @15 not evaluated\n"
+                     "    -missing @15 not evaluated\n"
+                     "      missing @16 not evaluated\n"
+                     "    1 @26 not evaluated\n"
+                     "  size(s) == 4 @30 = true\n"
+                     "    size(s) @30 = 4\n"
+                     "      s @35 = \"grüß\"\n"
+                     "    4 @41\n");
+    cr_assert_str_eq(explanation("missing > x"), "missing > x @0 = error: no value\n"
+                                                 "  missing @0 = error: no value\n"
+                                                 "  x @10 = 1.5\n");
+}

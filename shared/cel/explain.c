@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * explain.c - the value of every sub-expression: the tree is emitted again with a note behind each node, and
+ * runs on the same machine. */
+#include "base/mem.h"
+#include "cel/program.h"
+
+struct telling {
+    const struct cel_program *program;
+    const struct traced *traced;
+    cel_visit visit;
+    void *context;
+};
+
+static bool is_constant(const struct node *node)
+{
+    if (node->kind == NODE_LITERAL)
+        return true;
+    if (node->kind != NODE_LIST)
+        return false;
+    for (size_t i = 0; i < node->count; i++) {
+        if (!is_constant(node->items[i]))
+            return false;
+    }
+    return true;
+}
+
+static void tell(const struct telling *t, const struct node *node, uint32_t depth)
+{
+    const struct traced *traced;
+
+    if (!node)
+        return;
+    traced = &t->traced[node->id];
+    t->visit(t->context, &(struct cel_step){
+                             .text = slice_of(t->program->text.ptr + node->from, node->to - node->from),
+                             .at = node->from,
+                             .depth = depth,
+                             .times = traced->times,
+                             .value = traced->times ? traced->value : cel_error(CEL_FAULT_MISSING),
+                             .is_literal = is_constant(node),
+                         });
+    if (node->kind == NODE_NAME || node->kind == NODE_HAS || is_constant(node))
+        return;
+    tell(t, node->a, depth + 1);
+    tell(t, node->b, depth + 1);
+    tell(t, node->c, depth + 1);
+    for (size_t i = 0; i < node->count; i++)
+        tell(t, node->items[i], depth + 1);
+}
+
+struct cel_value cel_explain(const struct cel_program *program, const struct cel_input *input,
+                             cel_visit visit, void *context)
+{
+    struct cel_program again = { .text = program->text,
+                                 .root = program->root,
+                                 .functions = program->functions,
+                                 .node_count = program->node_count,
+                                 .is_traced = true };
+    struct traced *traced = mem_new_n(struct traced, program->node_count + 1);
+    struct telling telling = { program, traced, visit, context };
+    struct faults faults = { .text = program->text };
+    struct cel_value value;
+
+    /* What it costs was accepted when it was compiled. */
+    if (emit(&again, UINT32_MAX, &faults))
+        value = cel_error(CEL_FAULT_ROOM);
+    else
+        value = run_traced(&again, input, traced);
+    tell(&telling, program->root, 0);
+    mem_free(traced);
+    mem_free(again.code);
+    mem_free(again.at);
+    mem_free(again.constants);
+    mem_free(again.calls);
+    arena_release(&again.arena);
+    return value;
+}
