@@ -5,7 +5,7 @@
 #include <libpq-fe.h>
 #include <nghttp2/nghttp2.h>
 
-static const char version[] = "0.1.0";
+#include "base/version.h"
 
 struct version_settings {
     bool as_json;
@@ -22,10 +22,10 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     (void)operands;
     (void)operand_count;
     if (s->as_json)
-        printf("{\"assay\": \"%s\", \"libpq\": %d, \"nghttp2\": \"%s\"}\n", version, PQlibVersion(),
+        printf("{\"assay\": \"%s\", \"libpq\": %d, \"nghttp2\": \"%s\"}\n", ASSAY_VERSION, PQlibVersion(),
                nghttp2_version(0)->version_str);
     else
-        printf("assay %s (libpq %d, nghttp2 %s)\n", version, PQlibVersion(), nghttp2_version(0)->version_str);
+        printf("assay %s (libpq %d, nghttp2 %s)\n", ASSAY_VERSION, PQlibVersion(), nghttp2_version(0)->version_str);
     return EXIT_DONE;
 }
 

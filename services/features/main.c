@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "app/database_figures.h"
 #include "app/must.h"
 #include "app/service.h"
 #include "base/array.h"
@@ -106,6 +107,7 @@ static bool is_active(void *ctx, struct why *detail)
 int main(int argc, char **argv)
 {
     struct features *f = mem_new(struct features);
+    struct database_figures *figures = NULL;
     struct why why = { 0 };
     char host[64] = "", instance[96];
 
@@ -124,10 +126,13 @@ int main(int argc, char **argv)
         f->conf.instance = instance;
     }
     must(keeper_open(f, &why), "use PostgreSQL", &why);
+    must(database_figures_open(&figures, service_metrics(f->app), f->conf.pg_url, "assay_features", &why),
+         "watch PostgreSQL", &why);
     service_check(f->app, "log", is_active, f);
 
     service_run(f->app); /* listens while it holds the log; until SIGTERM and the last reply in flight */
 
+    database_figures_close(figures);
     keeper_close(f);
     service_close(f->app);
     batch_release(&f->batch);

@@ -45,7 +45,7 @@ static const struct metric metric_table[METRIC_COUNT] = {
                           METRIC_GAUGE,
                           "How far it has come, 0 to 1",
                           { NULL } },
-    [METRIC_NOW] = { "assay_retrainer_clock_seconds",
+    [METRIC_NOW] = { "assay_retrainer_clock_timestamp_seconds",
                      METRIC_GAUGE,
                      "Its clock, in seconds since 1970",
                      { NULL } },

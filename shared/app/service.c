@@ -14,6 +14,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/version.h"
 #include "log/log.h"
 
 enum { CHECKS_MAX = 16, HOOKS_MAX = 16, NAME_BYTES = 64, OWN_FIELDS = 4, READY_POLL_US = 20 * 1000 };
@@ -227,6 +228,20 @@ static enum err open_admin(struct service *app, struct why *why)
     return err;
 }
 
+/* Always 1: the labels are what it says. */
+static void tell_build(struct service *app)
+{
+    static const struct metric build[] = {
+        { "assay_build_info",
+          METRIC_GAUGE,
+          "Which service of which version this is",
+          { "service", "version" } },
+    };
+    struct metric_set *set = metrics_add(app->metrics, build, ARRAY_LEN(build));
+
+    metric_put(set, 0, metric_series(set, 0, app->about->name, ASSAY_VERSION), 1);
+}
+
 /* ---- readiness ---- */
 
 void service_check(struct service *app, const char *name, service_check_fn *check, void *arg)
@@ -397,6 +412,7 @@ struct service *service_open(int argc, char **argv, const struct service_about *
     load_settings(app, argc, argv, settings);
     must(loop_open(&app->loop, &why), "open the event loop", &why);
     app->metrics = metrics_new();
+    tell_build(app);
     must(open_identity(app, &why), "use TLS", &why);
     must(open_admin(app, &why), "open the admin listener", &why);
     loop_timer_init(&app->ready_poll, app->loop, on_ready_poll, app);

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -151,7 +152,7 @@ size_t metric_series(struct metric_set *set, size_t metric, const char *value, c
 
     assert(metric < set->count);
     if (labels == 0)
-        return 0;
+        return f->count ? 0 : family_add_series(f, "");
     buf_init(&text, 0);
     for (size_t i = 0; i < labels; i++)
         add_label(&text, f->about->labels[i], values[i] ? values[i] : "");
@@ -175,6 +176,16 @@ static struct series *at(const struct metric_set *set, size_t metric, size_t ser
 {
     assert(metric < set->count && series < set->families[metric].count);
     return &set->families[metric].series[series];
+}
+
+void metric_clear(struct metric_set *set, size_t metric)
+{
+    struct family *f = &set->families[metric];
+
+    assert(metric < set->count);
+    for (size_t i = 0; i < f->count; i++)
+        mem_free(f->series[i].labels);
+    f->count = 0;
 }
 
 void metric_inc(struct metric_set *set, size_t metric, size_t series)
@@ -310,24 +321,36 @@ static double open_descriptors(void)
     return n;
 }
 
-static double resident_bytes(void)
+static double descriptors_limit(void)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) ? NAN : (double)limit.rlim_cur;
+}
+
+/* In bytes: all that is mapped, and what of it is in memory. */
+static void measure_memory(double *mapped, double *resident)
 {
     FILE *f = fopen("/proc/self/statm", "re");
-    long pages = 0;
+    long pages[2] = { 0 };
 
+    *mapped = *resident = NAN;
     if (!f)
-        return NAN;
-    if (fscanf(f, "%*d %ld", &pages) != 1)
-        pages = 0;
+        return;
+    if (fscanf(f, "%ld %ld", &pages[0], &pages[1]) == 2) {
+        *mapped = (double)pages[0] * (double)sysconf(_SC_PAGESIZE);
+        *resident = (double)pages[1] * (double)sysconf(_SC_PAGESIZE);
+    }
     fclose(f);
-    return (double)pages * (double)sysconf(_SC_PAGESIZE);
 }
 
 /* The names that Prometheus' own client libraries give. */
 static void write_process(const struct metrics *m, struct buf *out)
 {
     struct timespec cpu = { 0 };
+    double mapped, resident;
 
+    measure_memory(&mapped, &resident);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     const double cpu_s = (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9;
     const struct {
@@ -335,8 +358,10 @@ static void write_process(const struct metrics *m, struct buf *out)
         double value;
     } rows[] = {
         { "process_cpu_seconds_total", "counter", "User and system CPU time", cpu_s },
-        { "process_resident_memory_bytes", "gauge", "Resident memory", resident_bytes() },
+        { "process_resident_memory_bytes", "gauge", "Resident memory", resident },
+        { "process_virtual_memory_bytes", "gauge", "Mapped memory", mapped },
         { "process_open_fds", "gauge", "Open file descriptors", open_descriptors() },
+        { "process_max_fds", "gauge", "Limit of open file descriptors", descriptors_limit() },
         { "process_start_time_seconds", "gauge", "Start, seconds since 1970", m->started_at },
     };
 

@@ -61,12 +61,17 @@ void metric_put(struct metric_set *set, size_t metric, size_t series, double val
 void metric_observe_us(struct metric_set *set, size_t metric, size_t series, int64_t us);
 void metric_observe_size(struct metric_set *set, size_t metric, size_t series, uint64_t size);
 
+/* Drops all series of a metric, so that nothing is shown which is not put again: for gauges that are read from
+ * elsewhere at each writing. Indices of these series end; one without labels has its series 0 again after
+ * metric_series(). */
+void metric_clear(struct metric_set *set, size_t metric);
+
 double metric_value(const struct metric_set *set, size_t metric, size_t series); /* a histogram's count */
 
 /* `collect` is called before each writing, to put gauges that are cheaper to ask than to keep. */
 void metrics_on_write(struct metrics *m, void (*collect)(void *ctx), void *ctx);
 
-/* Appends all series, with the process's own (CPU, memory, descriptors, start time) after them. */
+/* Appends all series, with the process's own (CPU, memory, descriptors and their limit, start time) after them. */
 void metrics_write(struct metrics *m, struct buf *out);
 
 #endif

@@ -387,10 +387,10 @@ static void settle(void)
              "SELECT count(*) FROM experiments WHERE state = 'running' AND (progress->>'look_at_us')::int8 "
              "<= %lld",
              (long long)w.now_us);
-    for (int i = 0; i < 3000 && fabs(metric("assay_retrainer_clock_seconds") - (double)w.now_us / 1e6) > 0.5;
+    for (int i = 0; i < 3000 && fabs(metric("assay_retrainer_clock_timestamp_seconds") - (double)w.now_us / 1e6) > 0.5;
          i++)
         usleep(10000);
-    cr_assert_float_eq(metric("assay_retrainer_clock_seconds"), (double)w.now_us / 1e6, 0.5);
+    cr_assert_float_eq(metric("assay_retrainer_clock_timestamp_seconds"), (double)w.now_us / 1e6, 0.5);
     for (int i = 0; i < 3000 && sql_int(question); i++)
         usleep(10000);
     cr_assert_eq(sql_int(question), 0, "the look is taken");

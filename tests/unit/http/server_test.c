@@ -729,7 +729,7 @@ Test(http_server, counts_what_it_answers)
     cr_assert(strstr(buf_str(&text), "assay_http_requests_total{server=\"public\",code=\"404\"} 1\n"));
     cr_assert(
         strstr(buf_str(&text), "assay_http_request_seconds_count{server=\"public\",route=\"/hello\"} 1\n"));
-    cr_assert(strstr(buf_str(&text), "assay_http_connections_total{server=\"public\"} 2\n"));
+    cr_assert(strstr(buf_str(&text), "assay_http_connections_accepted_total{server=\"public\"} 2\n"));
     buf_release(&text);
 }
 

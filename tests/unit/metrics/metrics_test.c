@@ -136,3 +136,26 @@ Test(metrics, asks_for_gauges_when_it_writes)
     shows("assay_test_queue 7\n");
     shows("# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes ");
 }
+
+Test(metrics, shows_of_a_cleared_metric_only_what_is_put_again)
+{
+    metric_put(set, M_BY, metric_series(set, M_BY, "x", "1"), 5);
+    metric_put(set, M_QUEUE, 0, 7);
+    metric_clear(set, M_BY);
+    metric_clear(set, M_QUEUE);
+    shows_not("assay_test_by_total");
+    shows_not("assay_test_queue");
+    metric_put(set, M_BY, metric_series(set, M_BY, "y", "2"), 6);
+    metric_put(set, M_QUEUE, metric_series(set, M_QUEUE, NULL, NULL), 8);
+    shows("assay_test_by_total{a=\"y\",b=\"2\"} 6\n");
+    shows_not("a=\"x\"");
+    shows("assay_test_queue 8\n");
+}
+
+Test(metrics, tells_of_the_process)
+{
+    shows("# TYPE process_max_fds gauge\nprocess_max_fds ");
+    shows("# TYPE process_virtual_memory_bytes gauge\nprocess_virtual_memory_bytes ");
+    shows("# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds ");
+    shows_not("NaN");
+}
