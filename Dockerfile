@@ -40,7 +40,7 @@ RUN apt-get update -qq \
         libpcre2-8-0 libpq5 libprotobuf-c1 libsodium23 libssl3 libxgboost0 libyaml-0-2 libzstd1 tzdata >/dev/null \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin assay \
- && for name in . postgres features scoring rules ingestion retrainer shadow edge assay; do \
+ && for name in . postgres features scoring rules ingestion retrainer shadow monitor edge assay; do \
         install -d -o assay -g assay -m 700 "/certs/$name" || exit 1; \
     done
 # A catalogue or a mapping is found beside bin/.

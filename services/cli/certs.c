@@ -25,7 +25,7 @@ static const struct role {
 } roles[] = {
     { "features", true, false },  { "scoring", true, false }, { "rules", true, false },
     { "ingestion", false, true }, { "edge", true, false },    { "assay", false, true },
-    { "retrainer", true, false }, { "shadow", false, true },
+    { "retrainer", true, false }, { "shadow", false, true },  { "monitor", true, false },
 };
 
 const struct certs_wish certs_usual = { .days = 365, .authority_days = 3650 };

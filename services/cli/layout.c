@@ -25,6 +25,7 @@ static const struct program {
 } programs[] = {
     { "features", 9001, 9101, true },   { "scoring", 9002, 9102, true },    { "rules", 9003, 9103, true },
     { "ingestion", 8080, 9100, false }, { "retrainer", 9005, 9105, false }, { "shadow", 0, 9107, false },
+    { "monitor", 9004, 9104, false },
 };
 
 /* Callers come from outside, so there may be several beside each other. */

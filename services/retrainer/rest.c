@@ -5,7 +5,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
-#include "desk.h"
+#include "desk/desk.h"
 #include "json/json.h"
 #include "lifestore/due.h"
 #include "lifestore/recipe.h"
@@ -14,6 +14,11 @@
 #include "lifestore/trial.h"
 #include "modelstore/modelstore.h"
 #include "retrainer.h"
+
+static const struct office *office_of(const struct call *c)
+{
+    return c->ctx;
+}
 
 /* ---- reading ---- */
 
@@ -190,7 +195,7 @@ static enum err list_schedules(struct call *c, struct pg_session *s, struct why 
     enum err err = schedule_list(s, &all, &count, &c->arena, why);
 
     if (!err)
-        err = retrainer_now(c->conf, s, &now_us, why);
+        err = retrainer_now(office_of(c)->conf, s, &now_us, why);
     if (err)
         return err;
     json_out_open(&o, NULL);
@@ -289,7 +294,7 @@ static enum err stop_experiment(struct call *c, struct pg_session *s, struct why
     enum err err = read_id(c, &id, why);
 
     if (!err)
-        err = retrainer_now(c->conf, s, &now_us, why);
+        err = retrainer_now(office_of(c)->conf, s, &now_us, why);
     if (!err)
         err = trial_stop(s, id, slice_str(c->actor), now_us, why);
     return err ? err : show_experiment(c, s, why);
@@ -331,13 +336,13 @@ static enum err promote(struct call *c, struct pg_session *s, struct why *why)
     if (!err)
         err = check_name(s, c->id, version, why);
     if (!err)
-        err = retrainer_now(c->conf, s, &now_us, why);
+        err = retrainer_now(office_of(c)->conf, s, &now_us, why);
     if (!err)
         err = model_promote(s, version, m[EXPECTED].value ? json_integer_value(m[EXPECTED].value) : MODEL_ANY,
                             &(struct model_change){ .actor = slice_str(c->actor),
                                                     .reason = text_of(&m[REASON]),
                                                     .now_us = now_us,
-                                                    .keys = c->keys },
+                                                    .keys = office_of(c)->keys },
                             why);
     json_decref(body);
     return err ? err : answer_version(c, version);
@@ -353,7 +358,7 @@ static enum err roll_back(struct call *c, struct pg_session *s, struct why *why)
     enum err err = read_members(c, &body, m, COUNT, why);
 
     if (!err)
-        err = retrainer_now(c->conf, s, &now_us, why);
+        err = retrainer_now(office_of(c)->conf, s, &now_us, why);
     if (!err)
         err = model_roll_back(s, c->id, m[EXPECTED].value ? json_integer_value(m[EXPECTED].value) : MODEL_ANY,
                               &(struct model_change){ .actor = slice_str(c->actor),

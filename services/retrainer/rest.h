@@ -7,7 +7,16 @@
 
 #include "http/server.h"
 
-/* Their service is a struct desk. */
+struct retrainer_settings;
+struct trusted_keys;
+
+/* What the desk (desk/desk.h) has for the answers. */
+struct office {
+    const struct retrainer_settings *conf;
+    const struct trusted_keys *keys; /* whose signatures a promotion asks for; NULL: nobody's */
+};
+
+/* Their service is a struct desk whose ctx is a struct office. */
 extern const struct http_route rest_routes[];
 extern const size_t rest_route_count;
 

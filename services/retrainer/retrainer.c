@@ -8,9 +8,10 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "desk.h"
+#include "desk/desk.h"
 #include "learner.h"
 #include "lifestore/row.h"
+#include "modelstore/keys.h"
 #include "rest.h"
 #include "steward.h"
 
@@ -40,6 +41,8 @@ const struct conf_field retrainer_fields[] = {
 const size_t retrainer_field_count = ARRAY_LEN(retrainer_fields);
 
 struct retrainer {
+    struct office office; /* first: the desk's context */
+    struct arena arena;   /* of the keys */
     struct desk *desk;
     struct steward *steward;
     struct learner *learner;
@@ -105,8 +108,18 @@ enum err retrainer_open(struct retrainer **out, struct service *app, const struc
         err = steward_open(&r->steward, service_metrics(app), conf, why);
     if (!err)
         err = learner_open(&r->learner, service_metrics(app), conf, why);
+    r->office.conf = conf;
     if (!err)
-        err = desk_open(&r->desk, service_loop(app), conf, on_change, r, why);
+        err = model_keys_read(&r->office.keys, conf->model_keys, &r->arena, why);
+    if (!err)
+        err = desk_open(&r->desk,
+                        &(struct desk_conf){ .loop = service_loop(app),
+                                             .pg_url = conf->pg_url,
+                                             .pg_role = conf->pg_role,
+                                             .application = "assay-retrainer-desk",
+                                             .changed = on_change,
+                                             .ctx = r },
+                        why);
     if (!err) {
         service_check(app, "steward", is_steward_well, r);
         service_check(app, "learner", is_learner_well, r);
@@ -130,5 +143,6 @@ void retrainer_close(struct retrainer *r)
     desk_close(r->desk);
     learner_close(r->learner);
     steward_close(r->steward);
+    arena_release(&r->arena);
     mem_free(r);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "desk.h"
+#include "desk/desk.h"
 
 #include <pthread.h>
 #include <sodium.h>
@@ -11,20 +11,13 @@
 #include "fraud/api_key.h"
 #include "log/log.h"
 #include "loop/loop.h"
-#include "modelstore/keys.h"
 #include "pg/session.h"
-#include "retrainer.h"
 
 enum { QUEUE_MAX = 64, LIST_LIMIT = 50, LIST_LIMIT_MAX = 1000, REST_US = 60000000 };
 
 struct desk {
-    struct loop *loop;
-    const struct retrainer_settings *conf;
-    struct arena arena; /* of the keys */
-    const struct trusted_keys *keys;
+    struct desk_conf conf;
     struct watch *watch;
-    void (*changed)(void *ctx);
-    void *ctx;
     size_t under_way; /* the loop's */
     /* Between the threads, under the lock: */
     pthread_mutex_t lock;
@@ -149,8 +142,7 @@ void desk_ask(struct desk *d, struct http_request *req,
     c = mem_new(struct call);
     c->req = req;
     c->answer = answer;
-    c->conf = d->conf;
-    c->keys = d->keys;
+    c->ctx = d->conf.ctx;
     c->status = 200;
     c->before = before;
     c->limit = limit;
@@ -159,6 +151,8 @@ void desk_ask(struct desk *d, struct http_request *req,
     c->authorization = arena_slice(&c->arena, http_header(req, "authorization"));
     c->body = arena_slice(&c->arena, req->body);
     c->id = arena_slice(&c->arena, http_param(req, "id"));
+    for (size_t i = 0; i < DESK_QUERY_MAX && d->conf.queries && d->conf.queries[i]; i++)
+        c->query[i] = arena_slice(&c->arena, http_query(req, d->conf.queries[i]));
     d->under_way++;
     pthread_mutex_lock(&d->lock);
     *d->asked_end = c;
@@ -190,7 +184,7 @@ static void give_back(struct desk *d, struct call *c)
     c->next = d->done;
     d->done = c;
     pthread_mutex_unlock(&d->lock);
-    loop_post(d->loop, collect, d);
+    loop_post(d->conf.loop, collect, d);
 }
 
 static bool is_lost(enum err err)
@@ -216,36 +210,30 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
             lost = c->err; /* with a new connection the next one may fare better */
             *why = c->why;
         }
-        if (!c->err && !slice_eq_str(c->req->method, "GET"))
-            d->changed(d->ctx);
+        if (!c->err && d->conf.changed && !slice_eq_str(c->req->method, "GET"))
+            d->conf.changed(d->conf.ctx);
         give_back(d, c);
     }
     return lost;
 }
 
-enum err desk_open(struct desk **out, struct loop *loop, const struct retrainer_settings *conf,
-                   void (*changed)(void *ctx), void *ctx, struct why *why)
+enum err desk_open(struct desk **out, const struct desk_conf *conf, struct why *why)
 {
     struct desk *d = mem_new(struct desk);
     enum err err;
 
     *out = NULL;
-    d->loop = loop;
-    d->conf = conf;
-    d->changed = changed;
-    d->ctx = ctx;
+    d->conf = *conf;
     d->asked_end = &d->asked;
     pthread_mutex_init(&d->lock, NULL);
-    err = model_keys_read(&d->keys, conf->model_keys, &d->arena, why);
-    if (!err)
-        err = watch_open(&d->watch,
-                         &(struct watch_conf){ .name = "desk",
-                                               .conninfo = conf->pg_url,
-                                               .application = "assay-retrainer-desk",
-                                               .role = conf->pg_role,
-                                               .turn = turn,
-                                               .ctx = d },
-                         why);
+    err = watch_open(&d->watch,
+                     &(struct watch_conf){ .name = "desk",
+                                           .conninfo = conf->pg_url,
+                                           .application = conf->application,
+                                           .role = conf->pg_role,
+                                           .turn = turn,
+                                           .ctx = d },
+                     why);
     if (err) {
         desk_close(d);
         return err;
@@ -267,7 +255,6 @@ void desk_close(struct desk *d)
         d->done = c->next;
         call_free(c);
     }
-    arena_release(&d->arena);
     pthread_mutex_destroy(&d->lock);
     mem_free(d);
 }

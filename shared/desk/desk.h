@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * desk.h - answers requests that need PostgreSQL: one after another, in a thread with a connection of its own,
+ * so that the loop never waits. They are rare, and a person's. */
+#ifndef ASSAY_DESK_DESK_H
+#define ASSAY_DESK_DESK_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include "http/server.h"
+
+struct desk;
+struct loop;
+struct pg_session;
+
+enum { DESK_QUERY_MAX = 8 };
+
+/* One request, from the loop to the desk and back. The request itself is the loop's: the desk sees copies. */
+struct call {
+    struct http_request *req;
+    struct slice authorization, body, id; /* id: what stands in the path; the arena's, as the others */
+    struct slice query[DESK_QUERY_MAX];   /* what the query says for conf.queries; ptr NULL: nothing */
+    int64_t before, limit;                /* of a list: as its query says */
+    int64_t now_us;
+    enum err (*answer)(struct call *c, struct pg_session *s, struct why *why);
+
+    struct arena arena;
+    char actor[32]; /* "key:<prefix>", once it is known */
+    void *ctx;      /* conf.ctx, for the answer */
+    struct buf out; /* JSON */
+    int status;     /* of an answer: 200 unless it says otherwise */
+    enum err err;
+    struct why why;
+    struct call *next;
+};
+
+struct desk_conf {
+    struct loop *loop;
+    const char *pg_url, *pg_role; /* borrowed, as the others */
+    const char *application;      /* "assay-retrainer-desk" */
+    const char *const *queries; /* names that requests may have in their query, NULL-terminated; NULL: none */
+    /* Called on the desk's thread after each answer to a request that changes something; may be NULL. */
+    void (*changed)(void *ctx);
+    void *ctx;
+};
+
+/* `conf` is copied. Errors are those of watch_open(). */
+MUST_USE enum err desk_open(struct desk **out, const struct desk_conf *conf, struct why *why);
+/* What is under way is answered first. */
+void desk_close(struct desk *d);
+
+/* Takes a request in: checks the key, which must have the scope `admin`, runs `answer`, and replies.
+ * Beyond what fits in its queue: 503. */
+void desk_ask(struct desk *d, struct http_request *req,
+              enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
+
+#endif
