@@ -25,11 +25,17 @@ static void take_verdicts(struct group *group, const Assay__V1__DecideResponse *
 
         job_keep(job, group);
         d->action = (enum action)item->action;
-        d->ruleset_version = slice_str(answer->ruleset_version);
+        d->ruleset_version =
+            slice_str(*item->ruleset_version ? item->ruleset_version : answer->ruleset_version);
         d->record.n_reasons = item->n_reasons;
         d->record.reasons = item->reasons;
         d->record.n_rules = item->n_rules;
         d->record.rules = item->rules;
+        d->record.n_noted = item->n_noted;
+        d->record.noted = item->noted;
+        d->record.n_errors = item->n_errors;
+        d->record.errors = item->errors;
+        d->record.shadow = item->shadow;
         d->record.decided_by = item->decided_by;
         d->record.score_action = item->score_action;
         d->record.rules_us = took_us;
@@ -83,7 +89,8 @@ static bool is_whole(const Assay__V1__DecideResponse *answer, size_t count)
         const Assay__V1__DecideResponse__Item *item = answer->items[i];
 
         if ((unsigned)item->action >= ACTION_COUNT || (unsigned)item->score_action >= ACTION_COUNT ||
-            !decision_rules_are_known(item->rules, item->n_rules))
+            !decision_rules_are_known(item->rules, item->n_rules) ||
+            !decision_rules_are_known(item->noted, item->n_noted) || !decision_shadow_is_known(item->shadow))
             return false;
     }
     return true;

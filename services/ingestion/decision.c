@@ -64,15 +64,20 @@ static void write_reasons(struct json_out *o, const struct decision *d, bool exp
     json_out_end(o);
 }
 
-static void write_rules(struct json_out *o, const Assay__V1__DecisionRecord *record, bool explains)
+static void write_rules(struct json_out *o, const char *key, Assay__V1__FiredRule *const *rules, size_t count,
+                        bool explains)
 {
-    json_out_list(o, "rules");
-    for (size_t i = 0; i < record->n_rules; i++) {
-        const Assay__V1__FiredRule *r = record->rules[i];
+    json_out_list(o, key);
+    for (size_t i = 0; i < count; i++) {
+        const Assay__V1__FiredRule *r = rules[i];
 
         json_out_open(o, NULL);
         json_out_str(o, "id", r->id);
-        json_out_str(o, "action", action_name((enum action)r->action));
+        json_out_str(o, "action", *r->tag ? "tag" : action_name((enum action)r->action));
+        if (*r->tag)
+            json_out_str(o, "tag", r->tag);
+        if (r->is_shadow)
+            json_out_bool(o, "shadow", true);
         if (explains) {
             json_out_str(o, "name", r->name);
             json_out_str(o, "expression", r->expression);
@@ -90,16 +95,21 @@ static const char *const deciders[] = {
     [ASSAY__V1__DECIDED_BY__BY_MISSING] = "missing",
 };
 
+static void write_by(struct json_out *o, size_t by)
+{
+    if (by < ARRAY_LEN(deciders) && deciders[by])
+        json_out_str(o, "decided_by", deciders[by]);
+    else
+        json_out_null(o, "decided_by"); /* a record from before it was kept */
+}
+
 /* What came of whom: the payment's action may be another than the score's. */
 static void write_decider(struct json_out *o, const struct decision *d)
 {
     const Assay__V1__DecisionRecord *record = &d->record;
     size_t by = (size_t)record->decided_by;
 
-    if (by < ARRAY_LEN(deciders) && deciders[by])
-        json_out_str(o, "decided_by", deciders[by]);
-    else
-        json_out_null(o, "decided_by"); /* a record from before it was kept */
+    write_by(o, by);
     if (d->has_score && by)
         json_out_str(o, "score_action", action_name((enum action)record->score_action));
     else
@@ -107,10 +117,42 @@ static void write_decider(struct json_out *o, const struct decision *d)
     json_out_bool(o, "control_slice", record->is_control);
 }
 
+static void write_errors(struct json_out *o, Assay__V1__RuleError *const *errors, size_t count)
+{
+    json_out_list(o, "rule_errors");
+    for (size_t i = 0; i < count; i++) {
+        json_out_open(o, NULL);
+        json_out_str(o, "id", errors[i]->id);
+        json_out_str(o, "error", errors[i]->what);
+        json_out_end(o);
+    }
+    json_out_end(o);
+}
+
+/* What the rule set in shadow would have done; null when there was none. */
+static void write_shadow(struct json_out *o, const Assay__V1__ShadowOutcome *shadow)
+{
+    if (!shadow) {
+        json_out_null(o, "shadow");
+        return;
+    }
+    json_out_open(o, "shadow");
+    json_out_str(o, "ruleset_version", shadow->ruleset_version);
+    json_out_str(o, "action", action_name((enum action)shadow->action));
+    write_by(o, (size_t)shadow->decided_by);
+    write_rules(o, "rules", shadow->rules, shadow->n_rules, true);
+    write_rules(o, "noted_rules", shadow->noted, shadow->n_noted, true);
+    write_errors(o, shadow->errors, shadow->n_errors);
+    json_out_end(o);
+}
+
 static void write_explanation(struct json_out *o, const struct decision *d)
 {
     const Assay__V1__DecisionRecord *record = &d->record;
 
+    write_rules(o, "noted_rules", record->noted, record->n_noted, true);
+    write_errors(o, record->errors, record->n_errors);
+    write_shadow(o, record->shadow);
     json_out_list(o, "contributions");
     for (size_t i = 0; i < record->n_contributions; i++) {
         const Assay__V1__Contribution *c = record->contributions[i];
@@ -156,7 +198,7 @@ void decision_write(struct json_out *o, const char *key, struct slice transactio
     else
         json_out_null(o, "score");
     write_reasons(o, d, explains);
-    write_rules(o, record, explains);
+    write_rules(o, "rules", record->rules, record->n_rules, explains);
     json_out_text(o, "model_version", d->model_version);
     json_out_text(o, "ruleset_version", d->ruleset_version);
     json_out_text(o, "arm", d->arm);
@@ -195,6 +237,13 @@ bool decision_rules_are_known(Assay__V1__FiredRule *const *rules, size_t count)
     return true;
 }
 
+bool decision_shadow_is_known(const Assay__V1__ShadowOutcome *shadow)
+{
+    return !shadow || ((unsigned)shadow->action < ACTION_COUNT &&
+                       decision_rules_are_known(shadow->rules, shadow->n_rules) &&
+                       decision_rules_are_known(shadow->noted, shadow->n_noted));
+}
+
 enum err decision_record_unpack(struct decision *d, struct slice bytes, struct arena *arena, struct why *why)
 {
     Assay__V1__DecisionRecord *record = assay__v1__decision_record__unpack(
@@ -203,7 +252,8 @@ enum err decision_record_unpack(struct decision *d, struct slice bytes, struct a
     if (!record)
         return err_set(why, ERR_SYNTAX, "%zu bytes that are not a record of a decision", bytes.len);
     if (!decision_rules_are_known(record->rules, record->n_rules) ||
-        (unsigned)record->score_action >= ACTION_COUNT)
+        !decision_rules_are_known(record->noted, record->n_noted) ||
+        !decision_shadow_is_known(record->shadow) || (unsigned)record->score_action >= ACTION_COUNT)
         return err_set(why, ERR_SYNTAX, "a record with an action that has no name");
     d->record = *record;
     return ERR_OK;

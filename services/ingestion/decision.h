@@ -35,6 +35,8 @@ void decision_write(struct json_out *o, const char *key, struct slice transactio
 
 /* Whether the action of each rule is one that has a name; a peer or an older version may say otherwise. */
 bool decision_rules_are_known(Assay__V1__FiredRule *const *rules, size_t count);
+/* The same of all that the rule set in shadow said; NULL is nothing. */
+bool decision_shadow_is_known(const Assay__V1__ShadowOutcome *shadow);
 
 /* The packed record, in `arena`. */
 struct slice decision_record_pack(const struct decision *d, struct arena *arena);

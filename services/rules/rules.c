@@ -45,15 +45,21 @@ struct rules {
 
 /* ---- deciding ---- */
 
+static void count_fired(struct rules *rules, Assay__V1__FiredRule *const *fired, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        metric_inc(rules->metrics, METRIC_FIRED,
+                   metric_series(rules->metrics, METRIC_FIRED, fired[i]->id, NULL));
+}
+
 static void count(struct rules *rules, const Assay__V1__DecideResponse *response, int64_t began_us)
 {
     for (size_t i = 0; i < response->n_items; i++) {
         const Assay__V1__DecideResponse__Item *item = response->items[i];
 
         metric_inc(rules->metrics, METRIC_DECISIONS, rules->by_action[item->action]);
-        for (size_t j = 0; j < item->n_rules; j++)
-            metric_inc(rules->metrics, METRIC_FIRED,
-                       metric_series(rules->metrics, METRIC_FIRED, item->rules[j]->id, NULL));
+        count_fired(rules, item->rules, item->n_rules);
+        count_fired(rules, item->noted, item->n_noted);
     }
     metric_observe_size(rules->metrics, METRIC_ITEMS, 0, response->n_items);
     metric_observe_us(rules->metrics, METRIC_SECONDS, 0, clock_mono_us() - began_us);

@@ -124,6 +124,9 @@ static enum err check_rule(const struct ruleset *set, size_t i, struct why *why)
                        i + 1, SLICE_ARG(rule->id));
     if (rule->action >= ACTION_COUNT)
         return err_set(why, ERR_INVALID, "rule %.*s: no such action", SLICE_ARG(rule->id));
+    if (rule->tag.len && !is_plain_name(rule->tag))
+        return err_set(why, ERR_INVALID, "rule %.*s: '%.*s' is no tag: a-z, then a-z, 0-9 and _, at most 64",
+                       SLICE_ARG(rule->id), SLICE_ARG(rule->tag));
     for (size_t j = 0; j < i; j++) {
         if (slice_eq(set->rules[j].id, rule->id))
             return err_set(why, ERR_INVALID, "rule %.*s is there twice", SLICE_ARG(rule->id));
@@ -153,7 +156,10 @@ static enum err compile_rule(struct policy *policy, const struct policy_rule *ru
         .priority = rule->priority,
         .reason = arena_slice(&policy->arena, rule->reason),
         .public_reason = arena_slice(&policy->arena, rule->public_reason),
+        .owner = arena_slice(&policy->arena, rule->owner),
+        .tag = arena_slice(&policy->arena, rule->tag),
         .is_enabled = rule->is_enabled,
+        .is_shadow = rule->is_shadow,
     };
     if (!reason_check(out, out->rule.reason, &unknown) ||
         !reason_check(out, out->rule.public_reason, &unknown))
@@ -165,7 +171,9 @@ static enum err compile_rule(struct policy *policy, const struct policy_rule *ru
 
 enum err policy_add_ruleset(struct policy *policy, const struct ruleset *set, struct why *why)
 {
-    struct compiled_set compiled = { .account = set->account, .missing = set->missing };
+    struct compiled_set compiled = { .account = set->account,
+                                     .missing = set->missing,
+                                     .is_shadow = set->is_shadow };
     enum err err = ERR_OK;
 
     if (set->count > POLICY_RULES_MAX)
@@ -201,19 +209,28 @@ void policy_add_list(struct policy *policy, struct list *list)
     policy->lists[policy->list_count++] = list_ref(list);
 }
 
-/* The account's own rule set, else the common one, else none. */
-static const struct compiled_set *set_of(const struct policy *policy, uint32_t account)
+/* The account's own rule set, else the common one, else NULL. */
+static const struct compiled_set *find_set(const struct policy *policy, uint32_t account, bool is_shadow)
 {
-    static const struct compiled_set none = { .version = { "none", 4 } };
-    const struct compiled_set *common = &none;
+    const struct compiled_set *common = NULL;
 
     for (size_t i = 0; i < policy->set_count; i++) {
+        if (policy->sets[i].is_shadow != is_shadow)
+            continue;
         if (policy->sets[i].account == account)
             return &policy->sets[i];
         if (policy->sets[i].account == 0)
             common = &policy->sets[i];
     }
     return common;
+}
+
+static const struct compiled_set *set_of(const struct policy *policy, uint32_t account)
+{
+    static const struct compiled_set none = { .version = { "none", 4 } };
+    const struct compiled_set *set = find_set(policy, account, false);
+
+    return set ? set : &none;
 }
 
 static const struct list *list_of(const struct policy *policy, uint32_t account, struct slice name)
@@ -273,6 +290,13 @@ size_t policy_rule_count(const struct policy *policy, uint32_t account)
 struct slice policy_version(const struct policy *policy, uint32_t account)
 {
     return set_of(policy, account)->version;
+}
+
+struct slice policy_shadow_version(const struct policy *policy, uint32_t account)
+{
+    const struct compiled_set *set = find_set(policy, account, true);
+
+    return set ? set->version : (struct slice){ 0 };
 }
 
 /* ---- columns ---- */
@@ -351,8 +375,13 @@ static struct cel_value feature_value(const struct policy_input *in, size_t feat
     return column < in->vector_count ? cel_feature((double)in->vector[column]) : cel_error(CEL_FAULT_MISSING);
 }
 
+static bool has_score(const struct policy_input *in)
+{
+    return in->has_score && !isnan(in->score);
+}
+
 static struct cel_value *fill_slots(const struct policy *policy, const struct policy_input *in,
-                                    bool has_score, struct arena *arena)
+                                    struct arena *arena)
 {
     struct cel_value *values = arena_new(arena, struct cel_value, policy->slot_count + 1);
 
@@ -364,7 +393,7 @@ static struct cel_value *fill_slots(const struct policy *policy, const struct po
         else if (slot->kind == SLOT_FEATURE)
             values[i] = feature_value(in, slot->feature);
         else
-            values[i] = has_score ? cel_double(in->score) : cel_error(CEL_FAULT_MISSING);
+            values[i] = has_score(in) ? cel_double(in->score) : cel_error(CEL_FAULT_MISSING);
     }
     return values;
 }
@@ -416,44 +445,80 @@ static void decide_by_score(const struct compiled_set *set, const struct policy_
     }
 }
 
-void policy_decide(const struct policy *policy, const struct policy_input *in, struct arena *arena,
-                   struct policy_verdict *out)
+/* Evaluates every rule; `fired` has room for them all and gets those that act. */
+static void run_rules(const struct compiled_set *set, const struct cel_input *input, struct arena *arena,
+                      const struct compiled_rule **fired, struct policy_verdict *out)
 {
-    const struct compiled_set *set = set_of(policy, in->txn->account);
-    struct asking asking = { policy, in->txn->account, in->now_us };
-    struct decision d = { .in = in, .policy = policy, .has_score = in->has_score && !isnan(in->score) };
-    struct cel_input input = { .slots = fill_slots(policy, in, d.has_score, arena),
-                               .context = &asking,
-                               .arena = arena };
-    const struct compiled_rule **fired = arena_new(arena, const struct compiled_rule *, set->count + 1);
+    const struct compiled_rule **noted = arena_new(arena, const struct compiled_rule *, set->count + 1);
+    const struct policy_rule *rule;
 
-    *out = (struct policy_verdict){ .version = set->version };
-    d.slots = input.slots;
-    d.fired = fired;
-    out->score_action = d.has_score ? policy_score_action(in->score, &in->thresholds) : ACTION_APPROVE;
     for (size_t i = 0; i < set->count; i++) {
-        struct cel_value value = cel_eval(set->rules[i].program, &input);
+        struct cel_value value = cel_eval(set->rules[i].program, input);
 
-        if (value.kind == CEL_BOOL && value.b)
+        rule = &set->rules[i].rule;
+        if (value.kind == CEL_ERROR && value.error.fault != CEL_FAULT_MISSING) {
+            if (!out->erred)
+                out->erred = arena_new(arena, struct policy_erred, set->count);
+            out->erred[out->erred_count++] = (struct policy_erred){ rule, cel_fault_text(value.error.fault) };
+        }
+        if (value.kind != CEL_BOOL || !value.b)
+            continue;
+        if (rule->tag.len || rule->is_shadow)
+            noted[out->noted_count++] = &set->rules[i];
+        else
             fired[out->fired_count++] = &set->rules[i];
-        else if (value.kind == CEL_ERROR && value.error.fault != CEL_FAULT_MISSING)
-            out->errors++;
     }
     out->fired = arena_new(arena, struct policy_fired, out->fired_count + 1);
     for (size_t i = 0; i < out->fired_count; i++)
-        out->fired[i] = (struct policy_fired){ &fired[i]->rule, reason_values(fired[i], d.slots, arena) };
+        out->fired[i] =
+            (struct policy_fired){ &fired[i]->rule, reason_values(fired[i], input->slots, arena) };
+    out->noted = arena_new(arena, struct policy_fired, out->noted_count + 1);
+    for (size_t i = 0; i < out->noted_count; i++)
+        out->noted[i] =
+            (struct policy_fired){ &noted[i]->rule, reason_values(noted[i], input->slots, arena) };
+}
 
-    if (find_lists(policy, in, LIST_DENY, &d)) {
+/* One set's verdict, without reasons. `d` gets what they are made of. */
+static void decide_by_set(const struct compiled_set *set, const struct policy *policy,
+                          const struct policy_input *in, const struct cel_input *input, struct arena *arena,
+                          struct decision *d, struct policy_verdict *out)
+{
+    const struct compiled_rule **fired = arena_new(arena, const struct compiled_rule *, set->count + 1);
+
+    *out = (struct policy_verdict){ .version = set->version };
+    *d = (struct decision){
+        .in = in, .policy = policy, .slots = input->slots, .fired = fired, .has_score = has_score(in)
+    };
+    out->score_action = d->has_score ? policy_score_action(in->score, &in->thresholds) : ACTION_APPROVE;
+    run_rules(set, input, arena, fired, out);
+    if (find_lists(policy, in, LIST_DENY, d)) {
         out->decider = POLICY_BY_LIST;
         out->action = ACTION_DECLINE;
-    } else if (find_lists(policy, in, LIST_ALLOW, &d)) {
+    } else if (find_lists(policy, in, LIST_ALLOW, d)) {
         out->decider = POLICY_BY_LIST;
         out->action = ACTION_APPROVE;
     } else if (out->fired_count > 0) {
         out->decider = POLICY_BY_RULE;
         out->action = fired[0]->rule.action;
     } else {
-        decide_by_score(set, in, &d, out);
+        decide_by_score(set, in, d, out);
     }
+}
+
+void policy_decide(const struct policy *policy, const struct policy_input *in, struct arena *arena,
+                   struct policy_verdict *out)
+{
+    const struct compiled_set *shadow = find_set(policy, in->txn->account, true);
+    struct asking asking = { policy, in->txn->account, in->now_us };
+    struct cel_input input = { .slots = fill_slots(policy, in, arena), .context = &asking, .arena = arena };
+    struct policy_verdict *beside;
+    struct decision d;
+
+    decide_by_set(set_of(policy, in->txn->account), policy, in, &input, arena, &d, out);
     reasons_write(&d, arena, out);
+    if (shadow) {
+        beside = arena_new(arena, struct policy_verdict, 1);
+        decide_by_set(shadow, policy, in, &input, arena, &d, beside);
+        out->shadow = beside;
+    }
 }

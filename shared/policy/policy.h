@@ -5,7 +5,9 @@
  *
  * Between rules of equal priority decline > review > challenge > approve. All rules are evaluated, whatever
  * decides, so that every one that fired is told. A rule whose expression is an error (a name without a value)
- * does not fire.
+ * does not fire. A rule that tags, and one in shadow, is evaluated and told as the others are, apart from
+ * them, and decides nothing. Beside the set in force an account may have one in shadow: what it would have
+ * done is told too, and changes nothing.
  *
  * A policy is built once from what is published and then never changes; the rules service and ingestion (as
  * its fallback) build the same from the same rows. No I/O; the time is an argument. */
@@ -38,6 +40,9 @@ struct policy_rule {
         reason; /* in words, for the analyst; {name} stands for the value of a name in the expression */
     struct slice public_reason; /* the same for everybody who may ask; empty: the reason is not public */
     bool is_enabled;
+    bool is_shadow;     /* evaluated and told, never decides */
+    struct slice owner; /* who answers for it; for people */
+    struct slice tag;   /* what it marks the payment with instead of acting; empty: it acts */
 };
 
 /* What is done at least when something was missing and neither list nor rule decides: approve is "open",
@@ -53,6 +58,7 @@ struct ruleset {
     const struct policy_rule *rules;
     size_t count;
     struct policy_missing missing;
+    bool is_shadow; /* beside the one in force, without a say */
 };
 
 enum { POLICY_RULES_MAX = 1000, POLICY_NAMES_MAX = 4096 };
@@ -60,7 +66,7 @@ enum { POLICY_RULES_MAX = 1000, POLICY_NAMES_MAX = 4096 };
 struct policy *policy_new(void);
 void policy_free(struct policy *policy);
 
-/* Adds the account's rule set; everything is copied.
+/* Adds the account's rule set, in force or in shadow: at most one of each; everything is copied.
  *   ERR_INVALID  *why names the rule and shows its faults */
 MUST_USE enum err policy_add_ruleset(struct policy *policy, const struct ruleset *set, struct why *why);
 /* Adds a list (and takes a reference of its own). An account's list hides the common one of the same name in
@@ -77,6 +83,8 @@ size_t policy_features(const struct policy *policy, const struct slice **names);
 size_t policy_rule_count(const struct policy *policy, uint32_t account);
 struct slice policy_version(const struct policy *policy,
                             uint32_t account); /* "none" when nothing is published */
+/* Of the set in shadow; empty when there is none. */
+struct slice policy_shadow_version(const struct policy *policy, uint32_t account);
 
 /* Where the features lie in the vectors of one plan: names in column order. The caller's, for
  * policy_columns_free(); belongs to this policy alone. */
@@ -129,6 +137,12 @@ enum policy_decider {
     POLICY_BY_MISSING,   /* something was missing, and the rule set says what then */
 };
 
+/* A rule that could not be evaluated for another reason than a missing value. */
+struct policy_erred {
+    const struct policy_rule *rule;
+    const char *what; /* "division by zero"; for ever */
+};
+
 struct policy_verdict {
     enum action action;
     enum policy_decider decider;
@@ -136,9 +150,14 @@ struct policy_verdict {
     struct slice version;     /* of the rule set; the policy's */
     struct policy_reason reasons[POLICY_REASONS_MAX];
     size_t reason_count;
-    struct policy_fired *fired; /* the arena's, by priority */
+    struct policy_fired *fired; /* those that act; the arena's, by priority */
     size_t fired_count;
-    size_t errors; /* rules that could not be evaluated for another reason than a missing value */
+    struct policy_fired *noted; /* those that fired and only tag, or are in shadow */
+    size_t noted_count;
+    struct policy_erred *erred;
+    size_t erred_count;
+    /* What the set in shadow would have done, without reasons; the arena's. NULL: there is none. */
+    const struct policy_verdict *shadow;
 };
 
 /* What the thresholds alone say of a score. */

@@ -55,29 +55,66 @@ static void put_reasons(Assay__V1__DecideResponse__Item *out, const struct polic
     }
 }
 
-static void put_rules(Assay__V1__DecideResponse__Item *out, const struct policy_verdict *verdict,
-                      struct arena *arena)
+static Assay__V1__FiredRule **rules_of(const struct policy_fired *fired, size_t count, struct arena *arena)
 {
-    out->n_rules = verdict->fired_count;
-    out->rules = arena_new(arena, Assay__V1__FiredRule *, verdict->fired_count + 1);
-    for (size_t i = 0; i < verdict->fired_count; i++) {
-        const struct policy_fired *fired = &verdict->fired[i];
+    Assay__V1__FiredRule **rules = arena_new(arena, Assay__V1__FiredRule *, count + 1);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct policy_rule *rule = fired[i].rule;
         Assay__V1__FiredRule *message = arena_new(arena, Assay__V1__FiredRule, 1);
 
         assay__v1__fired_rule__init(message);
-        message->id = text(fired->rule->id, arena);
-        message->name = text(fired->rule->name, arena);
-        message->action = (Assay__V1__Action)fired->rule->action;
-        message->expression = text(fired->rule->expression, arena);
-        message->values = text(fired->values, arena);
-        out->rules[i] = message;
+        message->id = text(rule->id, arena);
+        message->name = text(rule->name, arena);
+        message->action = (Assay__V1__Action)rule->action;
+        message->expression = text(rule->expression, arena);
+        message->values = text(fired[i].values, arena);
+        message->tag = text(rule->tag, arena);
+        message->is_shadow = rule->is_shadow;
+        rules[i] = message;
     }
+    return rules;
+}
+
+/* A few are told: a set in which more rules err has one fault, not many. */
+static Assay__V1__RuleError **errors_of(const struct policy_verdict *verdict, size_t *count,
+                                        struct arena *arena)
+{
+    size_t told = verdict->erred_count < ANSWER_ERRORS_MAX ? verdict->erred_count : ANSWER_ERRORS_MAX;
+    Assay__V1__RuleError **errors = arena_new(arena, Assay__V1__RuleError *, told + 1);
+
+    for (size_t i = 0; i < told; i++) {
+        Assay__V1__RuleError *message = arena_new(arena, Assay__V1__RuleError, 1);
+
+        assay__v1__rule_error__init(message);
+        message->id = text(verdict->erred[i].rule->id, arena);
+        message->what = text(slice_str(verdict->erred[i].what), arena);
+        errors[i] = message;
+    }
+    *count = told;
+    return errors;
+}
+
+static Assay__V1__ShadowOutcome *shadow_of(const struct policy_verdict *verdict, struct arena *arena)
+{
+    Assay__V1__ShadowOutcome *out = arena_new(arena, Assay__V1__ShadowOutcome, 1);
+
+    assay__v1__shadow_outcome__init(out);
+    out->ruleset_version = text(verdict->version, arena);
+    out->action = (Assay__V1__Action)verdict->action;
+    out->decided_by = (Assay__V1__DecidedBy)verdict->decider;
+    out->n_rules = verdict->fired_count;
+    out->rules = rules_of(verdict->fired, verdict->fired_count, arena);
+    out->n_noted = verdict->noted_count;
+    out->noted = rules_of(verdict->noted, verdict->noted_count, arena);
+    out->errors = errors_of(verdict, &out->n_errors, arena);
+    return out;
 }
 
 static Assay__V1__DecideResponse__Item *decide_item(const struct policy *policy,
                                                     const struct policy_columns *columns,
                                                     const Assay__V1__DecideRequest__Item *item,
-                                                    struct arena *arena, size_t *errors)
+                                                    struct arena *arena)
 {
     static const Assay__V1__Transaction nothing = ASSAY__V1__TRANSACTION__INIT;
     Assay__V1__DecideResponse__Item *out = arena_new(arena, Assay__V1__DecideResponse__Item, 1);
@@ -109,20 +146,24 @@ static Assay__V1__DecideResponse__Item *decide_item(const struct policy *policy,
     };
     in.vector = vector_of(&item->vector, arena, &in.vector_count);
     policy_decide(policy, &in, arena, &verdict);
-    *errors += verdict.errors;
 
     out->action = (Assay__V1__Action)verdict.action;
     out->decided_by = (Assay__V1__DecidedBy)verdict.decider;
     out->score_action = (Assay__V1__Action)verdict.score_action;
     out->ruleset_version = text(verdict.version, arena);
     put_reasons(out, &verdict, arena);
-    put_rules(out, &verdict, arena);
+    out->n_rules = verdict.fired_count;
+    out->rules = rules_of(verdict.fired, verdict.fired_count, arena);
+    out->n_noted = verdict.noted_count;
+    out->noted = rules_of(verdict.noted, verdict.noted_count, arena);
+    out->errors = errors_of(&verdict, &out->n_errors, arena);
+    if (verdict.shadow)
+        out->shadow = shadow_of(verdict.shadow, arena);
     return out;
 }
 
 Assay__V1__DecideResponse *answer_decide(const struct policy *policy, const struct policy_columns *columns,
-                                         const Assay__V1__DecideRequest *request, struct arena *arena,
-                                         size_t *errors)
+                                         const Assay__V1__DecideRequest *request, struct arena *arena)
 {
     Assay__V1__DecideResponse *response = arena_new(arena, Assay__V1__DecideResponse, 1);
 
@@ -131,6 +172,6 @@ Assay__V1__DecideResponse *answer_decide(const struct policy *policy, const stru
     response->n_items = request->n_items;
     response->items = arena_new(arena, Assay__V1__DecideResponse__Item *, request->n_items + 1);
     for (size_t i = 0; i < request->n_items; i++)
-        response->items[i] = decide_item(policy, columns, request->items[i], arena, errors);
+        response->items[i] = decide_item(policy, columns, request->items[i], arena);
     return response;
 }

@@ -58,6 +58,24 @@ static enum err read_action(struct reading *r, const json_t *value, const char *
     return ERR_OK;
 }
 
+/* What a rule does: an action, or a tag, whose name is the rule's until another is read. */
+static enum err read_effect(struct reading *r, const json_t *value, const char *key, void *into)
+{
+    struct policy_rule *rule = into;
+
+    if (slice_eq_str(json_slice(value), "tag")) {
+        if (rule->tag.len == 0)
+            rule->tag = rule->id;
+        return ERR_OK;
+    }
+    if (rule->tag.len)
+        return err_set(r->why, ERR_INVALID, "%s: tag goes with the action tag alone", r->where);
+    if (action_find(json_slice(value)) == ACTION_COUNT)
+        return err_set(r->why, ERR_INVALID, "%s: %s must be approve, challenge, review, decline or tag",
+                       r->where, key);
+    return read_action(r, value, key, &rule->action);
+}
+
 static enum err read_missing(struct reading *r, const json_t *value, const char *key, void *into)
 {
     struct slice word = json_slice(value);
@@ -107,11 +125,14 @@ static const struct member rule_members[] = {
     { "id", read_text, RULE(id), true },
     { "name", read_text, RULE(name), false },
     { "when", read_text, RULE(expression), true },
-    { "action", read_action, RULE(action), true },
+    { "tag", read_text, RULE(tag), false }, /* before the action, which looks at it */
+    { "action", read_effect, 0, true },
     { "priority", read_priority, RULE(priority), false },
     { "reason", read_text, RULE(reason), false },
     { "public_reason", read_text, RULE(public_reason), false },
+    { "owner", read_text, RULE(owner), false },
     { "enabled", read_bool, RULE(is_enabled), false },
+    { "shadow", read_bool, RULE(is_shadow), false },
 };
 
 #define MISSING(field) offsetof(struct policy_missing, field)

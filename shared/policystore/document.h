@@ -5,10 +5,12 @@
  *    "lists": [{"name": "trusted", "field": "customer_id", "purpose": "named", "note": "..."}],
  *    "rules": [{"id": "big_night", "name": "Large amount at night",
  *               "when": "tx.amount > 50000 && tx.hour < 6", "action": "review", "priority": 50,
- *               "reason": "{tx.amount} at {tx.hour} h", "public_reason": "Unusual time", "enabled": true}]}
+ *               "reason": "{tx.amount} at {tx.hour} h", "public_reason": "Unusual time", "owner": "payments",
+ *               "enabled": true, "shadow": false}]}
  *
- * Only id, when and action must be there. `lists` are those that the rules ask for; publishing makes those
- * that are not there yet, empty. Actions are approve, challenge, review, decline; under `missing` also "open"
+ * Only id, when and action must be there. A rule whose action is "tag" marks the payment with `tag` (else its
+ * id) and decides nothing; one in shadow is evaluated and told, and decides nothing either. `lists` are those that the rules ask for; publishing makes those
+ * that are not there yet, empty. Other actions are approve, challenge, review, decline; under `missing` also "open"
  * or "rules" (approve unless a list or rule says otherwise) and "closed" (decline). */
 #ifndef ASSAY_POLICYSTORE_DOCUMENT_H
 #define ASSAY_POLICYSTORE_DOCUMENT_H

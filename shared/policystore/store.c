@@ -42,7 +42,15 @@ static const char entries_sql[] = "SELECT value, expires_at FROM list_entries"
                                   " WHERE list = $1::int8 AND value > $2::text ORDER BY value LIMIT 5000";
 static_assert(PAGE_ROWS == 5000, "entries_sql has the same limit");
 
-enum { METRIC_LOADS, METRIC_REFUSED, METRIC_RULES, METRIC_ENTRIES, METRIC_ERRORS, METRIC_STORE_COUNT };
+enum {
+    METRIC_LOADS,
+    METRIC_REFUSED,
+    METRIC_RULES,
+    METRIC_ENTRIES,
+    METRIC_ERRORS,
+    METRIC_SHADOW,
+    METRIC_STORE_COUNT
+};
 static const struct metric metric_table[METRIC_STORE_COUNT] = {
     [METRIC_LOADS] = { "assay_policy_loads_total",
                        METRIC_COUNTER,
@@ -63,7 +71,11 @@ static const struct metric metric_table[METRIC_STORE_COUNT] = {
     [METRIC_ERRORS] = { "assay_policy_rule_errors_total",
                         METRIC_COUNTER,
                         "Rules that could not be evaluated, for another reason than a missing value",
-                        { NULL } },
+                        { "rule" } },
+    [METRIC_SHADOW] = { "assay_policy_shadow_total",
+                        METRIC_COUNTER,
+                        "What the rule set in shadow would have done, beside what was done",
+                        { "action", "live" } },
 };
 
 /* A list as it was read, kept as long as its row says the same. */
@@ -403,18 +415,36 @@ enum plan_knowledge policy_store_plan(struct policy_store *s, struct slice plan)
     return columns_know(&s->columns, plan, s->policy ? s->policy : s->empty);
 }
 
+static void count_errors(struct policy_store *s, Assay__V1__RuleError *const *errors, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        metric_inc(s->metrics, METRIC_ERRORS, metric_series(s->metrics, METRIC_ERRORS, errors[i]->id, NULL));
+}
+
+static void count_item(struct policy_store *s, const Assay__V1__DecideResponse__Item *item)
+{
+    const Assay__V1__ShadowOutcome *shadow = item->shadow;
+
+    count_errors(s, item->errors, item->n_errors);
+    if (!shadow)
+        return;
+    count_errors(s, shadow->errors, shadow->n_errors);
+    metric_inc(s->metrics, METRIC_SHADOW,
+               metric_series(s->metrics, METRIC_SHADOW, action_name((enum action)shadow->action),
+                             action_name((enum action)item->action)));
+}
+
 Assay__V1__DecideResponse *policy_store_decide(struct policy_store *s,
                                                const Assay__V1__DecideRequest *request, struct arena *arena)
 {
     struct slice plan = slice_of(request->plan.data, request->plan.len);
     const struct policy *policy = s->policy ? s->policy : s->empty;
     Assay__V1__DecideResponse *response;
-    size_t errors = 0;
 
     /* Asked so that the next one knows, should nobody have asked before. */
     columns_know(&s->columns, plan, policy);
-    response = answer_decide(policy, columns_find(&s->columns, plan), request, arena, &errors);
-    if (errors)
-        metric_add(s->metrics, METRIC_ERRORS, 0, (double)errors);
+    response = answer_decide(policy, columns_find(&s->columns, plan), request, arena);
+    for (size_t i = 0; i < response->n_items; i++)
+        count_item(s, response->items[i]);
     return response;
 }

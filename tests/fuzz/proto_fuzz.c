@@ -95,8 +95,7 @@ static void take_request(const ProtobufCMessage *message, struct arena *arena)
             take_label(r->labels[i], arena);
     } else if (message->descriptor == &assay__v1__decide_request__descriptor) {
         const Assay__V1__DecideRequest *r = (const Assay__V1__DecideRequest *)message;
-        size_t errors = 0;
-        const Assay__V1__DecideResponse *answer = answer_decide(policy, columns, r, arena, &errors);
+        const Assay__V1__DecideResponse *answer = answer_decide(policy, columns, r, arena);
 
         check(answer->n_items == r->n_items);
         for (size_t i = 0; i < answer->n_items; i++)

@@ -214,6 +214,47 @@ Test(decision, tells_the_features_behind_it_to_those_who_may_see_them)
     buf_release(&out);
 }
 
+Test(decision, tells_tags_errors_and_the_set_in_shadow_apart_from_what_decided)
+{
+    static Assay__V1__FiredRule tag = ASSAY__V1__FIRED_RULE__INIT, would = ASSAY__V1__FIRED_RULE__INIT;
+    static Assay__V1__RuleError error = ASSAY__V1__RULE_ERROR__INIT;
+    static Assay__V1__ShadowOutcome shadow = ASSAY__V1__SHADOW_OUTCOME__INIT;
+    Assay__V1__FiredRule *noted[] = { &tag }, *rules[] = { &would };
+    Assay__V1__RuleError *errors[] = { &error };
+    struct decision d = sample(), back = d;
+    struct arena arena = { 0 };
+    struct buf out;
+    struct why why;
+
+    buf_init(&out, 0);
+    tag.id = tag.tag = (char[]){ "gift" };
+    would.id = (char[]){ "strict" };
+    would.action = shadow.action = ASSAY__V1__ACTION__DECLINE;
+    error.id = (char[]){ "odd" };
+    error.what = (char[]){ "division by zero" };
+    shadow.ruleset_version = (char[]){ "8" };
+    shadow.rules = rules;
+    shadow.n_rules = 1;
+    d.record.noted = noted;
+    d.record.n_noted = 1;
+    d.record.errors = errors;
+    d.record.n_errors = 1;
+    d.record.shadow = &shadow;
+    cr_assert_eq(times(written(&out, &d, false), "gift"), 0);
+    cr_assert_eq(decision_record_unpack(&back, decision_record_pack(&d, &arena), &arena, &why), ERR_OK);
+    written(&out, &back, true);
+    cr_assert_not_null(strstr(buf_str(&out), "\"rules\":[{\"id\":\"r\",\"action\":\"review\""));
+    cr_assert_not_null(strstr(buf_str(&out), "\"noted_rules\":[{\"id\":\"gift\",\"action\":\"tag\",\"tag\""));
+    cr_assert_not_null(
+        strstr(buf_str(&out), "\"rule_errors\":[{\"id\":\"odd\",\"error\":\"division by zero\"}]"));
+    cr_assert_not_null(strstr(buf_str(&out), "\"shadow\":{\"ruleset_version\":\"8\",\"action\":\"decline\""));
+    would.action = 9;
+    cr_assert_eq(decision_record_unpack(&back, decision_record_pack(&d, &arena), &arena, &why), ERR_SYNTAX);
+    would.action = ASSAY__V1__ACTION__DECLINE;
+    buf_release(&out);
+    arena_release(&arena);
+}
+
 Test(decision, reads_back_as_it_was_packed)
 {
     struct decision d = sample(), back = d;

@@ -12,9 +12,10 @@
     {                                                                                                        \
         literal, sizeof(literal) - 1                                                                         \
     }
-#define RULE(id, expression, action, priority)                                                               \
+#define RULE(called, when, does, weight)                                                                     \
     {                                                                                                        \
-        T(id), T(id), T(expression), action, priority, T(""), T(""), true                                    \
+        .id = T(called), .name = T(called), .expression = T(when), .action = does, .priority = weight,       \
+        .is_enabled = true                                                                                   \
     }
 
 static struct policy *policy;
@@ -193,7 +194,7 @@ Test(policy, a_rule_without_a_value_does_not_fire)
     cr_assert_eq(verdict.fired_count, 2);
     cr_assert(fired("no_feature") && fired("has"));
     cr_assert_eq(policy_columns_missing(columns), 1);
-    cr_assert_eq(verdict.errors, 0);
+    cr_assert_eq(verdict.erred_count, 0);
 }
 
 Test(policy, counts_rules_that_cannot_be_evaluated)
@@ -204,7 +205,7 @@ Test(policy, counts_rules_that_cannot_be_evaluated)
         &(struct txn_attribute){ .name = SLICE("risk"), .kind = ATTRIBUTE_TEXT, .text = SLICE("high") };
     txn.attribute_count = 1;
     cr_assert_eq(decide(), ACTION_APPROVE);
-    cr_assert_eq(verdict.errors, 2);
+    cr_assert_eq(verdict.erred_count, 2);
     cr_assert(slice_eq_str(policy_unknown_list(policy), "gone"));
     add_list(0, "gone", LIST_NAMED, TXN_ip, "192.0.2.7");
     cr_assert_eq(policy_unknown_list(policy).len, 0);
@@ -231,6 +232,63 @@ Test(policy, a_feature_is_found_by_name_in_each_plan)
     in.vector = NULL;
     cr_assert_eq(decide(), ACTION_APPROVE);
     policy_columns_free(others);
+}
+
+Test(policy, a_tag_and_a_rule_in_shadow_are_told_and_decide_nothing)
+{
+    struct policy_rule rules[] = { RULE("large", "tx.amount > 50000", ACTION_DECLINE, 9),
+                                   RULE("german", "tx.country == 'DE'", ACTION_APPROVE, 99),
+                                   RULE("usual", "tx.amount > 100", ACTION_CHALLENGE, 1) };
+
+    rules[0].is_shadow = true;
+    rules[1].tag = SLICE("from_germany");
+    publish_for(0, "7", rules, 3);
+    cr_assert_eq(decide(), ACTION_CHALLENGE);
+    cr_assert_eq(verdict.fired_count, 1);
+    cr_assert_eq(verdict.noted_count, 2);
+    cr_assert(slice_eq_str(verdict.noted[0].rule->tag, "from_germany"));
+    cr_assert(slice_eq_str(verdict.noted[1].rule->id, "large"));
+    cr_assert(slice_eq_str(verdict.noted[1].values, "tx.amount=110000"));
+    cr_assert_eq(verdict.reason_count, 1, "what decides nothing is no reason");
+    cr_assert_null(verdict.shadow);
+    txn.amount_base_minor = 100;
+    cr_assert_eq(decide(), ACTION_APPROVE);
+    cr_assert_eq(verdict.decider, POLICY_BY_THRESHOLD);
+}
+
+Test(policy, a_set_in_shadow_says_what_it_would_do_and_changes_nothing)
+{
+    const struct policy_rule strict[] = { RULE("any", "tx.amount > 0", ACTION_DECLINE, 1),
+                                          RULE("bad", "tx.attributes.risk > 3", ACTION_DECLINE, 1) };
+    struct ruleset set = {
+        .version = SLICE("8"), .rules = strict, .count = 2, .missing = { ACTION_REVIEW, 0 }, .is_shadow = true
+    };
+    struct txn_attribute risk = { .name = SLICE("risk"), .kind = ATTRIBUTE_TEXT, .text = SLICE("high") };
+    struct policy_verdict alone;
+    struct why why;
+
+    PUBLISH(RULE("huge", "tx.amount > 500000", ACTION_DECLINE, 1),
+            RULE("german", "tx.country == 'DE'", ACTION_CHALLENGE, 1));
+    txn.attributes = &risk;
+    txn.attribute_count = 1;
+    decide();
+    alone = verdict;
+    cr_assert_eq(policy_add_ruleset(policy, &set, &why), ERR_OK, "%s", why.text);
+    cr_assert(slice_eq_str(policy_version(policy, 0), "7"));
+    cr_assert(slice_eq_str(policy_shadow_version(policy, 0), "8"));
+    cr_assert_eq(decide(), alone.action);
+    cr_assert_eq(verdict.fired_count, alone.fired_count);
+    cr_assert_eq(verdict.reason_count, alone.reason_count);
+    cr_assert_eq(verdict.erred_count, 0);
+    cr_assert_eq(verdict.shadow->action, ACTION_DECLINE);
+    cr_assert_eq(verdict.shadow->decider, POLICY_BY_RULE);
+    cr_assert(slice_eq_str(verdict.shadow->version, "8"));
+    cr_assert_eq(verdict.shadow->fired_count, 1);
+    cr_assert_eq(verdict.shadow->erred_count, 1);
+    cr_assert(slice_eq_str(verdict.shadow->erred[0].rule->id, "bad"));
+    add_list(0, "vip", LIST_ALLOW, TXN_customer_id, "c7");
+    cr_assert_eq(decide(), ACTION_APPROVE);
+    cr_assert_eq(verdict.shadow->action, ACTION_APPROVE, "lists are of both");
 }
 
 Test(policy, an_account_has_its_own_rules_and_lists)
@@ -415,7 +473,7 @@ Test(policy, refuses_faulty_rules_and_says_which)
         { RULE("r", "in_list(tx.amount, 'a')", ACTION_REVIEW, 1),
           "rule r: 1:1: in_list does not take (double, string)" },
         { RULE("r", "true", ACTION_COUNT, 1), "rule r: no such action" },
-        { { T("r"), T("r"), T("true"), ACTION_REVIEW, 1, T("x {score}"), T(""), true },
+        { { .id = T("r"), .expression = T("true"), .action = ACTION_REVIEW, .reason = T("x {score}") },
           "rule r: the reason names {score}, which the expression does not use" },
     };
     struct policy_rule twice[] = { RULE("r", "true", ACTION_REVIEW, 1),

@@ -8,7 +8,6 @@
 
 static struct arena arena;
 static struct policy *policy;
-static size_t errors;
 
 static void setup(void)
 {
@@ -53,7 +52,7 @@ Test(answer, decides_each_item_in_order_by_its_own_account)
     second.transaction = &yours;
     request.items = items;
     request.n_items = 3; /* the third has no transaction at all */
-    response = answer_decide(policy, NULL, &request, &arena, &errors);
+    response = answer_decide(policy, NULL, &request, &arena);
     cr_assert_eq(response->n_items, 3);
     cr_assert_str_eq(response->ruleset_version, "3");
     cr_assert_eq((int)response->items[0]->action, ACTION_DECLINE);
@@ -88,14 +87,14 @@ Test(answer, passes_vectors_scores_and_thresholds_on)
     item.n_degraded = 1;
     request.items = items;
     request.n_items = 1;
-    decided = answer_decide(policy, columns, &request, &arena, &errors)->items[0];
+    decided = answer_decide(policy, columns, &request, &arena)->items[0];
     cr_assert_eq((int)decided->action, ACTION_CHALLENGE);
     cr_assert_str_eq(decided->rules[0]->values, "b=2.5 a=none score=0.8");
     cr_assert_eq(decided->n_reasons, 2);
     cr_assert_str_eq(decided->reasons[1]->code, "degraded:features");
 
     item.vector.len = 7; /* not even two floats */
-    decided = answer_decide(policy, columns, &request, &arena, &errors)->items[0];
+    decided = answer_decide(policy, columns, &request, &arena)->items[0];
     cr_assert_eq((int)decided->action, ACTION_APPROVE);
     policy_columns_free(columns);
 }

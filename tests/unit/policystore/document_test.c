@@ -47,6 +47,27 @@ Test(document, reads_rules_lists_and_what_is_done_when_something_is_missing)
     cr_assert(d.set.rules[1].is_enabled);
 }
 
+Test(document, a_rule_may_tag_or_be_in_shadow_and_has_an_owner)
+{
+    static const char text[] =
+        "{\"rules\": [{\"id\": \"a\", \"when\": \"true\", \"action\": \"tag\", \"owner\": \"ann\"},"
+        " {\"id\": \"b\", \"tag\": \"seen\", \"when\": \"true\", \"action\": \"tag\"},"
+        " {\"id\": \"c\", \"when\": \"true\", \"action\": \"decline\", \"shadow\": true}]}";
+    struct document d = { 0 };
+    struct why why = { 0 };
+
+    cr_assert_eq(document_read(&d, slice_str(text), &arena, &why), ERR_OK, "%s", why.text);
+    cr_assert(slice_eq_str(d.set.rules[0].tag, "a"), "a tag is called as its rule");
+    cr_assert(slice_eq_str(d.set.rules[0].owner, "ann"));
+    cr_assert(slice_eq_str(d.set.rules[1].tag, "seen"));
+    cr_assert(d.set.rules[2].is_shadow && d.set.rules[2].tag.len == 0 && !d.set.rules[1].is_shadow);
+    cr_assert_eq(document_read(&d,
+                               SLICE("{\"rules\": [{\"id\": \"a\", \"when\": \"true\", \"action\": "
+                                     "\"review\", \"tag\": \"x\"}]}"),
+                               &arena, &why),
+                 ERR_INVALID);
+}
+
 Test(document, refuses_what_is_not_a_rule_set_and_says_where)
 {
     static const struct {
@@ -60,7 +81,7 @@ Test(document, refuses_what_is_not_a_rule_set_and_says_where)
         { "{\"rules\": [{\"id\": \"a\", \"action\": \"review\"}]}", "rule 1 (a): when is missing" },
         { "{\"rules\": [{\"id\": \"a\", \"when\": \"true\"}]}", "rule 1 (a): action is missing" },
         { "{\"rules\": [{\"id\": \"a\", \"when\": \"true\", \"action\": \"stop\"}]}",
-          "rule 1 (a): action must be approve, challenge, review or decline" },
+          "rule 1 (a): action must be approve, challenge, review, decline or tag" },
         { "{\"rules\": [{\"id\": \"a\", \"when\": true, \"action\": \"review\"}]}",
           "rule 1 (a): when must be a text" },
         { "{\"rules\": [{\"id\": \"a\", \"when\": \"true\", \"action\": \"review\", \"priority\": 1.5}]}",

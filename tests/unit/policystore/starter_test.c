@@ -77,7 +77,7 @@ static bool fires(const struct payment *p, const char *id, enum action *action)
                       .txn = &txn, .has_score = true, .score = p->score, .thresholds = { 2, 2, 2 } },
                   &arena, &verdict);
     *action = verdict.action;
-    cr_expect_eq(verdict.errors, 0);
+    cr_expect_eq(verdict.erred_count, 0);
     for (size_t i = 0; i < verdict.fired_count; i++) {
         if (slice_eq_str(verdict.fired[i].rule->id, id))
             return true;
