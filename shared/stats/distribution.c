@@ -64,23 +64,26 @@ double normal_quantile(double probability)
 
 /* ---- chi-squared ---- */
 
-/* The regularised lower incomplete gamma function P(a, x): its series below a + 1, Lentz's continued fraction
- * for the complement above (Abramowitz and Stegun 6.5.29 and 6.5.31). */
-static double gamma_p(double a, double x)
+/* The regularised incomplete gamma functions, lower P(a, x) and upper Q(a, x) = 1 - P: P's series below a + 1,
+ * Lentz's continued fraction for Q above (Abramowitz and Stegun 6.5.29 and 6.5.31). */
+static double gamma_front(double a, double x)
 {
-    double front = exp(-x + a * log(x) - lgamma(a));
+    return exp(-x + a * log(x) - lgamma(a));
+}
 
-    if (x <= 0)
-        return 0;
-    if (x < a + 1) {
-        double term = 1 / a, sum = term;
+static double gamma_series(double a, double x)
+{
+    double term = 1 / a, sum = term;
 
-        for (double n = 1; n < 10000 && term > sum * 1e-17; n++) {
-            term *= x / (a + n);
-            sum += term;
-        }
-        return front * sum;
+    for (double n = 1; n < 10000 && term > sum * 1e-17; n++) {
+        term *= x / (a + n);
+        sum += term;
     }
+    return gamma_front(a, x) * sum;
+}
+
+static double gamma_fraction(double a, double x)
+{
     double b = x + 1 - a, c = 1e300, d = 1 / b, h = d;
 
     for (double n = 1; n < 10000; n++) {
@@ -94,7 +97,45 @@ static double gamma_p(double a, double x)
         if (fabs(step - 1) < 1e-16)
             break;
     }
-    return 1 - front * h;
+    return gamma_front(a, x) * h;
+}
+
+static double gamma_p(double a, double x)
+{
+    if (x <= 0)
+        return 0;
+    return x < a + 1 ? gamma_series(a, x) : 1 - gamma_fraction(a, x);
+}
+
+static double gamma_q(double a, double x)
+{
+    if (x <= 0)
+        return 1;
+    return x < a + 1 ? 1 - gamma_series(a, x) : gamma_fraction(a, x);
+}
+
+double chi_squared_upper(double x, double df)
+{
+    return df > 0 ? gamma_q(df / 2, x / 2) : NAN;
+}
+
+double chi_squared_upper_quantile(double probability, double df)
+{
+    double low = 0, high = df + 10;
+
+    if (!(probability > 0 && probability <= 1) || !(df > 0))
+        return NAN;
+    while (chi_squared_upper(high, df) > probability)
+        high *= 2;
+    for (int i = 0; i < 200 && high - low > 1e-14 * high; i++) {
+        double middle = low + (high - low) / 2;
+
+        if (chi_squared_upper(middle, df) > probability)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low + (high - low) / 2;
 }
 
 double chi_squared_quantile(double probability, double df)

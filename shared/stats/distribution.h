@@ -20,6 +20,9 @@ double normal_upper_quantile(double probability);
 
 /* The chi-squared quantile for `df` degrees of freedom. */
 double chi_squared_quantile(double probability, double df);
+/* P(X > x), exact far out; and the x above which a share `probability` lies, above 0, exact for tiny shares. */
+double chi_squared_upper(double x, double df);
+double chi_squared_upper_quantile(double probability, double df);
 
 /* The regularised incomplete beta function I_x(a, b), a and b above 0 (continued fraction, DLMF 8.17.22). */
 double beta_regularised(double x, double a, double b);
