@@ -25,8 +25,7 @@ void buf_clear(struct buf *b)
     b->is_over = false;
 }
 
-/* One byte more than asked, so that buf_str() always has a place for its NUL. */
-char *buf_reserve(struct buf *b, size_t len)
+char *buf_make_room(struct buf *b, size_t len)
 {
     size_t need;
 
@@ -47,45 +46,6 @@ char *buf_reserve(struct buf *b, size_t len)
         b->room = room;
     }
     return b->data + b->taken + b->len;
-}
-
-void buf_commit(struct buf *b, size_t len)
-{
-    assert(b->taken + b->len + len < b->room);
-    b->len += len;
-}
-
-bool buf_add(struct buf *b, const void *bytes, size_t len)
-{
-    char *to = buf_reserve(b, len);
-
-    if (!to)
-        return false;
-    if (len)
-        memcpy(to, bytes, len);
-    b->len += len;
-    return true;
-}
-
-bool buf_add_slice(struct buf *b, struct slice bytes)
-{
-    return buf_add(b, bytes.ptr, bytes.len);
-}
-
-bool buf_add_str(struct buf *b, const char *text)
-{
-    return buf_add(b, text, strlen(text));
-}
-
-bool buf_add_char(struct buf *b, char c)
-{
-    char *to = buf_reserve(b, 1);
-
-    if (to) {
-        *to = c;
-        b->len++;
-    }
-    return to != NULL;
 }
 
 bool buf_printf(struct buf *b, const char *format, ...)

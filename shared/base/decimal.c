@@ -11,7 +11,15 @@
 
 __extension__ typedef unsigned __int128 wide;
 
-enum { DIGITS_MAX = 17, FIVES_MAX = 27 /* 5^27 < 2^63 */, FRACTION_BITS = 52, EXPONENT_BIAS = 1075 };
+enum {
+    DIGITS_MAX = 17,
+    FIVES_MAX = 27, /* 5^27 < 2^63 */
+    TENS_MAX = 19,
+    FRACTION_BITS = 52,
+    EXPONENT_BIAS = 1075,
+    WIDE_BITS = 128,
+    INTEGER_SIZE = 20,
+};
 #define IMPLICIT_BIT     (UINT64_C(1) << FRACTION_BITS)
 #define MAX_SAFE_INTEGER 0x1p53
 
@@ -21,18 +29,78 @@ struct digits {
     int count, point;
 };
 
+/* 5^i and 10^i. */
+static const uint64_t fives[] = {
+    UINT64_C(1),
+    UINT64_C(5),
+    UINT64_C(25),
+    UINT64_C(125),
+    UINT64_C(625),
+    UINT64_C(3125),
+    UINT64_C(15625),
+    UINT64_C(78125),
+    UINT64_C(390625),
+    UINT64_C(1953125),
+    UINT64_C(9765625),
+    UINT64_C(48828125),
+    UINT64_C(244140625),
+    UINT64_C(1220703125),
+    UINT64_C(6103515625),
+    UINT64_C(30517578125),
+    UINT64_C(152587890625),
+    UINT64_C(762939453125),
+    UINT64_C(3814697265625),
+    UINT64_C(19073486328125),
+    UINT64_C(95367431640625),
+    UINT64_C(476837158203125),
+    UINT64_C(2384185791015625),
+    UINT64_C(11920928955078125),
+    UINT64_C(59604644775390625),
+    UINT64_C(298023223876953125),
+    UINT64_C(1490116119384765625),
+    UINT64_C(7450580596923828125),
+};
+static const uint64_t tens[] = {
+    UINT64_C(1),
+    UINT64_C(10),
+    UINT64_C(100),
+    UINT64_C(1000),
+    UINT64_C(10000),
+    UINT64_C(100000),
+    UINT64_C(1000000),
+    UINT64_C(10000000),
+    UINT64_C(100000000),
+    UINT64_C(1000000000),
+    UINT64_C(10000000000),
+    UINT64_C(100000000000),
+    UINT64_C(1000000000000),
+    UINT64_C(10000000000000),
+    UINT64_C(100000000000000),
+    UINT64_C(1000000000000000),
+    UINT64_C(10000000000000000),
+    UINT64_C(100000000000000000),
+    UINT64_C(1000000000000000000),
+    UINT64_C(10000000000000000000),
+};
+
+/* 00 to 99. */
+static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+                            "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+                            "8081828384858687888990919293949596979899";
+
 static int print_integer(uint64_t number, char *to)
 {
-    char reversed[24];
-    int count = 0;
+    char text[INTEGER_SIZE];
+    int at = INTEGER_SIZE;
 
-    do {
-        reversed[count++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number);
-    for (int i = 0; i < count; i++)
-        to[i] = reversed[count - 1 - i];
-    return count;
+    for (; number >= 100; number /= 100)
+        memcpy(text + (at -= 2), pairs + 2 * (number % 100), 2);
+    if (number >= 10)
+        memcpy(text + (at -= 2), pairs + 2 * number, 2);
+    else
+        text[--at] = (char)('0' + number);
+    memcpy(to, text + at, (size_t)(INTEGER_SIZE - at));
+    return INTEGER_SIZE - at;
 }
 
 /* number * 10^exponent */
@@ -49,9 +117,9 @@ static void put_digits(struct digits *out, uint64_t number, int exponent)
  * False where this does not reach: below 1e-10, and from 2^52 on. */
 static bool shortest_exactly(double value, struct digits *out)
 {
-    uint64_t bits, m, low, high, nearest, unit = 1;
+    uint64_t bits, m, low, high, nearest, unit;
     int e, d, shift, zeros = 0;
-    wide fives = 1, scaled;
+    wide scaled;
 
     memcpy(&bits, &value, sizeof bits);
     m = (bits & (IMPLICIT_BIT - 1)) | IMPLICIT_BIT;
@@ -61,15 +129,14 @@ static bool shortest_exactly(double value, struct digits *out)
     if (d > FIVES_MAX || shift < 2)
         return false;
 
-    for (int i = 0; i < d; i++)
-        fives *= 5;
-    scaled = 4 * m * fives;
-    low = (uint64_t)((scaled - (m == IMPLICIT_BIT ? 1 : 2) * fives) >> shift) + 1; /* denser below 2^n */
-    high = (uint64_t)((scaled + 2 * fives - 1) >> shift);
-    while (high / (10 * unit) * (10 * unit) >= low) {
-        unit *= 10;
+    scaled = (wide)fives[d] * 4 * m;
+    low = (uint64_t)((scaled - (m == IMPLICIT_BIT ? 1u : 2u) * (wide)fives[d]) >> shift) +
+          1; /* denser below 2^n */
+    high = (uint64_t)((scaled + 2 * (wide)fives[d] - 1) >> shift);
+    /* How many of them are a multiple of ten, of a hundred, ...: quotients that are rounded up and down. */
+    for (uint64_t l = (low + 9) / 10, h = high / 10; l <= h; l = (l + 9) / 10, h /= 10)
         zeros++;
-    }
+    unit = tens[zeros];
     nearest = (uint64_t)((scaled + ((wide)unit << (shift - 1))) >> shift) / unit;
     if (nearest * unit < low)
         nearest++;
@@ -152,6 +219,39 @@ size_t decimal_print(double value, char out[DECIMAL_SIZE])
         if (!shortest_exactly(value, &digits))
             shortest_by_trying(value, &digits);
         to = spell(&digits, to);
+    }
+    *to = '\0';
+    return (size_t)(to - out);
+}
+
+/* With value = m * 2^e, value * 10^places = m * 10^places * 2^e: exact in 128 bits, and so is what the rounding
+ * cuts off. */
+size_t decimal_print_fixed(double value, int places, char out[DECIMAL_SIZE])
+{
+    uint64_t bits, m, whole = 0;
+    char *to = out;
+    int e, shift;
+
+    assert(places >= 0 && places <= DECIMAL_PLACES_MAX && fabs(value) < DECIMAL_FIXED_BELOW);
+    memcpy(&bits, &value, sizeof bits);
+    e = (int)(bits >> FRACTION_BITS & 0x7ff);
+    m = (bits & (IMPLICIT_BIT - 1)) | (e ? IMPLICIT_BIT : 0);
+    shift = EXPONENT_BIAS - (e ? e : 1); /* above 0, the value being below 2^52 */
+    if (shift < WIDE_BITS) {
+        wide scaled = (wide)m * tens[places], half = (wide)1 << (shift - 1), cut = scaled & (2 * half - 1);
+
+        whole = (uint64_t)(scaled >> shift);
+        whole += cut > half || (cut == half && whole % 2); /* between two the even one, as printf has it */
+    }
+    if (signbit(value))
+        *to++ = '-';
+    to += print_integer(whole / tens[places], to);
+    if (places) {
+        *to++ = '.';
+        whole %= tens[places];
+        for (int i = places - 1; i >= 0; i--, whole /= 10)
+            to[i] = (char)('0' + whole % 10);
+        to += places;
     }
     *to = '\0';
     return (size_t)(to - out);

@@ -10,10 +10,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DECIMAL_SIZE = 32 };
+enum { DECIMAL_SIZE = 32, DECIMAL_PLACES_MAX = 9 };
+#define DECIMAL_FIXED_BELOW 1e9
 
 /* Both write the text and a NUL, and return the length without it. `value` must be finite. */
 size_t decimal_print(double value, char out[DECIMAL_SIZE]);
 size_t decimal_print_int(int64_t value, char out[DECIMAL_SIZE]);
+
+/* The same as printf's "%.*f" writes, for what lies between -DECIMAL_FIXED_BELOW and DECIMAL_FIXED_BELOW. `places` is
+ * 0 to DECIMAL_PLACES_MAX. */
+size_t decimal_print_fixed(double value, int places, char out[DECIMAL_SIZE]);
 
 #endif

@@ -144,6 +144,7 @@ bool value_equal(const struct cel_value *a, const struct cel_value *b)
 static void print_double(double d, struct buf *out)
 {
     char text[64];
+    size_t len;
     int decimals;
 
     if (fabs(d) < 1e15 && d == floor(d)) {
@@ -151,16 +152,13 @@ static void print_double(double d, struct buf *out)
     } else if (fabs(d) < 1e15 && fabs(d) >= 1e-4) {
         decimals = 5 - (int)floor(log10(fabs(d)));
         decimals = decimals < 0 ? 0 : decimals;
-        snprintf(text, sizeof text, "%.*f", decimals, d);
-        if (strchr(text, '.')) {
-            size_t len = strlen(text);
-
-            while (text[len - 1] == '0')
-                text[--len] = 0;
-            if (text[len - 1] == '.')
-                text[--len] = 0;
-        }
-        buf_add_str(out, text);
+        len = fabs(d) < DECIMAL_FIXED_BELOW ? decimal_print_fixed(d, decimals, text)
+                                            : (size_t)snprintf(text, sizeof text, "%.*f", decimals, d);
+        while (decimals && text[len - 1] == '0')
+            len--;
+        if (text[len - 1] == '.')
+            len--;
+        buf_add(out, text, len);
     } else {
         buf_printf(out, "%.6g", d);
     }

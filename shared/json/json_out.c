@@ -19,14 +19,24 @@ static bool bit(uint32_t bits, unsigned depth)
 
 static void before_item(struct json_out *o, const char *key)
 {
-    if (bit(o->has_items, o->depth))
-        buf_add_char(o->to, ',');
+    size_t len = key ? strlen(key) : 0;
+    bool has_comma = bit(o->has_items, o->depth);
+    char *to;
+
     o->has_items |= UINT32_C(1) << o->depth;
+    if (!key && !has_comma)
+        return;
+    to = buf_reserve(o->to, has_comma + (key ? len + 3 : 0));
+    if (!to)
+        return;
+    if (has_comma)
+        *to++ = ',';
     if (key) {
-        buf_add_char(o->to, '"');
-        buf_add_str(o->to, key);
-        buf_add(o->to, "\":", 2);
+        *to++ = '"';
+        to = mempcpy(to, key, len);
+        memcpy(to, "\":", 2);
     }
+    buf_commit(o->to, has_comma + (key ? len + 3 : 0));
 }
 
 static void open_level(struct json_out *o, const char *key, bool is_list)
@@ -64,35 +74,70 @@ static size_t utf8_sequence(const unsigned char *s, size_t len)
     return need && need <= len && slice_is_utf8(slice_of(s, need)) ? need : 0;
 }
 
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+/* Whether all eight bytes are plain. It may say no where they are, never yes where one is not: (x - 1) & ~x has a
+ * byte's high bit where the byte is zero, and x - 0x20 borrows where it is a control character. */
+static bool are_plain(uint64_t eight)
+{
+    uint64_t quote = eight ^ EACH_BYTE('"'), slash = eight ^ EACH_BYTE('\\'), del = eight ^ EACH_BYTE(0x7f);
+    uint64_t odd = eight | ((eight - EACH_BYTE(0x20)) & ~eight) | ((quote - EACH_BYTE(1)) & ~quote) |
+                   ((slash - EACH_BYTE(1)) & ~slash) | ((del - EACH_BYTE(1)) & ~del);
+
+    return !(odd & EACH_BYTE(0x80));
+}
+
+/* How many bytes from `at` on can be copied as they are, but for what is not ASCII. */
+static size_t plain_run(struct slice text, size_t at)
+{
+    size_t i = at;
+    uint64_t eight;
+
+    for (; text.len - i >= sizeof eight; i += sizeof eight) {
+        memcpy(&eight, text.ptr + i, sizeof eight);
+        if (!are_plain(eight))
+            break;
+    }
+    while (i < text.len && is_plain((unsigned char)text.ptr[i]))
+        i++;
+    return i - at;
+}
+
+static void write_escape(struct buf *to, unsigned char c)
+{
+    if (c >= 0x80)
+        buf_add_str(to, "\xef\xbf\xbd");
+    else if (c == '"' || c == '\\')
+        buf_printf(to, "\\%c", c);
+    else if (c == '\n')
+        buf_add(to, "\\n", 2);
+    else if (c == '\t')
+        buf_add(to, "\\t", 2);
+    else
+        buf_printf(to, "\\u%04x", c);
+}
+
 void json_write_text(struct buf *to, struct slice text)
 {
     const unsigned char *s = (const unsigned char *)text.ptr;
-    size_t plain = 0; /* start of what can be copied as it is */
+    size_t plain = 0, i = plain_run(text, 0); /* start of what can be copied as it is, and its end */
 
     buf_add_char(to, '"');
-    for (size_t i = 0; i < text.len;) {
-        size_t len = 1;
+    while (i < text.len) {
+        size_t len = s[i] >= 0x80 ? utf8_sequence(s + i, text.len - i) : 0;
 
-        if (s[i] >= 0x20 && s[i] < 0x7f && s[i] != '"' && s[i] != '\\') {
-            i++;
-            continue;
+        if (!len) {
+            buf_add(to, text.ptr + plain, i - plain);
+            write_escape(to, s[i]);
+            plain = i + 1;
         }
-        if (s[i] >= 0x80 && (len = utf8_sequence(s + i, text.len - i)) > 0) {
-            i += len;
-            continue;
-        }
-        buf_add(to, text.ptr + plain, i - plain);
-        if (s[i] >= 0x80)
-            buf_add_str(to, "\xef\xbf\xbd");
-        else if (s[i] == '"' || s[i] == '\\')
-            buf_printf(to, "\\%c", s[i]);
-        else if (s[i] == '\n')
-            buf_add(to, "\\n", 2);
-        else if (s[i] == '\t')
-            buf_add(to, "\\t", 2);
-        else
-            buf_printf(to, "\\u%04x", s[i]);
-        plain = ++i;
+        i += len ? len : 1;
+        i += plain_run(text, i);
     }
     if (plain < text.len)
         buf_add(to, text.ptr + plain, text.len - plain);
@@ -160,16 +205,21 @@ void json_out_time(struct json_out *o, const char *key, int64_t at_us)
 void json_out_hex(struct json_out *o, const char *key, struct slice bytes)
 {
     static const char digits[] = "0123456789abcdef";
+    char *to;
 
     before_item(o, key);
-    buf_add_char(o->to, '"');
+    to = buf_reserve(o->to, 2 * bytes.len + 2);
+    if (!to)
+        return;
+    *to++ = '"';
     for (size_t i = 0; i < bytes.len; i++) {
         unsigned char c = (unsigned char)bytes.ptr[i];
 
-        buf_add_char(o->to, digits[c >> 4]);
-        buf_add_char(o->to, digits[c & 15]);
+        *to++ = digits[c >> 4];
+        *to++ = digits[c & 15];
     }
-    buf_add_char(o->to, '"');
+    *to = '"';
+    buf_commit(o->to, 2 * bytes.len + 2);
 }
 
 void json_out_json(struct json_out *o, const char *key, struct slice json)

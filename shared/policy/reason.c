@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "base/array.h"
+#include "base/decimal.h"
 #include "fraud/money.h"
 #include "policy/compiled.h"
 
@@ -228,6 +229,20 @@ static void add_missing(const struct decision *d, struct arena *arena, struct po
     }
 }
 
+static struct slice join(const struct slice *parts, size_t count, struct arena *arena)
+{
+    size_t len = 0;
+    char *text, *to;
+
+    for (size_t i = 0; i < count; i++)
+        len += parts[i].len;
+    to = text = arena_alloc(arena, len + 1, 1);
+    for (size_t i = 0; i < count; i++)
+        if (parts[i].len)
+            to = mempcpy(to, parts[i].ptr, parts[i].len);
+    return slice_of(text, len);
+}
+
 /* "{} transactions by this customer in 24 h" with the value in its place; words without a place are followed
  * by the value. */
 static struct slice feature_words(const struct policy_contribution *c, struct slice value,
@@ -238,11 +253,24 @@ static struct slice feature_words(const struct policy_contribution *c, struct sl
     size_t at = 0;
 
     if (!memchr(words.ptr, '{', words.len))
-        return arena_printf(arena, "%.*s: %.*s", SLICE_ARG(words), SLICE_ARG(value));
+        return join((struct slice[]){ words, SLICE(": "), value }, 3, arena);
     buf_init(&out, TEXT_MAX);
+    buf_reserve(&out, TEXT_MAX / 2);
     while (next_placeholder(words, &at, &name, &out))
         buf_add_slice(&out, value);
     return finish(&out, arena);
+}
+
+/* "+1.25" */
+static struct slice signed_hundredths(double value, char text[DECIMAL_SIZE + 1], struct arena *arena)
+{
+    size_t len;
+
+    if (!(fabs(value) < DECIMAL_FIXED_BELOW))
+        return arena_printf(arena, "%+.2f", value);
+    text[0] = '+';
+    len = decimal_print_fixed(value, 2, text + !signbit(value));
+    return slice_of(text, len + !signbit(value));
 }
 
 bool policy_contribution_is_reason(const struct policy_contribution *c, enum action action)
@@ -252,6 +280,7 @@ bool policy_contribution_is_reason(const struct policy_contribution *c, enum act
 
 struct policy_reason policy_contribution_reason(const struct policy_contribution *c, struct arena *arena)
 {
+    char hundredths[DECIMAL_SIZE + 1];
     struct policy_reason reason;
     struct slice value;
     struct buf printed;
@@ -260,10 +289,12 @@ struct policy_reason policy_contribution_reason(const struct policy_contribution
     cel_value_print(cel_double(c->value), &printed);
     value = buf_slice(&printed);
     reason = (struct policy_reason){
-        .code = arena_printf(arena, "feature:%.*s", SLICE_ARG(c->feature)),
+        .code = join((struct slice[]){ SLICE("feature:"), c->feature }, 2, arena),
         .text = feature_words(c, isnan(c->value) ? SLICE("unknown") : value, arena),
-        .detail = arena_printf(arena, "%.*s=%.*s, %+.2f log-odds", SLICE_ARG(c->feature), SLICE_ARG(value),
-                               c->margin),
+        .detail =
+            join((struct slice[]){ c->feature, SLICE("="), value, SLICE(", "),
+                                   signed_hundredths(c->margin, hundredths, arena), SLICE(" log-odds") },
+                 6, arena),
     };
     buf_release(&printed);
     return reason;

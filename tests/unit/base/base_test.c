@@ -226,6 +226,37 @@ Test(decimal, is_spelled_as_ecmascript_does)
     }
 }
 
+static void check_fixed(double value)
+{
+    char text[DECIMAL_SIZE], printed[DECIMAL_SIZE];
+
+    for (int places = 0; places <= DECIMAL_PLACES_MAX; places++) {
+        snprintf(printed, sizeof printed, "%.*f", places, value);
+        cr_assert_eq(decimal_print_fixed(value, places, text), strlen(printed));
+        cr_assert_str_eq(text, printed);
+    }
+}
+
+Test(decimal, rounds_to_fixed_places_as_printf_does)
+{
+    static const double some[] = { 0,      -0.0,   0.5,   1.5,   2.5, 0.125, 0.005, 1.005, 999999999.9999999,
+                                   5e-324, 1e-300, 1e-38, 0.9999 };
+    uint64_t state = 11;
+
+    for (size_t i = 0; i < ARRAY_LEN(some); i++) {
+        check_fixed(some[i]);
+        check_fixed(-some[i]);
+    }
+    for (int i = 0; i < 20000; i++) {
+        double half = (double)(next_random(&state) >> 44) / 8; /* exactly between two, now and then */
+
+        check_fixed(half);
+        check_fixed(nextafter(half, -1));
+        check_fixed(half / 1000);
+        check_fixed(ldexp((double)(next_random(&state) >> 11), -24 - (int)(next_random(&state) >> 58)));
+    }
+}
+
 Test(decimal, spells_integers_to_the_last_one)
 {
     char text[DECIMAL_SIZE];

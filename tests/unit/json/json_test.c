@@ -166,3 +166,57 @@ Test(json, writes_numbers_that_read_back_the_same)
     cr_assert_str_eq(buf_str(&out), "1e+21");
     buf_release(&out);
 }
+
+/* What the writer does, a byte at a time. */
+static void write_slowly(struct buf *out, struct slice text)
+{
+    buf_add_char(out, '"');
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        size_t len = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+
+        if (c >= 0x80 && (len > text.len - i || !slice_is_utf8(slice_of(text.ptr + i, len)))) {
+            buf_add_str(out, "\xef\xbf\xbd");
+        } else if (c >= 0x80) {
+            buf_add(out, text.ptr + i, len);
+            i += len - 1;
+        } else if (c == '"' || c == '\\') {
+            buf_printf(out, "\\%c", c);
+        } else if (c == '\n' || c == '\t') {
+            buf_add_str(out, c == '\n' ? "\\n" : "\\t");
+        } else if (c < 0x20 || c == 0x7f) {
+            buf_printf(out, "\\u%04x", c);
+        } else {
+            buf_add_char(out, (char)c);
+        }
+    }
+    buf_add_char(out, '"');
+}
+
+Test(json, writes_any_text_at_any_place_as_a_byte_at_a_time)
+{
+    static const char *const odd[] = { "\"",   "\\",   "\n",       "\t",       "\x1f",
+                                       "\x7f", "\x80", "\xc3\xa9", "\xe2\x82", "\xf0\x9f\x98\x80",
+                                       "!",    "~" };
+    struct buf one, two;
+    char text[48];
+
+    buf_init(&one, 0);
+    buf_init(&two, 0);
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+        for (size_t at = 0; at < 20; at++) {
+            for (size_t behind = 0; behind < 20; behind++) {
+                memset(text, 'x', sizeof text);
+                memcpy(text + at, odd[i], strlen(odd[i]));
+                buf_clear(&one);
+                buf_clear(&two);
+                json_write_text(&one, slice_of(text, at + strlen(odd[i]) + behind));
+                write_slowly(&two, slice_of(text, at + strlen(odd[i]) + behind));
+                cr_assert(slice_eq(buf_slice(&one), buf_slice(&two)), "%s is not %s", buf_str(&one),
+                          buf_str(&two));
+            }
+        }
+    }
+    buf_release(&one);
+    buf_release(&two);
+}
