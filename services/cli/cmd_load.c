@@ -71,6 +71,7 @@ struct load {
     struct txn_rules rules;
     struct fx fx;
     struct arena arena;
+    struct arena line; /* the values of the line that is being read */
     struct buf scratch;
     Assay__V1__ComputeRequest__Item *items[BATCH];
     Assay__V1__Label *labels[BATCH];
@@ -173,19 +174,19 @@ static enum err take_line(struct load *l, struct slice line, size_t number, int6
                           struct why *why)
 {
     struct faults faults = { .arena = &l->arena };
-    json_t *json = NULL;
+    struct json_value *json;
     bool is_label;
     int64_t known_at_us = INT64_MIN;
-    enum err err = json_parse(&json, line, JSON_DEPTH_MAX, why);
+    enum err err;
 
+    arena_reset(&l->line);
+    err = json_read(&json, line, JSON_DEPTH_MAX, &l->line, why);
     if (err)
         return err_wrap(why, err, "line %zu", number);
-    is_label = slice_eq(json_slice(json_object_get(json, "type")), SLICE("label"));
-    json_object_del(json, "type");
-    if (rfc3339_parse(json_slice(json_object_get(json, "known_at")), &known_at_us) &&
-        known_at_us >= until_us) {
+    is_label = slice_eq(json_text(json_take_member(json, "type")), SLICE("label"));
+    if (rfc3339_parse(json_text(json_member(json, "known_at")), &known_at_us) && known_at_us >= until_us) {
         *is_over = true;
-        goto out;
+        return ERR_OK;
     }
     if (l->item_count == BATCH || l->label_count == BATCH || (is_label ? l->item_count : l->label_count))
         err = flush(l);
@@ -206,8 +207,6 @@ static enum err take_line(struct load *l, struct slice line, size_t number, int6
         else
             err = refuse(&faults, number, why);
     }
-out:
-    json_decref(json);
     return err;
 }
 
@@ -360,6 +359,7 @@ out:
         fclose(in);
     buf_release(&l->scratch);
     arena_release(&l->arena);
+    arena_release(&l->line);
     arena_release(&l->settled);
     mem_free(l->pg_url);
     mem_free(l);

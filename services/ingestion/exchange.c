@@ -12,7 +12,7 @@
 
 void exchange_drop_body(struct exchange *x)
 {
-    json_decref(x->body);
+    arena_release(&x->body_arena);
     x->body = NULL;
 }
 
@@ -150,22 +150,21 @@ static bool is_json(struct slice type)
 }
 
 /* A batch is an object with its list and nothing else. */
-static bool check_batch(struct exchange *x, const json_t *list)
+static bool check_batch(struct exchange *x, const struct json_value *list)
 {
     struct faults faults = { .arena = &x->req->arena };
     struct json_path at = { .key = x->route->list };
-    const char *name;
-    json_t *each;
+    size_t items = list && list->kind == JSON_IN_ARRAY ? list->children.count : 0;
 
-    if (!json_is_object(x->body)) {
+    if (x->body->kind != JSON_IN_OBJECT) {
         faults_add(&faults, NULL, "must be an object whose member \"%s\" is a list", x->route->list);
     } else {
-        if (json_array_size(list) == 0 || json_array_size(list) > x->route->list_max)
+        if (items == 0 || items > x->route->list_max)
             faults_add(&faults, &at, "must list 1 to %zu items", x->route->list_max);
-        json_object_foreach(x->body, name, each)
-        {
+        for (const struct json_value *each = x->body->children.first; each; each = each->next) {
             if (each != list)
-                faults_add(&faults, &(struct json_path){ .key = name }, "there is no such field");
+                faults_add(&faults, &(struct json_path){ .key = arena_slice(faults.arena, each->key).ptr },
+                           "there is no such field");
         }
     }
     if (faults.count == 0)
@@ -175,11 +174,11 @@ static bool check_batch(struct exchange *x, const json_t *list)
     return false;
 }
 
-/* The body's tree; for a batch also how many items it lists. */
+/* The body's values; for a batch also how many items it lists. */
 static bool read_body(struct exchange *x, size_t *items)
 {
     struct why why = { 0 };
-    json_t *list;
+    const struct json_value *list;
 
     *items = 1;
     if (!x->route->is_post)
@@ -188,14 +187,14 @@ static bool read_body(struct exchange *x, size_t *items)
         exchange_refuse(x, 415, NULL, "the body must be application/json");
         return false;
     }
-    if (json_parse(&x->body, x->req->body, JSON_DEPTH_MAX, &why)) {
+    if (json_read(&x->body, x->req->body, JSON_DEPTH_MAX, &x->body_arena, &why)) {
         exchange_refuse(x, 400, NULL, why.text);
         return false;
     }
     if (!x->route->list)
         return true;
-    list = json_object_get(x->body, x->route->list);
-    *items = json_array_size(list);
+    list = json_member(x->body, x->route->list);
+    *items = list && list->kind == JSON_IN_ARRAY ? list->children.count : 0;
     return check_batch(x, list);
 }
 
@@ -212,11 +211,11 @@ static int64_t time_left(const struct exchange *x)
 /* What a batch lists is known only now. */
 static bool has_room_for_all(struct exchange *x, size_t items)
 {
-    json_t *body = x->body;
+    struct arena body = x->body_arena; /* a refused request is gone */
 
     if (items <= 1 || gate_ask(x->in->gate, x->route->work, &x->key, items, time_left(x), x->req))
         return true;
-    json_decref(body);
+    arena_release(&body);
     return false;
 }
 

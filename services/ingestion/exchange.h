@@ -35,7 +35,8 @@ struct exchange {
     bool is_passing; /* a batch in which something has to be sent again: its answer is not kept */
     struct slice idempotency_key;
     unsigned char payload_hash[SHA256_BYTES];
-    json_t *body; /* of a POST, parsed; given back with the reply, or before */
+    struct json_value *body; /* of a POST; given back with the reply, or before */
+    struct arena body_arena; /* in which it lies */
 
     struct keys_waiter waiter;
     bool has_waited;
@@ -60,7 +61,7 @@ void exchange_begin(struct ingestion *in, struct http_request *req, const struct
 /* Whether the same request may fare better later: such answers are not kept under an Idempotency-Key. */
 bool status_is_passing(int status);
 
-/* Gives the parsed body back: its many small pieces are then the next request's, and warm. */
+/* Gives the parsed body back: its memory is then the next request's, and warm. */
 void exchange_drop_body(struct exchange *x);
 /* `body` is copied. */
 void exchange_reply(struct exchange *x, int status, struct slice body);

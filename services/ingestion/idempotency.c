@@ -77,7 +77,9 @@ void idempotency_begin(struct exchange *x, struct slice field)
 {
     struct pg_unit *unit;
     struct pg_params *p;
+    struct why why;
     char *canonical;
+    json_t *tree;
 
     if (!read_idempotency_key(field, &x->idempotency_key)) {
         exchange_refuse(x, 400, NULL, "Idempotency-Key must be a string of 1 to 255 visible characters");
@@ -87,9 +89,14 @@ void idempotency_begin(struct exchange *x, struct slice field)
         exchange_refuse(x, 422, NULL, "Idempotency-Key holds what looks like a card number");
         return;
     }
-    canonical = json_dumps(x->body, JSON_COMPACT | JSON_SORT_KEYS);
+    if (json_parse(&tree, x->req->body, JSON_DEPTH_MAX, &why)) {
+        exchange_refuse(x, 400, NULL, why.text);
+        return;
+    }
+    canonical = json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS);
     sha256(slice_str(canonical), x->payload_hash);
     free(canonical);
+    json_decref(tree);
     x->idempotency_key = arena_slice(&x->req->arena, x->idempotency_key);
     p = key_unit(x, SQL_KEY_BEGIN, &unit);
     pg_add_bytes(p, slice_of(x->payload_hash, SHA256_BYTES));

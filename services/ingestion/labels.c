@@ -201,20 +201,20 @@ static void append(struct labelling *l)
 static void post(struct exchange *x, bool is_batch)
 {
     struct labelling *l = arena_new(&x->req->arena, struct labelling, 1);
-    json_t *list = is_batch ? json_object_get(x->body, batch_list) : NULL;
+    const struct json_value *list = is_batch ? json_member(x->body, batch_list) : NULL;
+    const struct json_value *value = is_batch ? list->children.first : x->body;
 
     l->x = x;
     l->is_batch = is_batch;
-    l->count = is_batch ? json_array_size(list) : 1;
+    l->count = is_batch ? list->children.count : 1;
     l->items = arena_new(&x->req->arena, struct labelled, l->count);
-    for (size_t i = 0; i < l->count; i++) {
+    for (size_t i = 0; i < l->count; i++, value = value->next) {
         struct json_path root = { .key = batch_list }, at = { .up = &root, .index = i };
         struct labelled *item = &l->items[i];
 
         item->faults.arena = &x->req->arena;
         item->faults.most = faults_most(l->count);
-        if (label_from_json(&item->label, is_batch ? json_array_get(list, i) : x->body, &x->rules,
-                            is_batch ? &at : NULL, &item->faults))
+        if (label_from_json(&item->label, value, &x->rules, is_batch ? &at : NULL, &item->faults))
             item->is_forbidden = !(x->key.scopes & (unsigned)SCOPE_LABEL << item->label.source);
         l->sound += is_sound(item);
     }

@@ -163,7 +163,8 @@ static void on_done(void *ctx, struct job *job)
         answer(w);
 }
 
-static void read_item(struct waiting *w, struct item *item, const json_t *value, const struct json_path *at)
+static void read_item(struct waiting *w, struct item *item, const struct json_value *value,
+                      const struct json_path *at)
 {
     struct exchange *x = w->x;
     struct ingestion *in = x->in;
@@ -205,18 +206,19 @@ static void read_item(struct waiting *w, struct item *item, const json_t *value,
 static void post(struct exchange *x, bool is_batch)
 {
     struct waiting *w = arena_new(&x->req->arena, struct waiting, 1);
-    json_t *list = is_batch ? json_object_get(x->body, batch_list) : NULL;
+    const struct json_value *list = is_batch ? json_member(x->body, batch_list) : NULL;
+    const struct json_value *value = is_batch ? list->children.first : x->body;
     int64_t left_us = x->deadline_mono_us - clock_mono_us();
 
     w->x = x;
     w->is_batch = is_batch;
-    w->count = is_batch ? json_array_size(list) : 1;
+    w->count = is_batch ? list->children.count : 1;
     w->items = arena_new(&x->req->arena, struct item, w->count);
     loop_timer_init(&w->deadline, x->in->loop, on_deadline, w);
-    for (size_t i = 0; i < w->count; i++) {
+    for (size_t i = 0; i < w->count; i++, value = value->next) {
         struct json_path root = { .key = batch_list }, at = { .up = &root, .index = i };
 
-        read_item(w, &w->items[i], is_batch ? json_array_get(list, i) : x->body, is_batch ? &at : NULL);
+        read_item(w, &w->items[i], value, is_batch ? &at : NULL);
         w->open += w->items[i].job != NULL;
     }
     exchange_drop_body(x); /* jobs and faults have copies */

@@ -24,11 +24,12 @@ struct reading {
 };
 
 struct field;
-typedef void field_reader(struct reading *r, const struct field *field, const json_t *value,
+typedef void field_reader(struct reading *r, const struct field *field, const struct json_value *value,
                           const struct json_path *at);
 
 struct field {
     const char *name;
+    size_t len; /* of the name */
     field_reader *read;
     bool is_required;
     enum txn_text text; /* for read_text */
@@ -71,13 +72,13 @@ static bool holds_card_number(const struct txn_rules *rules, struct slice text, 
 }
 
 /* A string of 1 to `max` bytes without control characters or a card number, copied; empty after a fault. */
-static struct slice text_of(struct reading *r, const json_t *value, const struct json_path *at, size_t max,
-                            enum guard guard)
+static struct slice text_of(struct reading *r, const struct json_value *value, const struct json_path *at,
+                            size_t max, enum guard guard)
 {
-    struct slice text = json_slice(value);
+    struct slice text = json_text(value);
 
-    if (!json_is_string(value)) {
-        if (json_is_integer(value) && pan_in_integer(json_integer_value(value)))
+    if (value->kind != JSON_IN_TEXT) {
+        if (value->kind == JSON_IN_INTEGER && pan_in_integer(value->integer))
             faults_add(r->faults, at, "%s", card_fault);
         else
             faults_add(r->faults, at, "must be a string");
@@ -131,7 +132,7 @@ static struct slice address_of(struct arena *arena, struct slice text)
     return arena_slice(arena, slice_str(shown));
 }
 
-static void read_text(struct reading *r, const struct field *field, const json_t *value,
+static void read_text(struct reading *r, const struct field *field, const struct json_value *value,
                       const struct json_path *at)
 {
     enum guard guard = field->text == TXN_card_id ? GUARD_CARD : GUARD_ID;
@@ -174,7 +175,7 @@ static void read_text(struct reading *r, const struct field *field, const json_t
     r->txn->text[field->text] = text;
 }
 
-static void read_id(struct reading *r, const struct field *field, const json_t *value,
+static void read_id(struct reading *r, const struct field *field, const struct json_value *value,
                     const struct json_path *at)
 {
     struct slice id = text_of(r, value, at, TXN_ID_MAX, GUARD_ID);
@@ -188,20 +189,21 @@ static void read_id(struct reading *r, const struct field *field, const json_t *
 
 /* ---- times ---- */
 
-static bool time_of(struct reading *r, const json_t *value, const struct json_path *at, int64_t *at_us)
+static bool time_of(struct reading *r, const struct json_value *value, const struct json_path *at,
+                    int64_t *at_us)
 {
-    if (!json_is_string(value)) {
+    if (value->kind != JSON_IN_TEXT) {
         faults_add(r->faults, at, "must be a string with a time as of RFC 3339");
         return false;
     }
-    if (!rfc3339_parse(json_slice(value), at_us)) {
+    if (!rfc3339_parse(json_text(value), at_us)) {
         faults_add(r->faults, at, "is not a time as of RFC 3339, like 2026-01-31T12:00:00Z");
         return false;
     }
     return true;
 }
 
-static void read_occurred_at(struct reading *r, const struct field *field, const json_t *value,
+static void read_occurred_at(struct reading *r, const struct field *field, const struct json_value *value,
                              const struct json_path *at)
 {
     (void)field;
@@ -210,7 +212,7 @@ static void read_occurred_at(struct reading *r, const struct field *field, const
         r->txn->occurred_at_us = INT64_MIN;
 }
 
-static void read_labelled_at(struct reading *r, const struct field *field, const json_t *value,
+static void read_labelled_at(struct reading *r, const struct field *field, const struct json_value *value,
                              const struct json_path *at)
 {
     (void)field;
@@ -218,7 +220,7 @@ static void read_labelled_at(struct reading *r, const struct field *field, const
         r->label->labelled_at_us = INT64_MIN;
 }
 
-static void read_known_at(struct reading *r, const struct field *field, const json_t *value,
+static void read_known_at(struct reading *r, const struct field *field, const struct json_value *value,
                           const struct json_path *at)
 {
     int64_t known_at, least = civil_days(2000, 1, 1) * DAY_US, most = civil_days(2100, 1, 1) * DAY_US;
@@ -266,16 +268,16 @@ static void check_window(struct reading *r)
 
 /* ---- money and place ---- */
 
-static void read_amount(struct reading *r, const struct field *field, const json_t *value,
+static void read_amount(struct reading *r, const struct field *field, const struct json_value *value,
                         const struct json_path *at)
 {
-    json_int_t amount = json_integer_value(value);
+    int64_t amount = value->kind == JSON_IN_INTEGER ? value->integer : -1;
 
     (void)field;
     r->txn->amount_minor = -1;
     /* 10.00 is refused rather than read as ten minor units: whoever writes that means ten of the major ones.
      */
-    if (!json_is_integer(value))
+    if (value->kind != JSON_IN_INTEGER)
         faults_add(r->faults, at,
                    "must be an integer in minor units of the currency (cents), without a point");
     else if (pan_in_integer(amount))
@@ -288,7 +290,7 @@ static void read_amount(struct reading *r, const struct field *field, const json
         r->txn->amount_minor = amount;
 }
 
-static void read_currency(struct reading *r, const struct field *field, const json_t *value,
+static void read_currency(struct reading *r, const struct field *field, const struct json_value *value,
                           const struct json_path *at)
 {
     struct slice code = text_of(r, value, at, 64, GUARD_TEXT);
@@ -323,18 +325,20 @@ static void convert_amount(struct reading *r)
     }
 }
 
-static void read_degrees(struct reading *r, const json_t *value, const struct json_path *at, double most,
-                         double *degrees)
+static void read_degrees(struct reading *r, const struct json_value *value, const struct json_path *at,
+                         double most, double *degrees)
 {
-    if (!json_is_number(value))
+    double number = value->kind == JSON_IN_INTEGER ? (double)value->integer : value->real;
+
+    if (value->kind != JSON_IN_INTEGER && value->kind != JSON_IN_REAL)
         faults_add(r->faults, at, "must be a number of degrees");
-    else if (!(fabs(json_number_value(value)) <= most))
+    else if (!(fabs(number) <= most))
         faults_add(r->faults, at, "must be from -%g to %g degrees", most, most);
     else
-        *degrees = json_number_value(value);
+        *degrees = number;
 }
 
-static void read_lat(struct reading *r, const struct field *field, const json_t *value,
+static void read_lat(struct reading *r, const struct field *field, const struct json_value *value,
                      const struct json_path *at)
 {
     (void)field;
@@ -342,7 +346,7 @@ static void read_lat(struct reading *r, const struct field *field, const json_t 
     read_degrees(r, value, at, 90, &r->txn->lat);
 }
 
-static void read_lon(struct reading *r, const struct field *field, const json_t *value,
+static void read_lon(struct reading *r, const struct field *field, const struct json_value *value,
                      const struct json_path *at)
 {
     (void)field;
@@ -367,7 +371,7 @@ static bool attribute_name_is_sound(struct slice name)
            is_each(name, LOWER DIGITS "_");
 }
 
-static bool read_attribute(struct reading *r, struct slice name, const json_t *value,
+static bool read_attribute(struct reading *r, struct slice name, const struct json_value *value,
                            const struct json_path *at, struct txn_attribute *a)
 {
     size_t faults = r->faults->count + r->faults->untold;
@@ -377,28 +381,28 @@ static bool read_attribute(struct reading *r, struct slice name, const json_t *v
     else if (!attribute_name_is_sound(name))
         faults_add(r->faults, at, "the name must be a lower-case letter and up to %d letters, digits or '_'",
                    TXN_ATTRIBUTE_NAME_MAX - 1);
-    switch (json_typeof(value)) {
-    case JSON_STRING:
+    switch (value->kind) {
+    case JSON_IN_TEXT:
         a->kind = ATTRIBUTE_TEXT;
-        if (json_string_length(value) > 0) /* an empty text is a value here */
+        if (value->text.len > 0) /* an empty text is a value here */
             a->text = text_of(r, value, at, TXN_ATTRIBUTE_TEXT_MAX, GUARD_TEXT);
         break;
-    case JSON_INTEGER:
+    case JSON_IN_INTEGER:
         a->kind = ATTRIBUTE_NUMBER;
-        if (pan_in_integer(json_integer_value(value)))
+        if (pan_in_integer(value->integer))
             faults_add(r->faults, at, "%s", card_fault);
-        else if (json_integer_value(value) > TXN_INTEGER_MAX || json_integer_value(value) < -TXN_INTEGER_MAX)
+        else if (value->integer > TXN_INTEGER_MAX || value->integer < -TXN_INTEGER_MAX)
             faults_add(r->faults, at, "is an integer beyond 2^53, which would not stay exact; send a string");
-        a->number = (double)json_integer_value(value);
+        a->number = (double)value->integer;
         break;
-    case JSON_REAL:
+    case JSON_IN_REAL:
         a->kind = ATTRIBUTE_NUMBER;
-        a->number = json_real_value(value);
+        a->number = value->real;
         break;
-    case JSON_TRUE:
-    case JSON_FALSE:
+    case JSON_IN_TRUE:
+    case JSON_IN_FALSE:
         a->kind = ATTRIBUTE_BOOL;
-        a->is_true = json_is_true(value);
+        a->is_true = value->kind == JSON_IN_TRUE;
         break;
     default:
         faults_add(r->faults, at, "must be a number, a string or a boolean");
@@ -414,32 +418,29 @@ static int by_name(const void *a, const void *b)
     return slice_compare(x->name, y->name);
 }
 
-static void read_attributes(struct reading *r, const struct field *field, const json_t *value,
+static void read_attributes(struct reading *r, const struct field *field, const struct json_value *value,
                             const struct json_path *at)
 {
-    size_t count = json_object_size(value);
-    const char *name;
-    json_t *each;
-
     (void)field;
-    if (!json_is_object(value)) {
+    if (value->kind != JSON_IN_OBJECT) {
         faults_add(r->faults, at, "must be an object");
         return;
     }
-    if (count > TXN_ATTRIBUTES_MAX) {
-        faults_add(r->faults, at, "has %zu members, at most %d are allowed", count, TXN_ATTRIBUTES_MAX);
+    if (value->children.count > TXN_ATTRIBUTES_MAX) {
+        faults_add(r->faults, at, "has %zu members, at most %d are allowed", value->children.count,
+                   TXN_ATTRIBUTES_MAX);
         return;
     }
-    r->txn->attributes = arena_new(r->faults->arena, struct txn_attribute, count);
-    json_object_foreach((json_t *)value, name, each)
-    {
-        struct json_path here = { .up = at, .key = name };
+    r->txn->attributes = arena_new(r->faults->arena, struct txn_attribute, value->children.count);
+    for (const struct json_value *each = value->children.first; each; each = each->next) {
+        struct slice name = arena_slice(r->faults->arena, each->key);
+        struct json_path here = { .up = at, .key = name.ptr };
         struct txn_attribute *a = &r->txn->attributes[r->txn->attribute_count];
 
-        if (json_is_null(each) && attribute_name_is_sound(slice_str(name)))
+        if (each->kind == JSON_IN_NULL && attribute_name_is_sound(name))
             continue; /* null is absent */
-        if (read_attribute(r, slice_str(name), each, &here, a)) {
-            a->name = arena_slice(r->faults->arena, slice_str(name));
+        if (read_attribute(r, name, each, &here, a)) {
+            a->name = name;
             r->txn->attribute_count++;
         } else {
             *a = (struct txn_attribute){ 0 };
@@ -451,19 +452,19 @@ static void read_attributes(struct reading *r, const struct field *field, const 
 
 /* ---- labels ---- */
 
-static void read_is_fraud(struct reading *r, const struct field *field, const json_t *value,
+static void read_is_fraud(struct reading *r, const struct field *field, const struct json_value *value,
                           const struct json_path *at)
 {
     (void)field;
-    if (!json_is_boolean(value))
+    if (value->kind != JSON_IN_TRUE && value->kind != JSON_IN_FALSE)
         faults_add(r->faults, at, "must be true or false");
-    r->label->is_fraud = json_is_true(value);
+    r->label->is_fraud = value->kind == JSON_IN_TRUE;
 }
 
-static void read_source(struct reading *r, const struct field *field, const json_t *value,
+static void read_source(struct reading *r, const struct field *field, const struct json_value *value,
                         const struct json_path *at)
 {
-    enum label_source source = label_source_find(json_slice(value));
+    enum label_source source = label_source_find(json_text(value));
 
     (void)field;
     if (source == LABEL_SOURCE_COUNT)
@@ -475,27 +476,29 @@ static void read_source(struct reading *r, const struct field *field, const json
 /* ---- objects ---- */
 
 /* clang-format off */
+#define NAME(literal) literal, sizeof literal - 1
 static const struct field txn_fields[] = {
-    { "transaction_id", read_id,          true,  0         },
-    { "occurred_at",    read_occurred_at, true,  0         },
-    { "amount",         read_amount,      true,  0         },
-    { "currency",       read_currency,    true,  0         },
-    { "known_at",       read_known_at,    false, 0         },
-    { "lat",            read_lat,         false, 0         },
-    { "lon",            read_lon,         false, 0         },
-    { "attributes",     read_attributes,  false, 0         },
-#define TXN_TEXT_FIELD(field, max, meaning) { #field, read_text, TXN_##field == TXN_customer_id, TXN_##field },
+    { NAME("transaction_id"), read_id,          true,  0         },
+    { NAME("occurred_at"),    read_occurred_at, true,  0         },
+    { NAME("amount"),         read_amount,      true,  0         },
+    { NAME("currency"),       read_currency,    true,  0         },
+    { NAME("known_at"),       read_known_at,    false, 0         },
+    { NAME("lat"),            read_lat,         false, 0         },
+    { NAME("lon"),            read_lon,         false, 0         },
+    { NAME("attributes"),     read_attributes,  false, 0         },
+#define TXN_TEXT_FIELD(field, max, meaning) { NAME(#field), read_text, TXN_##field == TXN_customer_id, TXN_##field },
     TXN_TEXT_FIELDS(TXN_TEXT_FIELD)
 #undef TXN_TEXT_FIELD
 };
 
 static const struct field label_fields[] = {
-    { "transaction_id", read_id,          true,  0 },
-    { "is_fraud",       read_is_fraud,    true,  0 },
-    { "source",         read_source,      true,  0 },
-    { "labelled_at",    read_labelled_at, true,  0 },
-    { "known_at",       read_known_at,    false, 0 },
+    { NAME("transaction_id"), read_id,          true,  0 },
+    { NAME("is_fraud"),       read_is_fraud,    true,  0 },
+    { NAME("source"),         read_source,      true,  0 },
+    { NAME("labelled_at"),    read_labelled_at, true,  0 },
+    { NAME("known_at"),       read_known_at,    false, 0 },
 };
+#undef NAME
 /* clang-format on */
 
 static_assert(ARRAY_LEN(txn_fields) <= 32, "a bit per field fits");
@@ -550,37 +553,29 @@ static const char *nearest(const struct field *fields, size_t count, struct slic
 }
 
 /* Whatever is inside of it, what is not ours to read is still guarded. */
-static bool tree_holds_card_number(const json_t *value)
+static bool tree_holds_card_number(const struct json_value *value)
 {
-    const char *name;
-    json_t *each;
-    size_t i;
-
-    if (json_is_string(value))
-        return pan_find(json_slice(value), NULL);
-    if (json_is_integer(value))
-        return pan_in_integer(json_integer_value(value));
-    json_object_foreach((json_t *)value, name, each)
-    {
-        if (pan_find(slice_str(name), NULL) || tree_holds_card_number(each))
+    if (value->kind == JSON_IN_TEXT)
+        return pan_find(value->text, NULL);
+    if (value->kind == JSON_IN_INTEGER)
+        return pan_in_integer(value->integer);
+    if (value->kind != JSON_IN_OBJECT && value->kind != JSON_IN_ARRAY)
+        return false;
+    for (const struct json_value *each = value->children.first; each; each = each->next)
+        if (pan_find(each->key, NULL) || tree_holds_card_number(each))
             return true;
-    }
-    json_array_foreach(value, i, each)
-    {
-        if (tree_holds_card_number(each))
-            return true;
-    }
     return false;
 }
 
-static void refuse_unknown(struct reading *r, const struct field *fields, size_t count, const char *name,
-                           const json_t *value)
+static void refuse_unknown(struct reading *r, const struct field *fields, size_t count,
+                           const struct json_value *value)
 {
-    struct json_path at = { .up = r->at, .key = name };
+    struct slice name = arena_slice(r->faults->arena, value->key);
+    struct json_path at = { .up = r->at, .key = name.ptr };
     /* Nobody is told: then the guess, which costs most of all here, is not made. */
-    const char *meant = faults_are_many(r->faults) ? NULL : nearest(fields, count, slice_str(name));
+    const char *meant = faults_are_many(r->faults) ? NULL : nearest(fields, count, name);
 
-    if (pan_find(slice_str(name), NULL) || tree_holds_card_number(value))
+    if (pan_find(name, NULL) || tree_holds_card_number(value))
         faults_add(r->faults, &at, "%s", card_fault);
     if (meant)
         faults_add(r->faults, &at, "there is no such field; did you mean \"%s\"?", meant);
@@ -590,27 +585,32 @@ static void refuse_unknown(struct reading *r, const struct field *fields, size_t
         faults_add(r->faults, &at, "there is no such field");
 }
 
-static bool read_object(struct reading *r, const struct field *fields, size_t count, const json_t *value)
+static size_t find_field(const struct field *fields, size_t count, struct slice name)
+{
+    size_t i = 0;
+
+    while (i < count && (fields[i].len != name.len || memcmp(fields[i].name, name.ptr, name.len) != 0))
+        i++;
+    return i;
+}
+
+static bool read_object(struct reading *r, const struct field *fields, size_t count,
+                        const struct json_value *value)
 {
     size_t before = r->faults->count + r->faults->untold;
     uint32_t seen = 0;
-    const char *name;
-    json_t *each;
 
-    if (!json_is_object(value)) {
+    if (value->kind != JSON_IN_OBJECT) {
         faults_add(r->faults, r->at, "must be an object");
         return false;
     }
-    json_object_foreach((json_t *)value, name, each)
-    {
-        struct json_path at = { .up = r->at, .key = name };
-        size_t i = 0;
+    for (const struct json_value *each = value->children.first; each; each = each->next) {
+        size_t i = find_field(fields, count, each->key);
+        struct json_path at = { .up = r->at, .key = i < count ? fields[i].name : NULL };
 
-        while (i < count && strcmp(fields[i].name, name) != 0)
-            i++;
         if (i == count) {
-            refuse_unknown(r, fields, count, name, each);
-        } else if (!json_is_null(each)) {
+            refuse_unknown(r, fields, count, each);
+        } else if (each->kind != JSON_IN_NULL) {
             seen |= UINT32_C(1) << i;
             fields[i].read(r, &fields[i], each, &at);
         }
@@ -631,7 +631,7 @@ static bool read_object(struct reading *r, const struct field *fields, size_t co
     return r->faults->count + r->faults->untold == before;
 }
 
-bool txn_from_json(struct txn *txn, const json_t *value, const struct txn_rules *rules,
+bool txn_from_json(struct txn *txn, const struct json_value *value, const struct txn_rules *rules,
                    const struct json_path *at, struct faults *faults)
 {
     struct reading r = { .rules = rules, .faults = faults, .at = at, .txn = txn };
@@ -645,7 +645,7 @@ bool txn_from_json(struct txn *txn, const json_t *value, const struct txn_rules 
     return read_object(&r, txn_fields, ARRAY_LEN(txn_fields), value);
 }
 
-bool label_from_json(struct label *label, const json_t *value, const struct txn_rules *rules,
+bool label_from_json(struct label *label, const struct json_value *value, const struct txn_rules *rules,
                      const struct json_path *at, struct faults *faults)
 {
     struct reading r = { .rules = rules, .faults = faults, .at = at, .label = label };

@@ -11,6 +11,7 @@
 #include "fraud/money.h"
 #include "fraud/txn.h"
 #include "json/json.h"
+#include "json/json_in.h"
 
 #define TXN_PAST_US     (90 * DAY_US)             /* how old a live event may be */
 #define TXN_FUTURE_US   (5 * MINUTE_US)           /* how far a client's clock may be ahead */
@@ -30,11 +31,11 @@ struct txn_rules {
 /* Reads a transaction. What `txn` points to is in the faults' arena, not in `value`. `at` is where `value`
  * stands in the request. False when faults were added: then `txn` is not complete, but its id is there if it
  * was sound. */
-bool txn_from_json(struct txn *txn, const json_t *value, const struct txn_rules *rules,
+bool txn_from_json(struct txn *txn, const struct json_value *value, const struct txn_rules *rules,
                    const struct json_path *at, struct faults *faults);
 
 /* Reads {"transaction_id", "is_fraud", "source", "labelled_at"[, "known_at"]}. */
-bool label_from_json(struct label *label, const json_t *value, const struct txn_rules *rules,
+bool label_from_json(struct label *label, const struct json_value *value, const struct txn_rules *rules,
                      const struct json_path *at, struct faults *faults);
 
 /* Writes a transaction as the API takes it. */

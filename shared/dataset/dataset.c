@@ -181,21 +181,20 @@ static bool take_line(struct dataset *d, struct slice line, struct dataset_event
     struct faults faults = { .arena = &d->arena };
     struct slice type;
     struct why why = { 0 };
-    json_t *value;
+    struct json_value *value;
     bool is_good;
 
     d->line_number++;
     if (!line.len)
         return false;
-    if (json_parse(&value, line, JSON_DEPTH_MAX, &why)) {
+    arena_reset(&d->arena);
+    if (json_read(&value, line, JSON_DEPTH_MAX, &d->arena, &why)) {
         tell_bad(d, d->line_number, why.text);
         return false;
     }
-    arena_reset(&d->arena);
-    type = arena_slice(&d->arena, json_slice(json_object_get(value, "type")));
-    json_object_del(value, "type");
+    type = json_text(json_take_member(value, "type"));
     /* Amounts are taken in their own currency: a file has one. */
-    rules.base_currency = arena_slice(&d->arena, json_slice(json_object_get(value, "currency")));
+    rules.base_currency = arena_slice(&d->arena, json_text(json_member(value, "currency")));
     if (slice_eq(type, SLICE("transaction"))) {
         event->kind = DATASET_TXN;
         is_good = txn_from_json(&event->txn, value, &rules, NULL, &faults);
@@ -212,7 +211,6 @@ static bool take_line(struct dataset *d, struct slice line, struct dataset_event
 
         tell_bad(d, d->line_number, told.ptr);
     }
-    json_decref(value);
     return is_good;
 }
 

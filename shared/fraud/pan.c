@@ -7,6 +7,7 @@
 #include "base/array.h"
 
 enum { PAN_MIN = 12, PAN_MAX = 19, GROUPS_MAX = 32 };
+#define PAN_LEAST UINT64_C(100000000000) /* of PAN_MIN digits */
 
 #define AT(length)        (1u << (length))
 #define FROM_TO(from, to) ((2u << (to)) - (1u << (from)))
@@ -270,10 +271,13 @@ bool pan_find(struct slice text, struct slice *at)
 
 bool pan_in_integer(int64_t value)
 {
+    uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     char text[24];
-    int len = snprintf(text, sizeof text, "%llu",
-                       value < 0 ? 0ULL - (unsigned long long)value : (unsigned long long)value);
+    int len;
 
+    if (magnitude < PAN_LEAST)
+        return false;
+    len = snprintf(text, sizeof text, "%llu", (unsigned long long)magnitude);
     return pan_find(slice_of(text, (size_t)len), NULL);
 }
 

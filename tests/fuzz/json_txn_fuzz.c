@@ -45,18 +45,17 @@ static void check_round_trip(const struct txn *txn, const struct txn_rules *rule
     struct json_out o;
     struct txn again;
     struct why why;
-    json_t *tree;
+    struct json_value *value;
 
     buf_init(&out, 0);
     buf_init(&scratch, 0);
     o = json_out_to(&out);
     txn_to_json(&o, NULL, txn, rules->is_simulated);
-    check(json_parse(&tree, buf_slice(&out), JSON_DEPTH_MAX, &why) == ERR_OK);
-    check(txn_from_json(&again, tree, rules, NULL, &faults));
+    check(json_read(&value, buf_slice(&out), JSON_DEPTH_MAX, arena, &why) == ERR_OK);
+    check(txn_from_json(&again, value, rules, NULL, &faults));
     txn_hash(txn, rules->is_simulated, &scratch, one);
     txn_hash(&again, rules->is_simulated, &scratch, two);
     check(memcmp(one, two, sizeof one) == 0);
-    json_decref(tree);
     buf_release(&out);
     buf_release(&scratch);
 }
@@ -68,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct txn_rules rules = { .account = 1, .base_currency = SLICE("USD"), .fx = &fx, .now_us = now_us };
     struct buf out;
     struct why why;
-    json_t *tree;
+    struct json_value *value;
 
     if (fx.count == 0)
         check(fx_parse(&fx, SLICE("USD=1,EUR=1.08,JPY=0.0067"), &why) == ERR_OK);
@@ -77,19 +76,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(!pan_find(buf_slice(&out), NULL));
     buf_release(&out);
     pan_find_digits(text);
-    if (json_parse(&tree, text, JSON_DEPTH_MAX, &why) == ERR_OK) {
+    if (json_read(&value, text, JSON_DEPTH_MAX, &arena, &why) == ERR_OK) {
         for (int i = 0; i < 2; i++) {
             struct faults faults = { .arena = &arena };
             struct label label;
             struct txn txn;
 
             rules.is_simulated = i;
-            if (txn_from_json(&txn, tree, &rules, NULL, &faults))
+            if (txn_from_json(&txn, value, &rules, NULL, &faults))
                 check_round_trip(&txn, &rules, &arena);
-            label_from_json(&label, tree, &rules, NULL, &faults);
+            label_from_json(&label, value, &rules, NULL, &faults);
             check_faults(&faults);
         }
-        json_decref(tree);
     }
     arena_release(&arena);
     return 0;

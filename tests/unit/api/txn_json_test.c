@@ -32,24 +32,18 @@ TestSuite(txn_json, .init = setup, .fini = teardown);
 
 static bool read_txn(struct txn *txn, const char *text)
 {
-    json_t *tree;
-    bool is_sound;
+    struct json_value *value;
 
-    cr_assert_eq(json_parse(&tree, slice_str(text), JSON_DEPTH_MAX, &why), ERR_OK, "%s", why.text);
-    is_sound = txn_from_json(txn, tree, &rules, NULL, &faults);
-    json_decref(tree);
-    return is_sound;
+    cr_assert_eq(json_read(&value, slice_str(text), JSON_DEPTH_MAX, &arena, &why), ERR_OK, "%s", why.text);
+    return txn_from_json(txn, value, &rules, NULL, &faults);
 }
 
 static bool read_label(struct label *label, const char *text)
 {
-    json_t *tree;
-    bool is_sound;
+    struct json_value *value;
 
-    cr_assert_eq(json_parse(&tree, slice_str(text), JSON_DEPTH_MAX, &why), ERR_OK, "%s", why.text);
-    is_sound = label_from_json(label, tree, &rules, NULL, &faults);
-    json_decref(tree);
-    return is_sound;
+    cr_assert_eq(json_read(&value, slice_str(text), JSON_DEPTH_MAX, &arena, &why), ERR_OK, "%s", why.text);
+    return label_from_json(label, value, &rules, NULL, &faults);
 }
 
 static const char whole[] =
@@ -111,15 +105,15 @@ Test(txn_json, names_every_fault_of_the_table_at_its_place)
     while (faulty_next(&f, now_us)) {
         char pointers[1024] = "";
         struct txn txn;
-        json_t *tree;
-        enum err err = json_parse(&tree, slice_of(f.body, f.body_len), JSON_DEPTH_MAX, &why);
+        struct json_value *value;
+        enum err err = json_read(&value, slice_of(f.body, f.body_len), JSON_DEPTH_MAX, &arena, &why);
 
         cases++;
         cr_assert_eq(err, f.status == 400 ? ERR_SYNTAX : ERR_OK, "line %d: %s", f.line, why.text);
         if (err)
             continue;
         faults = (struct faults){ .arena = &arena };
-        cr_expect_not(txn_from_json(&txn, tree, &rules, NULL, &faults), "line %d is sound", f.line);
+        cr_expect_not(txn_from_json(&txn, value, &rules, NULL, &faults), "line %d is sound", f.line);
         for (size_t i = 0; i < faults.count; i++) {
             snprintf(pointers + strlen(pointers), sizeof pointers - strlen(pointers), "%s%.*s", i ? "," : "",
                      SLICE_ARG(faults.items[i].pointer));
@@ -127,7 +121,6 @@ Test(txn_json, names_every_fault_of_the_table_at_its_place)
                           f.line);
         }
         cr_expect_str_eq(pointers, f.pointers, "line %d: %s, not %s", f.line, pointers, f.pointers);
-        json_decref(tree);
     }
     cr_assert_geq(cases, 80);
 }

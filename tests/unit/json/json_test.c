@@ -8,14 +8,24 @@
 
 #include "base/array.h"
 #include "json/json.h"
+#include "json/json_in.h"
 #include "json/json_out.h"
 
+/* Both readers: they say the same, in the same words. */
 static enum err parse(const char *text, struct why *why)
 {
+    struct arena arena = { 0 };
+    struct why other = { 0 };
+    struct json_value *value;
     json_t *tree;
     enum err err = json_parse(&tree, slice_str(text), 4, why);
 
+    cr_assert_eq(json_read(&value, slice_str(text), 4, &arena, &other), err, "%s", text);
+    cr_assert_eq(value == NULL, tree == NULL, "%s", text);
+    if (err)
+        cr_assert_str_eq(other.text, why->text);
     json_decref(tree);
+    arena_release(&arena);
     return err;
 }
 
@@ -57,6 +67,27 @@ Test(json, refuses_what_is_not_one_strict_document)
         cr_assert_eq(parse(bad[i], &why), ERR_SYNTAX, "%s", bad[i]);
     cr_assert_eq(parse("[[[[]]]]", &why), ERR_OK);
     cr_assert_eq(parse("{\"a\":\"[[[[[[\\\"[[[\"}", &why), ERR_OK);
+}
+
+Test(json, refuses_a_nul_byte_wherever_it_stands)
+{
+    static const char whole[] = "{\"a\":[1,true],\"b\":\"x\"}";
+    char text[sizeof whole];
+    struct why why = { 0 };
+
+    for (size_t at = 0; at < sizeof whole; at++) {
+        struct arena arena = { 0 };
+        struct json_value *value;
+        json_t *tree;
+
+        memcpy(text, whole, at);
+        text[at] = '\0';
+        memcpy(text + at + 1, whole + at, sizeof whole - 1 - at);
+        cr_assert_eq(json_parse(&tree, slice_of(text, sizeof whole), 4, &why), ERR_SYNTAX, "at %zu", at);
+        cr_assert_eq(json_read(&value, slice_of(text, sizeof whole), 4, &arena, &why), ERR_SYNTAX, "at %zu",
+                     at);
+        arena_release(&arena);
+    }
 }
 
 Test(json, never_quotes_what_was_sent)
@@ -219,4 +250,59 @@ Test(json, writes_any_text_at_any_place_as_a_byte_at_a_time)
     }
     buf_release(&one);
     buf_release(&two);
+}
+
+Test(json, lies_in_an_arena_as_it_was_written)
+{
+    static const char text[] = " {\"b\" : [ 1, -2.5e3, true ,null], \"a\":\"x\\u00e9\\n\", \"\":{}}\n";
+    struct arena arena = { 0 };
+    struct json_value *root, *list;
+    struct why why = { 0 };
+
+    cr_assert_eq(json_read(&root, slice_str(text), 4, &arena, &why), ERR_OK, "%s", why.text);
+    cr_assert_eq(root->children.count, 3u);
+    list = json_member(root, "b");
+    cr_assert_eq(list, root->children.first);
+    cr_assert_eq(list->children.count, 4u);
+    cr_assert_eq(list->children.first->integer, 1);
+    cr_assert_eq(list->children.first->next->real, -2500);
+    cr_assert(slice_eq_str(json_text(json_take_member(root, "a")), "x\xc3\xa9\n"));
+    cr_assert_null(json_member(root, "a"));
+    cr_assert_eq(root->children.count, 2u);
+    cr_assert_eq(json_member(root, "")->kind, JSON_IN_OBJECT);
+    cr_assert_null(json_member(list, "a"));
+    cr_assert_eq(json_text(list).len, 0u);
+    arena_release(&arena);
+}
+
+/* What is read straight from the digits, and what is left to strtod. */
+Test(json, reads_numbers_as_strtod_does)
+{
+    struct arena arena = { 0 };
+    struct why why = { 0 };
+    uint64_t state = 5;
+    char text[128];
+
+    for (int i = 0; i < 100000; i++) {
+        struct json_value *root;
+        int power;
+        double value;
+
+        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        power = (int)(state >> 40) % 60 - 30;
+        if (i % 3 == 0)
+            snprintf(text, sizeof text, "[%llue%d]", (unsigned long long)(state >> (state % 64)), power);
+        else if (i % 3 == 1)
+            snprintf(text, sizeof text, "[%.*f]", (int)(state >> 33) % 20, (double)(int64_t)state / 1e12);
+        else
+            snprintf(text, sizeof text, "[%.17gE%d]", (double)(state >> 11) / 3e9, power);
+        cr_assert_eq(json_read(&root, slice_str(text), 1, &arena, &why), ERR_OK, "%s: %s", text, why.text);
+        value = strtod(text + 1, NULL);
+        if (root->children.first->kind == JSON_IN_INTEGER)
+            cr_assert_eq((double)root->children.first->integer, value);
+        else
+            cr_assert_eq(memcmp(&root->children.first->real, &value, sizeof value), 0, "%s", text);
+        arena_reset(&arena);
+    }
+    arena_release(&arena);
 }
