@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cmd_rules.c - `assay rules check`, `publish`, `rollback`, `show` and `list`. */
+ * cmd_rules.c - `assay rules check`, `draft`, `shadow`, `publish`, `retire`, `rollback`, `show` and `list`. */
 #include "command.h"
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <unistd.h>
 
 #include "account.h"
 #include "base/array.h"
@@ -17,11 +18,16 @@
 #include "yaml_json.h"
 
 struct rules_settings {
-    const char *account, *author;
-    bool as_json, allows_unknown;
+    const char *account, *author, *reason, *note;
+    int64_t expected, draft, revision;
+    bool as_json, allows_unknown, is_alone, waits;
 };
 
-static const struct rules_settings defaults = { .account = "", .author = "" };
+static const struct rules_settings defaults = {
+    .account = "", .author = "", .reason = "", .note = "", .expected = RULESET_ANY
+};
+
+enum { WAIT_US = 30000000, WAIT_STEP_US = 20000 };
 
 /* ---- a rule set from its file ---- */
 
@@ -47,14 +53,28 @@ static struct slice actor(const struct rules_settings *r)
     return *r->author ? slice_str(r->author) : login_name();
 }
 
+static struct ruleset_change change_of(const struct rules_settings *r)
+{
+    return (struct ruleset_change){ .actor = actor(r),
+                                    .reason = slice_str(r->reason),
+                                    .expected = r->expected,
+                                    .allows_unknown = r->allows_unknown,
+                                    .approval = r->is_alone ? APPROVAL_ALONE : APPROVAL_UNLESS_FIRST };
+}
+
+static const char *effect_name(const struct policy_rule *r)
+{
+    return r->tag.len ? "tag" : action_name(r->action);
+}
+
 static void print_rules(const struct ruleset *set)
 {
     printf("%-24s %-10s %8s  %s\n", "RULE", "ACTION", "PRIORITY", "WHEN");
     for (size_t i = 0; i < set->count; i++) {
         const struct policy_rule *r = &set->rules[i];
 
-        printf("%-24.*s %-10s %8d  %.*s%s\n", SLICE_ARG(r->id), action_name(r->action), r->priority,
-               SLICE_ARG(r->expression), r->is_enabled ? "" : "  (off)");
+        printf("%-24.*s %-10s %8d  %.*s%s%s\n", SLICE_ARG(r->id), effect_name(r), r->priority,
+               SLICE_ARG(r->expression), r->is_shadow ? "  (shadow)" : "", r->is_enabled ? "" : "  (off)");
     }
 }
 
@@ -103,54 +123,285 @@ const struct command cmd_rules_check = {
     .run = check,
 };
 
-/* ---- publishing ---- */
+/* ---- versions ---- */
 
-static enum exit_code publish(const void *settings, char **operands, size_t operand_count)
+static enum err read_version(const char *text, int64_t *version, struct why *why)
+{
+    if (slice_to_i64(slice_str(text), version) && *version > 0)
+        return ERR_OK;
+    return err_set(why, ERR_INVALID, "\"%s\" is no version; `assay rules list` shows them", text);
+}
+
+static enum err account_of(struct pg_session *s, int64_t version, int64_t *account, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    pg_add_i64(&p, version);
+    err = pg_exec(s, "SELECT account FROM rulesets WHERE version = $1::int8", &p, &r, why);
+    if (!err && pg_rows(r) == 1)
+        *account = pg_get_int(r, 0, 0);
+    pg_result_free(r);
+    pg_params_release(&p);
+    return err;
+}
+
+/* Until every process that decides says that it decides by this version. */
+static enum err wait_for(struct pg_session *s, int64_t version, struct why *why)
+{
+    int64_t began_us = clock_mono_us(), account = 0;
+    struct ruleset_served served = { 0 };
+    struct arena arena = { 0 };
+    enum err err = account_of(s, version, &account, why);
+
+    while (!err) {
+        arena_reset(&arena);
+        err = ruleset_served(s, account, version, &arena, &served, why);
+        if (err || (served.serving > 0 && served.serving == served.processes))
+            break;
+        if (clock_mono_us() - began_us > WAIT_US)
+            err = served.processes ? err_set(why, ERR_TIMEOUT, "%.*s: decides by another version yet",
+                                             SLICE_ARG(served.lagging))
+                                   : err_set(why, ERR_TIMEOUT, "no process says by which version it decides");
+        else
+            usleep(WAIT_STEP_US);
+    }
+    if (!err)
+        printf("in all %" PRId64 " processes after %.2f s\n", served.serving,
+               (double)(clock_mono_us() - began_us) / 1e6);
+    arena_release(&arena);
+    return err;
+}
+
+static enum exit_code end_with(struct pg_session *s, enum err err, const struct why *why)
+{
+    pg_session_close(s);
+    return command_end(err, why);
+}
+
+/* ---- drafts ---- */
+
+static enum err keep_draft(struct pg_session *s, const struct rules_settings *r, struct draft *d,
+                           int64_t *version, struct why *why)
+{
+    struct ruleset_change change = change_of(r);
+    int64_t account = 0, revision = r->revision;
+    enum err err = account_find(s, r->account, &account, why);
+
+    if (err)
+        return err;
+    if (r->draft == 0)
+        return ruleset_draft(s, d, account, slice_str(r->note), &change, version, why);
+    *version = r->draft;
+    return ruleset_edit(s, *version, &revision, d, slice_str(r->note), &change, why);
+}
+
+static enum exit_code draft(const void *settings, char **operands, size_t operand_count)
 {
     const struct rules_settings *r = settings;
     struct draft d;
     struct buf json;
     struct pg_session *s = NULL;
     struct why why = { 0 };
-    int64_t account = 0, version = 0;
+    int64_t version = 0;
     enum err err = read_rules(&d, &json, operands[0], &why);
 
     (void)operand_count;
     if (!err)
         err = database_open_migrated(&s, &why);
     if (!err)
-        err = account_find(s, r->account, &account, &why);
+        err = keep_draft(s, r, &d, &version, &why);
     if (!err)
-        err = draft_publish(s, &d, account, r->allows_unknown, actor(r), &version, &why);
-    if (!err)
-        printf("published version %" PRId64 ": %zu rules\n", version, d.document.set.count);
-    pg_session_close(s);
+        printf("draft %" PRId64 ": %zu rules\n", version, d.document.set.count);
     draft_release(&d);
     buf_release(&json);
-    return err ? command_fail(EXIT_FAILED, "%s", why.text) : EXIT_DONE;
+    return end_with(s, err, &why);
+}
+
+#define SETTING(field) offsetof(struct rules_settings, field)
+static const struct option draft_options[] = {
+    { "account", OPTION_TEXT, SETTING(account), "NAME", "for this account only (all)" },
+    { "author", OPTION_TEXT, SETTING(author), "NAME", "who writes it (your login)" },
+    { "note", OPTION_TEXT, SETTING(note), "TEXT", "what is new in it" },
+    { "draft", OPTION_INT, SETTING(draft), "VERSION", "in the place of this draft's document" },
+    { "revision", OPTION_INT, SETTING(revision), "N", "of that draft, as you have seen it" },
+    { "allow-unknown", OPTION_FLAG, SETTING(allows_unknown), NULL,
+      "also with features that nobody computes" },
+};
+
+const struct command cmd_rules_draft = {
+    .name = "rules draft",
+    .operands = "<file>",
+    .purpose = "Keep a rule set as a draft, or change one",
+    .text =
+        "A draft decides nothing. `assay rules shadow` shows on live traffic what it would do; `assay rules "
+        "publish`\n"
+        "puts it in force, which needs a person who wrote nothing in it.\n\n"
+        "  assay rules draft my-rules.yaml --note \"night limits\"\n"
+        "  assay rules draft my-rules.yaml --draft 12 --revision 1",
+    .options = draft_options,
+    .option_count = ARRAY_LEN(draft_options),
+    .operands_least = 1,
+    .operands_most = 1,
+    .settings_size = sizeof(struct rules_settings),
+    .defaults = &defaults,
+    .run = draft,
+};
+
+/* ---- shadow and the end ---- */
+
+static enum exit_code move(const void *settings, char **operands,
+                           enum err (*how)(struct pg_session *s, int64_t version,
+                                           const struct ruleset_change *change, struct why *why),
+                           const char *said, bool waits)
+{
+    const struct rules_settings *r = settings;
+    struct ruleset_change change = change_of(r);
+    struct pg_session *s = NULL;
+    struct why why = { 0 };
+    int64_t version;
+    enum err err = read_version(operands[0], &version, &why);
+
+    if (!err)
+        err = database_open_migrated(&s, &why);
+    if (!err)
+        err = how(s, version, &change, &why);
+    if (!err)
+        printf("version %" PRId64 " %s\n", version, said);
+    if (!err && waits)
+        err = wait_for(s, version, &why);
+    return end_with(s, err, &why);
+}
+
+static enum exit_code shadow(const void *settings, char **operands, size_t operand_count)
+{
+    (void)operand_count;
+    return move(settings, operands, ruleset_shadow, "is in shadow",
+                ((const struct rules_settings *)settings)->waits);
+}
+
+static const struct option shadow_options[] = {
+    { "wait", OPTION_FLAG, SETTING(waits), NULL, "until every process evaluates it" },
+    { "author", OPTION_TEXT, SETTING(author), "NAME", "who does it (your login)" },
+    { "reason", OPTION_TEXT, SETTING(reason), "TEXT", "for the audit" },
+    { "allow-unknown", OPTION_FLAG, SETTING(allows_unknown), NULL,
+      "also with features that nobody computes" },
+};
+
+const struct command cmd_rules_shadow = {
+    .name = "rules shadow",
+    .operands = "<version>",
+    .purpose = "Evaluate a draft on live traffic, without a say",
+    .text =
+        "Each decision then records what it would have done; assay_policy_shadow_total counts it. It can be "
+        "changed no\n"
+        "more. What was in shadow before is retired.\n\n"
+        "  assay rules shadow 12 --wait",
+    .options = shadow_options,
+    .option_count = ARRAY_LEN(shadow_options),
+    .operands_least = 1,
+    .operands_most = 1,
+    .settings_size = sizeof(struct rules_settings),
+    .defaults = &defaults,
+    .run = shadow,
+};
+
+static enum exit_code retire(const void *settings, char **operands, size_t operand_count)
+{
+    (void)operand_count;
+    return move(settings, operands, ruleset_retire, "is retired", false);
+}
+
+const struct command cmd_rules_retire = {
+    .name = "rules retire",
+    .operands = "<version>",
+    .purpose = "End a set in shadow, or an account's own set",
+    .text = "The set that holds for all accounts is replaced, and never just ended.\n\n"
+            "  assay rules retire 12",
+    .options = shadow_options + 1,
+    .option_count = 2,
+    .operands_least = 1,
+    .operands_most = 1,
+    .settings_size = sizeof(struct rules_settings),
+    .defaults = &defaults,
+    .run = retire,
+};
+
+/* ---- publishing ---- */
+
+/* What is published: a version as it stands, or a file, which becomes a draft first. */
+static enum err find_draft(struct pg_session *s, const struct rules_settings *r, const char *operand,
+                           int64_t *version, struct why *why)
+{
+    struct draft d;
+    struct buf json;
+    enum err err;
+
+    if (slice_to_i64(slice_str(operand), version) && *version > 0)
+        return ERR_OK;
+    err = read_rules(&d, &json, operand, why);
+    if (!err)
+        err = keep_draft(s, r, &d, version, why);
+    draft_release(&d);
+    buf_release(&json);
+    return err;
+}
+
+static enum exit_code publish(const void *settings, char **operands, size_t operand_count)
+{
+    const struct rules_settings *r = settings;
+    struct ruleset_change change = change_of(r);
+    struct pg_session *s = NULL;
+    struct why why = { 0 };
+    int64_t version = 0;
+    enum err err;
+
+    (void)operand_count;
+    if (r->is_alone && !*r->reason)
+        return command_fail(EXIT_USAGE, "--alone needs a --reason, which the audit keeps");
+    err = database_open_migrated(&s, &why);
+    if (!err)
+        err = find_draft(s, r, operands[0], &version, &why);
+    if (!err) {
+        err = ruleset_publish(s, version, &change, &why);
+        if (err == ERR_FORBIDDEN)
+            err_wrap(&why, err, "draft %" PRId64 " is kept", version);
+    }
+    if (!err)
+        printf("published version %" PRId64 "\n", version);
+    if (!err && r->waits)
+        err = wait_for(s, version, &why);
+    return end_with(s, err, &why);
 }
 
 static const struct option publish_options[] = {
-    { "account", OPTION_TEXT, offsetof(struct rules_settings, account), "NAME",
-      "for this account only (all)" },
-    { "author", OPTION_TEXT, offsetof(struct rules_settings, author), "NAME",
-      "who publishes it (your login)" },
-    { "allow-unknown", OPTION_FLAG, offsetof(struct rules_settings, allows_unknown), NULL,
+    { "account", OPTION_TEXT, SETTING(account), "NAME", "for this account only (all)" },
+    { "author", OPTION_TEXT, SETTING(author), "NAME", "who publishes it (your login)" },
+    { "expect", OPTION_INT, SETTING(expected), "VERSION", "only if this one is in force; 0: none" },
+    { "wait", OPTION_FLAG, SETTING(waits), NULL, "until every process decides by it" },
+    { "reason", OPTION_TEXT, SETTING(reason), "TEXT", "for the audit" },
+    { "allow-unknown", OPTION_FLAG, SETTING(allows_unknown), NULL,
       "also with features that nobody computes" },
+    { "alone", OPTION_FLAG, SETTING(is_alone), NULL, "though you wrote it: there is no second person" },
 };
 
 const struct command cmd_rules_publish = {
     .name = "rules publish",
-    .operands = "<file>",
+    .operands = "<file or version>",
     .purpose = "Put a rule set in force",
-    .text = "Compiles it, makes the lists that it declares where they are not there yet, and puts it in "
-            "force in one\n"
-            "transaction. Every rules service and ingestion take it over within a second, between two "
-            "decisions.\n"
+    .text = "A draft or a set in shadow by its version; a file becomes a draft first. Who wrote in it cannot "
+            "publish "
+            "it, but\n"
+            "for the first set that an account ever has. Lists that it declares are made where they are not "
+            "there "
+            "yet. Every\n"
+            "rules service and ingestion take it over within a second, between two decisions.\n"
             "A rule on a feature that nobody computes would never fire: it is refused, unless "
             "--allow-unknown.\n\n"
+            "  assay rules publish 12 --expect 11 --wait\n"
             "  assay rules publish rules-starter\n"
-            "  assay rules publish my-rules.yaml --account shop",
+            "  assay rules publish my-rules.yaml --account shop --alone --reason \"one analyst\"",
     .options = publish_options,
     .option_count = ARRAY_LEN(publish_options),
     .operands_least = 1,
@@ -165,35 +416,37 @@ const struct command cmd_rules_publish = {
 static enum exit_code rollback(const void *settings, char **operands, size_t operand_count)
 {
     const struct rules_settings *r = settings;
-    struct pg_session *s;
+    struct ruleset_change change = change_of(r);
+    struct pg_session *s = NULL;
     struct why why = { 0 };
     int64_t account = 0, version = 0;
     enum err err = database_open_migrated(&s, &why);
 
     if (!err)
         err = account_find(s, r->account, &account, &why);
-    if (!err && operand_count && (!slice_to_i64(slice_str(operands[0]), &version) || version < 1))
-        err = err_set(&why, ERR_INVALID, "\"%s\" is no version; `assay rules list` shows them", operands[0]);
+    if (!err && operand_count)
+        err = read_version(operands[0], &version, &why);
     if (!err)
-        err = ruleset_roll_back(s, account, actor(r), &version, &why);
+        err = ruleset_roll_back(s, account, &change, &version, &why);
     if (!err)
         printf("version %" PRId64 " is in force again\n", version);
-    pg_session_close(s);
-    return err ? command_fail(err == ERR_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_FAILED, "%s", why.text)
-               : EXIT_DONE;
+    if (!err && r->waits)
+        err = wait_for(s, version, &why);
+    return end_with(s, err, &why);
 }
 
 const struct command cmd_rules_rollback = {
     .name = "rules rollback",
     .operands = "[version]",
     .purpose = "Put an earlier rule set in force again",
-    .text = "Without a version, the one before the one in force. It keeps its number, so decisions say truly "
+    .text = "Without a version, the one that the set in force replaced. It keeps its number, so decisions "
+            "say truly "
             "under\n"
-            "which rules they were made.\n\n"
-            "  assay rules rollback\n"
-            "  assay rules rollback 12",
+            "which rules they were made. It was approved once, so no second person is asked for.\n\n"
+            "  assay rules rollback --wait\n"
+            "  assay rules rollback 12 --expect 14",
     .options = publish_options,
-    .option_count = 2,
+    .option_count = 5,
     .operands_most = 1,
     .settings_size = sizeof(struct rules_settings),
     .defaults = &defaults,
@@ -279,26 +532,31 @@ static enum exit_code list_versions(const void *settings, char **operands, size_
     (void)operands;
     (void)operand_count;
     if (!err)
-        err = pg_exec(
-            s,
-            "SELECT version, coalesce(a.name, ''), state, jsonb_array_length(body->'rules'), author, "
-            "coalesce(published_at, r.created_at) FROM rulesets r LEFT JOIN accounts a USING (account) "
-            "ORDER BY version DESC",
-            NULL, &r, &why);
+        err =
+            pg_exec(s,
+                    "SELECT version, coalesce(a.name, ''), state, jsonb_array_length(body->'rules'), author, "
+                    "coalesce(published_at, r.created_at), revision, approver, note FROM rulesets r LEFT "
+                    "JOIN accounts a "
+                    "USING (account) ORDER BY version DESC",
+                    NULL, &r, &why);
     if (!err && !settings_of->as_json)
-        printf("%-8s %-20s %-10s %-6s %-28s %s\n", "VERSION", "ACCOUNT", "STATE", "RULES", "SINCE", "AUTHOR");
+        printf("%-8s %-20s %-10s %-6s %-28s %-16s %-16s %s\n", "VERSION", "ACCOUNT", "STATE", "RULES",
+               "SINCE", "AUTHOR", "APPROVER", "NOTE");
     for (size_t i = 0; i < pg_rows(r); i++) {
         char at[RFC3339_SIZE];
 
         rfc3339_format(pg_get_time_us(r, i, 5), at);
         if (!settings_of->as_json)
-            printf("%-8" PRId64 " %-20s %-10s %-6" PRId64 " %-28s %s\n", pg_get_int(r, i, 0),
+            printf("%-8" PRId64 " %-20s %-10s %-6" PRId64 " %-28s %-16s %-16s %s\n", pg_get_int(r, i, 0),
                    pg_get_text(r, i, 1).len ? pg_get_text(r, i, 1).ptr : "(all)", pg_get_text(r, i, 2).ptr,
-                   pg_get_int(r, i, 3), at, pg_get_text(r, i, 4).ptr);
+                   pg_get_int(r, i, 3), at, pg_get_text(r, i, 4).ptr, pg_get_text(r, i, 7).ptr,
+                   pg_get_text(r, i, 8).ptr);
         json_array_append_new(
-            all, json_pack("{sI ss ss sI ss ss}", "version", (json_int_t)pg_get_int(r, i, 0), "account",
-                           pg_get_text(r, i, 1).ptr, "state", pg_get_text(r, i, 2).ptr, "rules",
-                           (json_int_t)pg_get_int(r, i, 3), "author", pg_get_text(r, i, 4).ptr, "since", at));
+            all, json_pack("{sI ss ss sI ss ss sI ss ss}", "version", (json_int_t)pg_get_int(r, i, 0),
+                           "account", pg_get_text(r, i, 1).ptr, "state", pg_get_text(r, i, 2).ptr, "rules",
+                           (json_int_t)pg_get_int(r, i, 3), "author", pg_get_text(r, i, 4).ptr, "since", at,
+                           "revision", (json_int_t)pg_get_int(r, i, 6), "approver", pg_get_text(r, i, 7).ptr,
+                           "note", pg_get_text(r, i, 8).ptr));
     }
     if (!err && settings_of->as_json) {
         json_dumpf(all, stdout, JSON_INDENT(2));

@@ -28,7 +28,10 @@
     X(cmd_certs_rotate) \
     X(cmd_certs_show) \
     X(cmd_rules_check) \
+    X(cmd_rules_draft) \
+    X(cmd_rules_shadow) \
     X(cmd_rules_publish) \
+    X(cmd_rules_retire) \
     X(cmd_rules_rollback) \
     X(cmd_rules_show) \
     X(cmd_rules_list) \

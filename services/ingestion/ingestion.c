@@ -224,7 +224,7 @@ enum err ingestion_open(struct ingestion *in, struct why *why)
     if (err)
         return err;
     in->policy = policy_store_open(&(struct policy_store_options){
-        .loop = in->loop, .pool = in->pg, .metrics = service_metrics(in->app) });
+        .loop = in->loop, .pool = in->pg, .service = "ingestion", .metrics = service_metrics(in->app) });
     loop_timer_init(&in->expire, in->loop, on_expire, in);
     loop_timer_set(&in->expire, EXPIRE_EVERY_US);
     service_on_drain(in->app, on_drain, in);

@@ -195,6 +195,7 @@ enum err rules_open(struct rules **out, struct service *app, const struct rules_
         rules->store = policy_store_open(&(struct policy_store_options){ .loop = service_loop(app),
                                                                          .pool = rules->pg,
                                                                          .metrics = service_metrics(app),
+                                                                         .service = "rules",
                                                                          .on_change = on_change,
                                                                          .ctx = rules });
         service_check(app, "policy", is_policy_there, rules);

@@ -42,6 +42,8 @@ struct policy {
     size_t set_count, set_cap;
     struct list **lists;
     size_t list_count, list_cap;
+    uint32_t *list_table;   /* by account and name: one more than the index into lists, 0: free */
+    size_t list_table_size; /* a power of two, at least twice list_count */
 };
 
 struct policy_columns {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
+#include "base/hash.h"
 #include "policy/compiled.h"
 
 enum { FUNCTION_COUNT = 1 };
@@ -29,8 +30,8 @@ void policy_free(struct policy *policy)
         return;
     for (size_t i = 0; i < policy->set_count; i++)
         set_release(&policy->sets[i]);
-    for (size_t i = 0; i < policy->list_count; i++)
-        list_unref(policy->lists[i]);
+    policy_drop_lists(policy);
+    mem_free(policy->list_table);
     mem_free(policy->slots);
     mem_free(policy->features);
     mem_free(policy->sets);
@@ -203,11 +204,71 @@ enum err policy_add_ruleset(struct policy *policy, const struct ruleset *set, st
     return ERR_OK;
 }
 
+/* ---- lists by name ---- */
+
+/* Names are people's, so the key need not be secret. */
+static const struct hash_key name_key = { "assay policy nam" };
+
+static size_t list_place(const struct policy *policy, uint32_t account, struct slice name)
+{
+    size_t mask = policy->list_table_size - 1;
+    size_t i = (hash64(&name_key, name) + account) & mask;
+
+    for (; policy->list_table[i]; i = (i + 1) & mask) {
+        const struct list *list = policy->lists[policy->list_table[i] - 1];
+
+        if (list_account(list) == account && slice_eq(list_name(list), name))
+            break;
+    }
+    return i;
+}
+
+static void grow_list_table(struct policy *policy)
+{
+    policy->list_table_size = policy->list_table_size ? 2 * policy->list_table_size : 16;
+    mem_free(policy->list_table);
+    policy->list_table = mem_new_n(uint32_t, policy->list_table_size);
+    for (size_t i = 0; i < policy->list_count; i++)
+        policy->list_table[list_place(policy, list_account(policy->lists[i]), list_name(policy->lists[i]))] =
+            (uint32_t)i + 1;
+}
+
 void policy_add_list(struct policy *policy, struct list *list)
 {
     ARRAY_RESERVE_ONE(policy->lists, policy->list_count, policy->list_cap);
     policy->lists[policy->list_count++] = list_ref(list);
+    if (2 * policy->list_count > policy->list_table_size)
+        grow_list_table(policy);
+    else
+        policy->list_table[list_place(policy, list_account(list), list_name(list))] =
+            (uint32_t)policy->list_count;
 }
+
+void policy_drop_lists(struct policy *policy)
+{
+    for (size_t i = 0; i < policy->list_count; i++)
+        list_unref(policy->lists[i]);
+    policy->list_count = 0;
+    if (policy->list_table)
+        memset(policy->list_table, 0, policy->list_table_size * sizeof *policy->list_table);
+}
+
+static const struct list *list_find(const struct policy *policy, uint32_t account, struct slice name)
+{
+    uint32_t found = policy->list_count ? policy->list_table[list_place(policy, account, name)] : 0;
+
+    return found ? policy->lists[found - 1] : NULL;
+}
+
+/* The account's own list of that name, else the common one, else NULL. */
+static const struct list *list_of(const struct policy *policy, uint32_t account, struct slice name)
+{
+    const struct list *own = list_find(policy, account, name);
+
+    return own || account == 0 ? own : list_find(policy, 0, name);
+}
+
+/* ---- finding ---- */
 
 /* The account's own rule set, else the common one, else NULL. */
 static const struct compiled_set *find_set(const struct policy *policy, uint32_t account, bool is_shadow)
@@ -231,23 +292,6 @@ static const struct compiled_set *set_of(const struct policy *policy, uint32_t a
     const struct compiled_set *set = find_set(policy, account, false);
 
     return set ? set : &none;
-}
-
-static const struct list *list_of(const struct policy *policy, uint32_t account, struct slice name)
-{
-    const struct list *common = NULL;
-
-    for (size_t i = 0; i < policy->list_count; i++) {
-        const struct list *list = policy->lists[i];
-
-        if (!slice_eq(list_name(list), name))
-            continue;
-        if (list_account(list) == account)
-            return list;
-        if (list_account(list) == 0)
-            common = list;
-    }
-    return common;
 }
 
 struct unknown_list {
@@ -344,11 +388,27 @@ static struct cel_value in_list(void *context, const struct cel_value *args)
     const struct asking *asking = context;
     const struct list *list = list_of(asking->policy, asking->account, args[1].s);
 
-    return list ? cel_bool(list_has(list, args[0].s, asking->now_us)) : cel_error(CEL_FAULT_ARGUMENT);
+    if (!list)
+        return cel_error(CEL_FAULT_ARGUMENT);
+    switch (args[0].kind) {
+    case CEL_STRING:
+        return cel_bool(list_has(list, args[0].s, asking->now_us));
+    case CEL_DOUBLE:
+        break;
+    case CEL_INT:
+        return in_list(context, (struct cel_value[]){ cel_double((double)args[0].i), args[1] });
+    case CEL_UINT:
+        return in_list(context, (struct cel_value[]){ cel_double((double)args[0].u), args[1] });
+    default:
+        return cel_error(CEL_FAULT_OVERLOAD);
+    }
+    if (list_type(list) != LIST_OF_NUMBERS)
+        return cel_error(CEL_FAULT_OVERLOAD);
+    return cel_bool(list_has_number(list, args[0].d, asking->now_us));
 }
 
 static const struct cel_function functions[FUNCTION_COUNT] = {
-    { "in_list", CEL_BOOL, 2, { CEL_STRING, CEL_STRING }, in_list, 4 },
+    { "in_list", CEL_BOOL, 2, { CEL_DYN, CEL_STRING }, in_list, 4 },
 };
 
 static struct cel_value field_value(const struct txn *txn, const struct txn_field *field)

@@ -29,7 +29,8 @@ struct policy;
 /* ---- building ---- */
 
 /* Names in an expression: tx.* (fraud/field.h), score, and any other plain name is a feature's.
- * Functions: in_list(value, "name") beside those of cel/cel.h, in the Assay dialect. */
+ * Functions: in_list(value, "name") beside those of cel/cel.h, in the Assay dialect; the value is a text, or in
+ * a list of numbers a number. */
 struct policy_rule {
     struct slice id;         /* [a-z][a-z0-9_]{0,62}; stable over versions */
     struct slice name;       /* for people */
@@ -72,6 +73,8 @@ MUST_USE enum err policy_add_ruleset(struct policy *policy, const struct ruleset
 /* Adds a list (and takes a reference of its own). An account's list hides the common one of the same name in
  * in_list(); deny and allow lists of both act. */
 void policy_add_list(struct policy *policy, struct list *list);
+/* Lets go of all lists, so that others can be added in their place. */
+void policy_drop_lists(struct policy *policy);
 
 /* The first list that a rule of `policy` asks for and that its account does not have; an empty slice when all
  * are there. Such a rule does not fire. */

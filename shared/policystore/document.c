@@ -179,11 +179,20 @@ static enum err read_field(struct reading *r, const json_t *value, const char *k
     return ERR_OK;
 }
 
+static enum err read_type(struct reading *r, const json_t *value, const char *key, void *into)
+{
+    enum list_type type = list_type_find(json_slice(value));
+
+    if (type == LIST_TYPE_COUNT)
+        return err_set(r->why, ERR_INVALID, "%s: %s must be string, ip or number", r->where, key);
+    *(enum list_type *)into = type;
+    return ERR_OK;
+}
+
 #define LIST(field) offsetof(struct document_list, field)
 static const struct member list_members[] = {
-    { "name", read_name, LIST(name), true },
-    { "purpose", read_purpose, LIST(purpose), false },
-    { "field", read_field, LIST(field), false },
+    { "name", read_name, LIST(name), true },     { "purpose", read_purpose, LIST(purpose), false },
+    { "field", read_field, LIST(field), false }, { "type", read_type, LIST(type), false },
     { "note", read_text, LIST(note), false },
 };
 
@@ -235,13 +244,18 @@ static enum err read_rules(struct reading *r, const json_t *list, const char *ke
 
 static enum err read_lists(struct reading *r, const json_t *list, const char *key, void *into)
 {
-    static const struct document_list blank = { .field = TXN_TEXT_COUNT };
+    static const struct document_list blank = { .field = TXN_TEXT_COUNT, .type = LIST_TYPE_COUNT };
     struct document *document = into;
+    struct document_list *lists;
     void *items = NULL;
     enum err err = read_list(r, list, key, "list", DOCUMENT_LISTS_MAX, list_members, ARRAY_LEN(list_members),
                              &blank, sizeof blank, &items, &document->list_count);
 
-    document->lists = items;
+    document->lists = lists = items;
+    for (size_t i = 0; i < document->list_count && !err; i++) {
+        if (lists[i].type == LIST_TYPE_COUNT || lists[i].field == TXN_ip)
+            lists[i].type = list_type_of(lists[i].field);
+    }
     return err;
 }
 

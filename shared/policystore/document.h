@@ -2,7 +2,7 @@
  * document.h - a rule set as a JSON document: what rulesets.body holds and what people publish.
  *
  *   {"missing": {"score": "open", "features": "open"},
- *    "lists": [{"name": "trusted", "field": "customer_id", "purpose": "named", "note": "..."}],
+ *    "lists": [{"name": "trusted", "field": "customer_id", "purpose": "named", "type": "string", "note": "..."}],
  *    "rules": [{"id": "big_night", "name": "Large amount at night",
  *               "when": "tx.amount > 50000 && tx.hour < 6", "action": "review", "priority": 50,
  *               "reason": "{tx.amount} at {tx.hour} h", "public_reason": "Unusual time", "owner": "payments",
@@ -24,6 +24,7 @@ enum { DOCUMENT_TEXT_MAX = 1 << 20, DOCUMENT_LISTS_MAX = 256 };
 struct document_list {
     struct slice name; /* [a-z][a-z0-9_]{0,62} */
     enum list_purpose purpose;
+    enum list_type type;
     enum txn_text field; /* TXN_TEXT_COUNT: none */
     struct slice note;
 };

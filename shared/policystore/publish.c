@@ -80,7 +80,25 @@ static enum err check_features(struct pg_session *s, const struct draft *d, stru
     return err;
 }
 
-/* ---- what both ways share ---- */
+enum err draft_check(struct pg_session *s, struct draft *d, int64_t account, bool allows_unknown,
+                     struct why *why)
+{
+    enum err err = check_lists(s, d, account, why);
+
+    return err || allows_unknown ? err : check_features(s, d, why);
+}
+
+/* ---- what all changes share ---- */
+
+/* pg_exec(), and releases the parameters. */
+static enum err ask(struct pg_session *s, const char *sql, struct pg_params *p, struct pg_result **out,
+                    struct why *why)
+{
+    enum err err = pg_exec(s, sql, p, out, why);
+
+    pg_params_release(p);
+    return err;
+}
 
 /* A transaction that failed must not stay open on a session that its caller goes on with. */
 static enum err commit_or_abort(struct pg_session *s, enum err err, struct why *why)
@@ -94,35 +112,122 @@ static enum err commit_or_abort(struct pg_session *s, enum err err, struct why *
     return err;
 }
 
-/* Within a transaction: what was in force is retired. */
-static enum err retire(struct pg_session *s, int64_t account, struct why *why)
+static enum err note(struct pg_session *s, const struct ruleset_change *change, const char *action,
+                     int64_t version, struct why *why)
 {
     struct pg_params p = { 0 };
+
+    pg_add_text(&p, change->actor);
+    pg_add_text(&p, slice_str(action));
+    pg_add_i64(&p, version);
+    pg_add_text(&p, change->reason);
+    pg_add_bool(&p, change->approval == APPROVAL_ALONE);
+    return ask(
+        s,
+        "INSERT INTO audit (account, actor, action, subject, detail) SELECT nullif(account, 0), $1::text, "
+        "$2::text, $3::int8::text, jsonb_strip_nulls(jsonb_build_object('reason', nullif($4::text, ''), "
+        "'alone', CASE WHEN $5::bool AND $2::text = 'rules.publish' THEN true END, 'revision', revision, "
+        "'previous', previous)) FROM rulesets WHERE version = $3::int8",
+        &p, NULL, why);
+}
+
+/* A version as it is, locked. */
+struct found {
+    int64_t account, revision;
+    bool is_draft, is_in_shadow, is_published, was_published, is_author, is_first;
+};
+
+/* Within a transaction. The lock on the account keeps two changes of what is in force apart: the second sees what
+ * the first did. */
+static enum err find(struct pg_session *s, int64_t version, const struct ruleset_change *change,
+                     struct found *out, struct why *why)
+{
+    struct pg_params p = { 0 }, again = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    *out = (struct found){ 0 };
+    pg_add_i64(&p, version);
+    err = ask(s,
+              "SELECT pg_advisory_xact_lock(hashtextextended('assay rulesets', account)) FROM rulesets WHERE "
+              "version = $1::int8",
+              &p, NULL, why);
+    pg_add_i64(&again, version);
+    pg_add_text(&again, change->actor);
+    if (!err)
+        err = ask(
+            s,
+            "SELECT account, revision, state = 'draft', state = 'shadow', state = 'published', "
+            "published_at IS NOT NULL, $2::text = ANY (authors), NOT EXISTS (SELECT FROM rulesets o WHERE "
+            "o.account = r.account AND o.published_at IS NOT NULL) FROM rulesets r WHERE version = $1::int8 "
+            "FOR UPDATE",
+            &again, &r, why);
+    else
+        pg_params_release(&again);
+    if (!err && pg_rows(r) == 0)
+        err = err_set(why, ERR_NOT_FOUND, "there is no rule set %" PRId64, version);
+    if (!err)
+        *out = (struct found){ .account = pg_get_int(r, 0, 0),
+                               .revision = pg_get_int(r, 0, 1),
+                               .is_draft = pg_get_bool(r, 0, 2),
+                               .is_in_shadow = pg_get_bool(r, 0, 3),
+                               .is_published = pg_get_bool(r, 0, 4),
+                               .was_published = pg_get_bool(r, 0, 5),
+                               .is_author = pg_get_bool(r, 0, 6),
+                               .is_first = pg_get_bool(r, 0, 7) };
+    pg_result_free(r);
+    return err;
+}
+
+/* What is in force for the account itself, and whether that was expected. */
+static enum err in_force(struct pg_session *s, int64_t account, int64_t expected, int64_t *version,
+                         struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
     enum err err;
 
     pg_add_i32(&p, (int32_t)account);
-    err = pg_exec(s, "UPDATE rulesets SET state = 'retired' WHERE account = $1::int4 AND state = 'published'",
-                  &p, NULL, why);
-    pg_params_release(&p);
+    err =
+        ask(s, "SELECT version FROM rulesets WHERE account = $1::int4 AND state = 'published'", &p, &r, why);
+    *version = !err && pg_rows(r) == 1 ? pg_get_int(r, 0, 0) : RULESET_NONE;
+    pg_result_free(r);
+    if (!err && expected != RULESET_ANY && *version != expected)
+        err = *version ? err_set(why, ERR_CONFLICT, "version %" PRId64 " is in force, not %" PRId64, *version,
+                                 expected)
+                       : err_set(why, ERR_CONFLICT, "no rule set is in force, not %" PRId64, expected);
     return err;
 }
 
-static enum err note(struct pg_session *s, struct slice actor, const char *action, int64_t version,
-                     struct why *why)
+static enum err begin(struct pg_session *s, int64_t version, const struct ruleset_change *change,
+                      struct found *found, struct why *why)
+{
+    enum err err = pg_exec_script(s, "BEGIN", why);
+
+    return err ? err : find(s, version, change, found, why);
+}
+
+/* Whatever of the account is in `state` is retired. */
+static enum err retire(struct pg_session *s, int64_t account, const char *state, struct why *why)
 {
     struct pg_params p = { 0 };
-    enum err err;
 
-    pg_add_text(&p, actor);
-    pg_add_text(&p, slice_str(action));
-    pg_add_i64(&p, version);
-    err = pg_exec(s, "INSERT INTO audit (actor, action, subject) VALUES ($1::text, $2::text, $3::int8::text)",
-                  &p, NULL, why);
-    pg_params_release(&p);
-    return err;
+    pg_add_i32(&p, (int32_t)account);
+    pg_add_text(&p, slice_str(state));
+    return ask(
+        s,
+        "UPDATE rulesets SET state = 'retired', retired_at = now() WHERE account = $1::int4 AND state = "
+        "$2::text",
+        &p, NULL, why);
 }
 
-/* ---- forth ---- */
+static enum err set_state(struct pg_session *s, int64_t version, const char *sql, struct why *why)
+{
+    struct pg_params p = { 0 };
+
+    pg_add_i64(&p, version);
+    return ask(s, sql, &p, NULL, why);
+}
 
 static enum err make_lists(struct pg_session *s, const struct draft *d, int64_t account, struct why *why)
 {
@@ -137,10 +242,11 @@ static enum err make_lists(struct pg_session *s, const struct draft *d, int64_t 
         pg_add_text(&p, slice_str(list_purpose_name(l->purpose)));
         pg_add_text(&p, l->field < TXN_TEXT_COUNT ? slice_str(txn_text_name(l->field)) : SLICE(""));
         pg_add_text(&p, l->note);
+        pg_add_text(&p, slice_str(list_type_name(l->type)));
         err =
             pg_exec(s,
-                    "INSERT INTO lists (account, name, purpose, field, note) "
-                    "SELECT $1::int4, $2::text, $3::text, $4::text, $5::text "
+                    "INSERT INTO lists (account, name, purpose, field, note, type) "
+                    "SELECT $1::int4, $2::text, $3::text, $4::text, $5::text, $6::text "
                     "WHERE NOT EXISTS (SELECT FROM lists WHERE account IN (0, $1::int4) AND name = $2::text) "
                     "ON CONFLICT DO NOTHING",
                     &p, NULL, why);
@@ -149,98 +255,292 @@ static enum err make_lists(struct pg_session *s, const struct draft *d, int64_t 
     return err;
 }
 
-static enum err insert_ruleset(struct pg_session *s, const struct draft *d, int64_t account,
-                               struct slice actor, int64_t *version, struct why *why)
+/* The stored document once more, as it will be read by those who decide. */
+static enum err check_stored(struct pg_session *s, int64_t version, const struct found *found,
+                             bool allows_unknown, bool makes_lists, struct why *why)
 {
+    struct draft d = { 0 };
     struct pg_params p = { 0 };
     struct pg_result *r = NULL;
     enum err err;
 
-    pg_add_i32(&p, (int32_t)account);
-    pg_add_text(&p, d->json);
-    pg_add_text(&p, actor);
-    err = pg_exec(
-        s,
-        "INSERT INTO rulesets (account, state, body, author, approver, published_at) "
-        "VALUES ($1::int4, 'published', $2::text::jsonb, $3::text, $3::text, now()) RETURNING version",
-        &p, &r, why);
+    pg_add_i64(&p, version);
+    err = ask(s, "SELECT body::text FROM rulesets WHERE version = $1::int8", &p, &r, why);
     if (!err)
-        *version = pg_get_int(r, 0, 0);
+        err = draft_open(&d, pg_get_text(r, 0, 0), why);
+    if (!err)
+        err = draft_check(s, &d, found->account, allows_unknown, why);
+    if (!err && makes_lists)
+        err = make_lists(s, &d, found->account, why);
+    draft_release(&d);
     pg_result_free(r);
-    pg_params_release(&p);
     return err;
 }
 
-enum err draft_publish(struct pg_session *s, struct draft *d, int64_t account, bool allows_unknown,
-                       struct slice actor, int64_t *version, struct why *why)
-{
-    enum err err = check_lists(s, d, account, why);
+/* ---- drafts in the table ---- */
 
-    if (!err && !allows_unknown)
-        err = check_features(s, d, why);
+enum err ruleset_draft(struct pg_session *s, struct draft *d, int64_t account, struct slice text,
+                       const struct ruleset_change *change, int64_t *version, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err = draft_check(s, d, account, change->allows_unknown, why);
+
     if (!err)
         err = pg_exec_script(s, "BEGIN", why);
+    if (err)
+        return err;
+    pg_add_i32(&p, (int32_t)account);
+    pg_add_text(&p, d->json);
+    pg_add_text(&p, change->actor);
+    pg_add_text(&p, text);
+    err =
+        ask(s,
+            "INSERT INTO rulesets (account, body, author, authors, note) VALUES ($1::int4, $2::text::jsonb, "
+            "$3::text, ARRAY[$3::text], $4::text) RETURNING version",
+            &p, &r, why);
     if (!err)
-        err = make_lists(s, d, account, why);
+        *version = pg_get_int(r, 0, 0);
+    pg_result_free(r);
     if (!err)
-        err = retire(s, account, why);
+        err = note(s, change, "rules.draft", *version, why);
+    return commit_or_abort(s, err, why);
+}
+
+static enum err check_draft(const struct found *found, int64_t version, int64_t revision, struct why *why)
+{
+    if (!found->is_draft)
+        return err_set(why, ERR_CONFLICT, "version %" PRId64 " is no draft any more: it never changes",
+                       version);
+    if (found->revision != revision)
+        return err_set(why, ERR_CONFLICT, "draft %" PRId64 " is at revision %" PRId64 " by now, not %" PRId64,
+                       version, found->revision, revision);
+    return ERR_OK;
+}
+
+enum err ruleset_edit(struct pg_session *s, int64_t version, int64_t *revision, struct draft *d,
+                      struct slice text, const struct ruleset_change *change, struct why *why)
+{
+    struct found found;
+    struct pg_params p = { 0 };
+    enum err err = begin(s, version, change, &found, why);
+
     if (!err)
-        err = insert_ruleset(s, d, account, actor, version, why);
+        err = check_draft(&found, version, *revision, why);
     if (!err)
-        err = note(s, actor, "rules.publish", *version, why);
+        err = draft_check(s, d, found.account, change->allows_unknown, why);
+    pg_add_i64(&p, version);
+    pg_add_text(&p, d->json);
+    pg_add_text(&p, change->actor);
+    pg_add_text(&p, text);
+    if (!err)
+        err = ask(
+            s,
+            "UPDATE rulesets SET body = $2::text::jsonb, note = $4::text, revision = revision + 1, "
+            "updated_at "
+            "= now(), authors = CASE WHEN $3::text = ANY (authors) THEN authors ELSE authors || $3::text END "
+            "WHERE version = $1::int8",
+            &p, NULL, why);
+    else
+        pg_params_release(&p);
+    if (!err)
+        err = note(s, change, "rules.edit", version, why);
+    err = commit_or_abort(s, err, why);
+    if (!err)
+        ++*revision;
+    return err;
+}
+
+enum err ruleset_discard(struct pg_session *s, int64_t version, int64_t revision,
+                         const struct ruleset_change *change, struct why *why)
+{
+    struct found found;
+    enum err err = begin(s, version, change, &found, why);
+
+    if (!err)
+        err = check_draft(&found, version, revision, why);
+    if (!err)
+        err = note(s, change, "rules.discard", version, why);
+    if (!err)
+        err = set_state(s, version, "DELETE FROM rulesets WHERE version = $1::int8", why);
+    return commit_or_abort(s, err, why);
+}
+
+/* ---- forth ---- */
+
+enum err ruleset_shadow(struct pg_session *s, int64_t version, const struct ruleset_change *change,
+                        struct why *why)
+{
+    struct found found;
+    enum err err = begin(s, version, change, &found, why);
+
+    if (!err && !found.is_draft)
+        err = err_set(why, ERR_CONFLICT, "version %" PRId64 " is no draft", version);
+    if (!err)
+        err = check_stored(s, version, &found, change->allows_unknown, true, why);
+    if (!err)
+        err = retire(s, found.account, "shadow", why);
+    if (!err)
+        err = set_state(s, version,
+                        "UPDATE rulesets SET state = 'shadow', shadowed_at = now() WHERE version = $1::int8",
+                        why);
+    if (!err)
+        err = note(s, change, "rules.shadow", version, why);
+    return commit_or_abort(s, err, why);
+}
+
+static enum err check_approval(const struct found *found, int64_t version,
+                               const struct ruleset_change *change, struct why *why)
+{
+    if (!found->is_draft && !found->is_in_shadow)
+        return err_set(why, ERR_CONFLICT, "version %" PRId64 " is %s", version,
+                       found->is_published ? "in force already"
+                                           : "retired: roll back to it, or draft it again");
+    if (!found->is_author || change->approval == APPROVAL_ALONE ||
+        (change->approval == APPROVAL_UNLESS_FIRST && found->is_first))
+        return ERR_OK;
+    return err_set(why, ERR_FORBIDDEN, "%.*s wrote in version %" PRId64 ": another person must publish it",
+                   SLICE_ARG(change->actor), version);
+}
+
+static enum err put_in_force(struct pg_session *s, int64_t version, int64_t before, struct slice actor,
+                             struct why *why)
+{
+    struct pg_params p = { 0 };
+
+    pg_add_i64(&p, version);
+    pg_add_i64(&p, before);
+    pg_add_text(&p, actor);
+    return ask(
+        s,
+        "UPDATE rulesets SET state = 'published', retired_at = NULL, published_at = now(), approver = CASE "
+        "WHEN published_at IS NULL THEN $3::text ELSE approver END, previous = CASE WHEN published_at IS "
+        "NULL "
+        "THEN nullif($2::int8, 0) ELSE previous END WHERE version = $1::int8",
+        &p, NULL, why);
+}
+
+enum err ruleset_publish(struct pg_session *s, int64_t version, const struct ruleset_change *change,
+                         struct why *why)
+{
+    struct found found;
+    int64_t before = RULESET_NONE;
+    enum err err = begin(s, version, change, &found, why);
+
+    if (!err)
+        err = check_approval(&found, version, change, why);
+    if (!err)
+        err = in_force(s, found.account, change->expected, &before, why);
+    if (!err)
+        err = check_stored(s, version, &found, change->allows_unknown, true, why);
+    if (!err)
+        err = retire(s, found.account, "published", why);
+    if (!err)
+        err = put_in_force(s, version, before, change->actor, why);
+    if (!err)
+        err = note(s, change, "rules.publish", version, why);
     return commit_or_abort(s, err, why);
 }
 
 /* ---- and back ---- */
 
-static enum err find_version(struct pg_session *s, int64_t account, int64_t *version, struct why *why)
+enum err ruleset_retire(struct pg_session *s, int64_t version, const struct ruleset_change *change,
+                        struct why *why)
+{
+    struct found found;
+    enum err err = begin(s, version, change, &found, why);
+
+    if (!err && found.is_published && found.account == 0)
+        err = err_set(why, ERR_CONFLICT, "version %" PRId64 " is in force for everybody: publish another one",
+                      version);
+    if (!err && !found.is_published && !found.is_in_shadow)
+        err = err_set(why, ERR_CONFLICT, "version %" PRId64 " is neither in force nor in shadow", version);
+    if (!err)
+        err = set_state(s, version,
+                        "UPDATE rulesets SET state = 'retired', retired_at = now() WHERE version = $1::int8",
+                        why);
+    if (!err)
+        err = note(s, change, "rules.retire", version, why);
+    return commit_or_abort(s, err, why);
+}
+
+/* The one that the set in force replaced; in rows from before that was kept, the one before it by number. */
+static enum err find_previous(struct pg_session *s, int64_t before, int64_t account, int64_t *version,
+                              struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    pg_add_i64(&p, before);
+    pg_add_i32(&p, (int32_t)account);
+    err = ask(
+        s,
+        "SELECT coalesce((SELECT previous FROM rulesets WHERE version = $1::int8), (SELECT max(version) FROM "
+        "rulesets WHERE account = $2::int4 AND published_at IS NOT NULL AND state = 'retired' AND version < "
+        "$1::int8 AND NOT EXISTS (SELECT FROM audit WHERE action = 'rules.draft' AND subject = "
+        "$1::int8::text)))",
+        &p, &r, why);
+    *version = !err ? pg_get_int(r, 0, 0) : 0;
+    if (!err && *version == 0)
+        err = err_set(why, ERR_NOT_FOUND, "there is no earlier rule set");
+    pg_result_free(r);
+    return err;
+}
+
+enum err ruleset_roll_back(struct pg_session *s, int64_t account, const struct ruleset_change *change,
+                           int64_t *version, struct why *why)
+{
+    struct found found;
+    int64_t before, to = *version;
+    enum err err = pg_exec_script(s, "BEGIN", why);
+
+    /* Twice: first to know which, then under the lock. */
+    if (!err)
+        err = in_force(s, account, change->expected, &before, why);
+    if (!err && to == 0)
+        err = find_previous(s, before, account, &to, why);
+    if (!err)
+        err = find(s, to, change, &found, why);
+    if (!err && (found.account != account || !found.was_published || found.is_published))
+        err = err_set(why, ERR_NOT_FOUND, "there is no retired rule set %" PRId64 " that was in force", to);
+    if (!err)
+        err = in_force(s, account, before, &before, why);
+    if (!err)
+        err = retire(s, account, "published", why);
+    if (!err)
+        err = put_in_force(s, to, before, change->actor, why);
+    if (!err)
+        err = note(s, change, "rules.rollback", to, why);
+    err = commit_or_abort(s, err, why);
+    if (!err)
+        *version = to;
+    return err;
+}
+
+/* ---- who serves what ---- */
+
+enum err ruleset_served(struct pg_session *s, int64_t account, int64_t version, struct arena *arena,
+                        struct ruleset_served *out, struct why *why)
 {
     struct pg_params p = { 0 };
     struct pg_result *r = NULL;
     enum err err;
 
     pg_add_i32(&p, (int32_t)account);
-    pg_add_i64(&p, *version);
-    /* Without a number: the one before the one in force. */
-    err = pg_exec(s,
-                  "SELECT version FROM rulesets WHERE account = $1::int4 AND state = 'retired' AND CASE WHEN "
-                  "$2::int8 > 0 "
-                  "THEN version = $2::int8 ELSE version < (SELECT max(version) FROM rulesets "
-                  "WHERE account = $1::int4 AND state = 'published') END ORDER BY version DESC LIMIT 1",
-                  &p, &r, why);
-    if (!err && pg_rows(r) == 0)
-        err = *version ? err_set(why, ERR_NOT_FOUND, "there is no retired rule set %" PRId64, *version)
-                       : err_set(why, ERR_NOT_FOUND, "there is no earlier rule set");
-    if (!err)
-        *version = pg_get_int(r, 0, 0);
-    pg_result_free(r);
-    pg_params_release(&p);
-    return err;
-}
-
-static enum err put_back(struct pg_session *s, int64_t account, int64_t version, struct slice actor,
-                         struct why *why)
-{
-    struct pg_params p = { 0 };
-    enum err err = pg_exec_script(s, "BEGIN", why);
-
     pg_add_i64(&p, version);
+    err =
+        ask(s,
+            "SELECT count(*), count(*) FILTER (WHERE serves), coalesce(string_agg(process, ', ' ORDER BY "
+            "process) "
+            "FILTER (WHERE NOT serves), '') FROM (SELECT process, bool_or(account = $1::int4 AND $2::int8 IN "
+            "(version, shadow)) AS serves FROM rules_serving WHERE at > now() - interval '10 s' GROUP BY "
+            "process) p",
+            &p, &r, why);
+    *out = (struct ruleset_served){ 0 };
     if (!err)
-        err = retire(s, account, why);
-    if (!err)
-        err = pg_exec(
-            s, "UPDATE rulesets SET state = 'published', published_at = now() WHERE version = $1::int8", &p,
-            NULL, why);
-    if (!err)
-        err = note(s, actor, "rules.rollback", version, why);
-    pg_params_release(&p);
-    return commit_or_abort(s, err, why);
-}
-
-enum err ruleset_roll_back(struct pg_session *s, int64_t account, struct slice actor, int64_t *version,
-                           struct why *why)
-{
-    enum err err = find_version(s, account, version, why);
-
-    return err ? err : put_back(s, account, *version, actor, why);
+        *out = (struct ruleset_served){ pg_get_int(r, 0, 0), pg_get_int(r, 0, 1),
+                                        arena_slice(arena, pg_get_text(r, 0, 2)) };
+    pg_result_free(r);
+    return err;
 }

@@ -5,8 +5,9 @@
  *
  * The rules service decides with it; ingestion keeps one too, for when no rules service answers. A new policy
  * is built beside the old one and swapped between two decisions. A rule set that cannot be compiled is
- * refused and logged, and the last good one goes on; while PostgreSQL is away, so does the last. Only lists
- * that changed are read again, in pages, so that a million entries do not hold up the loop.
+ * refused and logged, and the last good one goes on; while PostgreSQL is away, so does the last. Of lists
+ * only the entries that changed are read again; a new list comes in pages, so that a million entries do not hold
+ * up the loop. By which versions this process decides is told in `rules_serving`.
  *
  * One thread: the loop's. It reads `plans` too, to know where the features lie in a vector. */
 #ifndef ASSAY_POLICYSTORE_STORE_H
@@ -28,6 +29,7 @@ struct policy_store_options {
     struct loop *loop;
     struct pg_pool *pool; /* for reading; may have a table of statements of its own */
     struct metrics *metrics;
+    const char *service; /* what `rules_serving` calls it, before the machine and the process: "rules" */
     /* Optional: a policy was swapped in, or a plan became known or is known not to be there. */
     void (*on_change)(void *ctx);
     void *ctx;

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "base/array.h"
 #include "base/buf.h"
@@ -291,6 +292,53 @@ Test(policy, a_set_in_shadow_says_what_it_would_do_and_changes_nothing)
     cr_assert_eq(verdict.shadow->action, ACTION_APPROVE, "lists are of both");
 }
 
+Test(policy, a_list_of_numbers_is_asked_with_numbers)
+{
+    struct list *list = list_new_of(LIST_OF_NUMBERS, 0, SLICE("amounts"), LIST_NAMED, TXN_TEXT_COUNT);
+    struct why why;
+
+    PUBLISH(RULE("seen", "in_list(tx.amount, 'amounts')", ACTION_REVIEW, 1),
+            RULE("typed", "in_list(110000, 'amounts')", ACTION_CHALLENGE, 9),
+            RULE("wrong", "in_list(tx.amount, 'texts')", ACTION_DECLINE, 1));
+    cr_assert_eq(list_add(list, SLICE("110000"), LIST_NO_EXPIRY, &why), ERR_OK);
+    policy_add_list(policy, list);
+    list_unref(list);
+    add_list(0, "texts", LIST_NAMED, TXN_card_id, "x");
+    cr_assert_eq(decide(), ACTION_CHALLENGE);
+    cr_assert(fired("seen") && fired("typed") && !fired("wrong"));
+    cr_assert_eq(verdict.erred_count, 1, "a number is no entry of a list of texts");
+}
+
+Test(policy, finds_each_of_many_lists_by_its_name)
+{
+    char name[32], texts[40][64];
+    struct policy_rule rules[40];
+    size_t odd = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+        snprintf(texts[i], sizeof texts[i], "in_list(tx.customer_id, 'list_%zu')", 7 * i);
+        rules[i] = (struct policy_rule)RULE("x", "", ACTION_DECLINE, 1);
+        snprintf(name, sizeof name, "r%zu", i);
+        rules[i].id = arena_slice(&arena, slice_str(name));
+        rules[i].expression = slice_str(texts[i]);
+        odd += 7 * i % 2;
+    }
+    publish_for(0, "7", rules, ARRAY_LEN(rules));
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 300; i++) {
+            snprintf(name, sizeof name, "list_%d", i);
+            add_list(i % 3 == 0 ? 1 : 0, name, LIST_NAMED, TXN_customer_id, i % 2 ? "c7" : "c8");
+        }
+        decide();
+        cr_assert_eq(verdict.fired_count, odd);
+        cr_assert_eq(verdict.erred_count, 0);
+        policy_drop_lists(policy);
+        decide();
+        cr_assert_eq(verdict.fired_count, 0);
+        cr_assert_eq(verdict.erred_count, ARRAY_LEN(rules));
+    }
+}
+
 Test(policy, an_account_has_its_own_rules_and_lists)
 {
     static const struct policy_rule own[] = { RULE("own", "in_list(tx.customer_id, 'vip')", ACTION_CHALLENGE,
@@ -470,8 +518,8 @@ Test(policy, refuses_faulty_rules_and_says_which)
         { RULE("r", "tx.amount", ACTION_REVIEW, 1), "rule r: 1:4: this is a double, where a bool is wanted" },
         { RULE("r", "tx.nothing > 1", ACTION_REVIEW, 1), "rule r: 1:4: unknown name 'tx.nothing'" },
         { RULE("r", "Score > 1", ACTION_REVIEW, 1), "rule r: 1:1: unknown name 'Score'" },
-        { RULE("r", "in_list(tx.amount, 'a')", ACTION_REVIEW, 1),
-          "rule r: 1:1: in_list does not take (double, string)" },
+        { RULE("r", "in_list(tx.amount, 3)", ACTION_REVIEW, 1),
+          "rule r: 1:1: in_list does not take (double, int)" },
         { RULE("r", "true", ACTION_COUNT, 1), "rule r: no such action" },
         { { .id = T("r"), .expression = T("true"), .action = ACTION_REVIEW, .reason = T("x {score}") },
           "rule r: the reason names {score}, which the expression does not use" },
