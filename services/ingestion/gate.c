@@ -74,7 +74,8 @@ struct gate {
     struct admission *works[WORK_COUNT];
     size_t admitted[WORK_COUNT], turned_away[WORK_COUNT][VERDICT_COUNT];
     struct buf bodies[VERDICT_COUNT];
-    char retry[RETRY_TEXTS]; /* "0123..." */
+    char digits[RETRY_TEXTS];                /* "0123..." */
+    struct http_header retries[RETRY_TEXTS]; /* Retry-After, by seconds */
 };
 
 static void collect(void *ctx)
@@ -134,8 +135,10 @@ struct gate *gate_new(struct ingestion *in)
     }
     for (size_t v = VERDICT_ENTER + 1; v < VERDICT_COUNT; v++)
         make_body(&g->bodies[v], details[v]);
-    for (size_t i = 0; i < RETRY_TEXTS; i++)
-        g->retry[i] = (char)('0' + i);
+    for (size_t i = 0; i < RETRY_TEXTS; i++) {
+        g->digits[i] = (char)('0' + i);
+        g->retries[i] = (struct http_header){ SLICE("retry-after"), slice_of(&g->digits[i], 1) };
+    }
     return g;
 }
 
@@ -162,15 +165,15 @@ uint64_t caller_number(const struct caller *key)
 static void turn_away(struct gate *g, enum work work, enum verdict verdict, struct http_request *req)
 {
     int64_t seconds = admission_retry_after_s(g->works[work]);
-    struct http_header retry = { SLICE("retry-after"),
-                                 slice_of(&g->retry[seconds < RETRY_TEXTS ? seconds : RETRY_TEXTS - 1], 1) };
+    const struct http_header *retry = &g->retries[seconds < RETRY_TEXTS ? seconds : RETRY_TEXTS - 1];
 
     metric_inc(g->metrics, M_TURNED_AWAY, g->turned_away[work][verdict]);
     http_reply(req, &(struct http_reply){ .status = 503,
                                           .type = PROBLEM_MEDIA_TYPE,
                                           .body = buf_slice(&g->bodies[verdict]),
-                                          .headers = &retry,
-                                          .header_count = 1 });
+                                          .headers = retry,
+                                          .header_count = 1,
+                                          .is_lasting = true });
 }
 
 /* What the pipeline knows is better than what the admission would guess: how many of this key wait before it,

@@ -35,28 +35,43 @@ static struct arena_chunk *chunk_new(struct arena *a, size_t at_least)
     return c;
 }
 
-void *arena_alloc(struct arena *a, size_t n, size_t size)
+/* Not zeroed; `bytes` is a multiple of the alignment. */
+static void *take(struct arena *a, size_t bytes)
 {
     struct arena_chunk *c = a->chunk;
-    size_t bytes;
     void *p;
 
-    if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX / 2)
-        mem_alloc(SIZE_MAX, SIZE_MAX); /* ends the process */
-    bytes = (bytes + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
     if (!c || c->cap - c->used < bytes)
         c = chunk_new(a, bytes);
     p = c->bytes + c->used;
     c->used += bytes;
-    return memset(p, 0, bytes);
+    return p;
+}
+
+static size_t aligned(size_t bytes)
+{
+    if (bytes > SIZE_MAX / 2)
+        mem_alloc(SIZE_MAX, SIZE_MAX); /* ends the process */
+    return (bytes + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+}
+
+void *arena_alloc(struct arena *a, size_t n, size_t size)
+{
+    size_t bytes;
+
+    if (__builtin_mul_overflow(n, size, &bytes))
+        bytes = SIZE_MAX;
+    bytes = aligned(bytes);
+    return memset(take(a, bytes), 0, bytes);
 }
 
 char *arena_strndup(struct arena *a, const char *bytes, size_t len)
 {
-    char *copy = arena_alloc(a, len + 1, 1);
+    char *copy = take(a, aligned(len + 1));
 
     if (len)
         memcpy(copy, bytes, len);
+    copy[len] = '\0';
     return copy;
 }
 

@@ -117,6 +117,9 @@ struct http_reply {
      * "TE: trailers", else not at all. A gRPC "trailers-only" answer is headers without body and trailers. */
     const struct http_header *trailers;
     size_t trailer_count;
+    /* All of the above is one's own words and stays as it is as long as the loop turns: then nothing is copied.
+     * Without `pieces` and trailers. */
+    bool is_lasting;
 };
 
 /* Answers `req`, which must not be touched afterwards. */

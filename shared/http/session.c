@@ -480,9 +480,13 @@ void http_reply(struct http_request *req, const struct http_reply *reply)
         http_message_free(m);
         return;
     }
-    own.headers = clean_headers(m, reply->headers, &own.header_count);
-    own.trailers = clean_headers(m, reply->trailers, &own.trailer_count);
-    m->reply_body = join_body(m, reply);
+    if (reply->is_lasting) {
+        m->reply_body = reply->body;
+    } else {
+        own.headers = clean_headers(m, reply->headers, &own.header_count);
+        own.trailers = clean_headers(m, reply->trailers, &own.trailer_count);
+        m->reply_body = join_body(m, reply);
+    }
     m->reply_sent = 0;
     m->replied_us = h->mono_us(h->ctx);
     take_hold(m, m->reply_body.len); /* refused or not, it takes its room until it is sent */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/decimal.h"
 #include "base/mem.h"
 #include "http/h1_lines.h"
 #include "http/session_impl.h"
@@ -445,6 +446,26 @@ static void add_chunked_with_trailers(struct buf *out, const struct http_message
     buf_add_str(out, "\r\n");
 }
 
+static void add_status(struct buf *out, int status)
+{
+    char digits[DECIMAL_SIZE];
+
+    buf_add_str(out, "HTTP/1.1 ");
+    buf_add(out, digits, decimal_print_int(status, digits));
+    buf_add_char(out, ' ');
+    buf_add_str(out, http_status_text(status));
+    buf_add_str(out, "\r\n");
+}
+
+static void add_length(struct buf *out, size_t len)
+{
+    char digits[DECIMAL_SIZE];
+
+    buf_add_str(out, "Content-Length: ");
+    buf_add(out, digits, decimal_print_int((int64_t)len, digits));
+    buf_add_str(out, "\r\n");
+}
+
 static void h1_reply(struct http_session *s, struct http_message *m, const struct http_reply *reply)
 {
     struct http1 *h = s->protocol;
@@ -454,7 +475,7 @@ static void h1_reply(struct http_session *s, struct http_message *m, const struc
     bool is_head = slice_eq_str(m->req.method, "HEAD");
 
     assert(m == h->now);
-    buf_printf(out, "HTTP/1.1 %d %s\r\n", reply->status, http_status_text(reply->status));
+    add_status(out, reply->status);
     if (reply->type)
         add_field(out, SLICE("Content-Type"), slice_str(reply->type));
     for (size_t i = 0; i < reply->header_count; i++)
@@ -462,7 +483,7 @@ static void h1_reply(struct http_session *s, struct http_message *m, const struc
     if (is_chunked)
         buf_add_str(out, "Transfer-Encoding: chunked\r\n");
     else if (!has_no_body)
-        buf_printf(out, "Content-Length: %zu\r\n", m->reply_body.len);
+        add_length(out, m->reply_body.len);
     h->keeps_alive = h->keeps_alive && !s->is_draining && !s->is_retired;
     if (!h->keeps_alive)
         buf_add_str(out, "Connection: close\r\n");

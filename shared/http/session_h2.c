@@ -21,12 +21,12 @@ enum {
     DROPPED_MAX = 8 << 20, /* of a body that nobody reads */
     CONTINUATIONS_MAX = 8,
     ACKS_MAX = 1000,
-    CONTROL_PER_S = 1000, /* frames without a request; far more than anyone needs, beside these: */
-    CONTROL_PER_SENT = 4, /* window updates and the like, for each frame of ours */
-    TINY_DATA_BYTES = 16, /* DATA shorter than this counts as such a frame, unless it is the last */
-    OUTBOUND_MAX = 4096,  /* frames that wait because the peer does not read: then we do not either */
+    CONTROL_PER_S = 1000,       /* frames without a request; far more than anyone needs, beside these: */
+    CONTROL_PER_SENT = 4,       /* window updates and the like, for each frame of ours */
+    TINY_DATA_BYTES = 16,       /* DATA shorter than this counts as such a frame, unless it is the last */
+    OUTBOUND_MAX = 4096,        /* frames that wait because the peer does not read: then we do not either */
     OUTBOUND_FRAME_BYTES = 200, /* of memory for each of them, about */
-    REPLY_PATIENCE = 10,  /* times write_timeout_us, for the whole of a reply */
+    REPLY_PATIENCE = 10,        /* times write_timeout_us, for the whole of a reply */
     LAST_GOAWAY_AFTER_US =
         200 * 1000, /* a round trip: until then requests that were on their way are taken */
 };
@@ -54,12 +54,13 @@ struct http2 {
     nghttp2_session *ng;
     int64_t second_us; /* the counts below are since then */
     size_t resets, completed, controls, sent;
-    size_t replies;        /* replied to, not all sent */
-    int64_t progress_us;   /* when something of a reply was last sent, or the first one made */
-    int64_t drain_us;      /* when the first GOAWAY was sent */
-    int32_t last_stream;   /* that a request came on; */
-    int32_t newest_stream; /* and the same with what nghttp2 was not fed yet */
-    bool has_reset;        /* a stream: what the peer sent on it before it knew may still come */
+    size_t replies;                 /* replied to, not all sent */
+    int64_t progress_us;            /* when something of a reply was last sent, or the first one made */
+    int64_t drain_us;               /* when the first GOAWAY was sent */
+    int32_t last_stream;            /* that a request came on; */
+    int32_t newest_stream;          /* and the same with what nghttp2 was not fed yet */
+    struct http_message *receiving; /* whose head it is; NULL: unknown */
+    bool has_reset;                 /* a stream: what the peer sent on it before it knew may still come */
     /* Where in the bytes we are: so many of a head, then so many of its frame (or the preface) to come. */
     unsigned char head[FRAME_HEAD_BYTES];
     size_t head_bytes, frame_left;
@@ -135,6 +136,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     m = http_message_new(s);
     m->stream = frame->hd.stream_id;
     nghttp2_session_set_stream_user_data(ng, m->stream, m);
+    ((struct http2 *)s->protocol)->receiving = m;
     return 0;
 }
 
@@ -142,10 +144,13 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
                      const uint8_t *value, size_t value_len, uint8_t flags, void *user)
 {
     struct http_session *s = user;
-    struct http_message *m = message_of(ng, frame->hd.stream_id);
+    struct http2 *h = s->protocol;
+    struct http_message *m = h->receiving;
     struct slice n = slice_of(name, name_len), v = slice_of(value, value_len);
 
     (void)flags;
+    if (!m || m->stream != frame->hd.stream_id)
+        m = message_of(ng, frame->hd.stream_id);
     if (!m || m->state != HTTP_RECEIVING)
         return 0;
     if (!is_request(frame)) { /* trailers of a request: nobody asked for them, but they are not free */
@@ -274,6 +279,8 @@ static int on_stream_close(nghttp2_session *ng, int32_t stream, uint32_t error, 
     if (!m)
         return 0;
     nghttp2_session_set_stream_user_data(ng, stream, NULL);
+    if (h->receiving == m)
+        h->receiving = NULL;
     if (m->state == HTTP_REPLIED) {
         h->replies -= !m->is_sent;
         h->progress_us = s->host->mono_us(s->host->ctx);
@@ -365,7 +372,9 @@ static void h2_reply(struct http_session *s, struct http_message *m, const struc
     m->status[2] = (char)('0' + reply->status % 10);
     nv[n++] = field(SLICE(":status"), slice_of(m->status, sizeof m->status));
     if (reply->type)
-        nv[n++] = field(SLICE("content-type"), arena_slice(&m->req.arena, slice_str(reply->type)));
+        nv[n++] = field(SLICE("content-type"), reply->is_lasting
+                                                   ? slice_str(reply->type)
+                                                   : arena_slice(&m->req.arena, slice_str(reply->type)));
     if (!m->trailer_count && reply->status != 204 && reply->status != 304) {
         nv[n++] = field(SLICE("content-length"), decimal(m->length + sizeof m->length, m->reply_body.len));
     }

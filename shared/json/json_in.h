@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * json_in.h - reads JSON that somebody else wrote into values that lie in an arena: the same documents as
- * json_parse() takes, with the same answer for all others, for a tenth of the work.
+ * json_parse() takes, with the same answer for all others, for an eighth of the work.
  *
  *   { "a": [1, 2] }   object -> member "a", an array -> 1 -> 2 -> NULL
  *

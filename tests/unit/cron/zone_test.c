@@ -112,7 +112,7 @@ Test(zone, a_gap_ends_and_a_doubled_time_comes_first)
 static void add_be(struct buf *b, int64_t value, int bytes)
 {
     for (int i = bytes - 1; i >= 0; i--)
-        buf_add_char(b, i < 8 ? (char)((uint64_t)value >> 8 * i) : 0);
+        buf_add_char(b, (char)(i < 8 ? (uint64_t)value >> 8 * i : 0));
 }
 
 static void add_header(struct buf *b, char version, int times, int types, int leaps)
