@@ -19,7 +19,10 @@ const struct conf_field monitor_fields[] = {
       60000 },
     { "MONITOR_PATIENCE", CONF_DURATION_MS, AT(patience_ms), "1h",
       "how long the decision of an entry of the log is awaited", 1000, INT64_C(86400000) },
-    { "MONITOR_KEEP_DAYS", CONF_INT, AT(keep_days), "400", "days of hourly counts that are kept", 2, 36500 },
+    { "MONITOR_KEEP_DAYS", CONF_INT, AT(keep_days), "400", "days of counts and verdicts that are kept", 2,
+      36500 },
+    { "MONITOR_DRIFT", CONF_TEXT, AT(drift), "{}",
+      "JSON: how windows are cut and judged, and when a model is asked for", 0, 0 },
 };
 const size_t monitor_field_count = ARRAY_LEN(monitor_fields);
 

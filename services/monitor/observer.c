@@ -2,6 +2,7 @@
 #include "observer.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -16,8 +17,13 @@
 #include "logstore/reader.h"
 #include "metrics/metrics.h"
 #include "monitor.h"
+#include "monitorstore/condition.h"
 #include "monitorstore/health.h"
+#include "monitorstore/verdicts.h"
+#include "monitorstore/windows.h"
+#include "state.h"
 #include "twins.h"
+#include "watching.h"
 
 /* Of whoever of several works. Any number that nobody else in the database takes. */
 #define OBSERVER_LOCK "4707174031187263829"
@@ -38,6 +44,17 @@ enum {
     METRIC_PENDING,
     METRIC_GIVEN_UP,
     METRIC_UNREADABLE,
+    METRIC_LEFT_OUT,
+    METRIC_WINDOWS,
+    METRIC_REQUESTS,
+    METRIC_RAISED,
+    METRIC_PSI,
+    METRIC_PSI_CRITICAL,
+    METRIC_JS,
+    METRIC_JS_CRITICAL,
+    METRIC_MISSING,
+    METRIC_UNSEEN,
+    METRIC_DRIFTED,
     METRIC_COUNT
 };
 static const struct metric metric_table[METRIC_COUNT] = {
@@ -83,6 +100,50 @@ static const struct metric metric_table[METRIC_COUNT] = {
                             METRIC_COUNTER,
                             "Entries of the log that cannot be read",
                             { NULL } },
+    [METRIC_LEFT_OUT] = { "assay_monitor_left_out_total",
+                          METRIC_COUNTER,
+                          "Decisions that no window counts: without a registered model, or among the first "
+                          "of the log",
+                          { NULL } },
+    [METRIC_WINDOWS] = { "assay_monitor_windows_total", METRIC_COUNTER, "Windows judged", { NULL } },
+    [METRIC_REQUESTS] = { "assay_monitor_model_requests_total",
+                          METRIC_COUNTER,
+                          "New models asked for",
+                          { NULL } },
+    [METRIC_RAISED] = { "assay_monitor_conditions",
+                        METRIC_GAUGE,
+                        "Conditions that hold, by severity",
+                        { "severity" } },
+    [METRIC_PSI] = { "assay_feature_psi",
+                     METRIC_GAUGE,
+                     "PSI of the newest window against the reference, by feature (also: score, action, "
+                     "channel, country, "
+                     "mcc) and arm",
+                     { "feature", "arm" } },
+    [METRIC_PSI_CRITICAL] = { "assay_feature_psi_critical",
+                              METRIC_GAUGE,
+                              "The PSI that noise alone exceeds as rarely as the settings say",
+                              { "feature", "arm" } },
+    [METRIC_JS] = { "assay_feature_js_bits",
+                    METRIC_GAUGE,
+                    "The same in Jensen-Shannon divergence",
+                    { "feature", "arm" } },
+    [METRIC_JS_CRITICAL] = { "assay_feature_js_critical_bits",
+                             METRIC_GAUGE,
+                             "The divergence that would be believed",
+                             { "feature", "arm" } },
+    [METRIC_MISSING] = { "assay_feature_missing_ratio",
+                         METRIC_GAUGE,
+                         "Share of missing values",
+                         { "feature", "arm" } },
+    [METRIC_UNSEEN] = { "assay_feature_unseen_ratio",
+                        METRIC_GAUGE,
+                        "Share of categories that nobody knows",
+                        { "feature", "arm" } },
+    [METRIC_DRIFTED] = { "assay_feature_drifted",
+                         METRIC_GAUGE,
+                         "1 while drift is confirmed",
+                         { "feature", "arm" } },
 };
 
 /* What the metrics show: the thread writes, the loop reads. */
@@ -90,6 +151,9 @@ struct figures {
     bool is_active;
     uint64_t transactions, decisions, labels, degraded, unscored, duplicates, given_up, unreadable;
     uint64_t behind, pending;
+    uint64_t left_out, windows, requests, raised[SEVERITY_COUNT];
+    struct findings_shown drift[FINDINGS_SHOWN];
+    size_t drift_count;
     int64_t caught_up_mono_us; /* when there was nothing left to read; 0: never yet */
 };
 
@@ -100,6 +164,9 @@ struct observer {
     /* The thread's: */
     struct lanes lanes;
     struct twins *twins;
+    struct watching watching;
+    struct drifts *drifts;
+    struct findings findings;
     uint64_t twins_n; /* the twins are those of the log up to here */
     uint64_t settled, seen;
     int64_t seen_mono_us, tidied_mono_us;
@@ -250,6 +317,7 @@ static enum err recall_twins(struct observer *o, struct pg_session *s, uint64_t 
 
     if (o->twins_n == n)
         return ERR_OK;
+    drifts_drop(o->drifts); /* somebody else may have counted since */
     memset(o->twins, 0, sizeof *o->twins);
     pg_add_i64(&p, (int64_t)n);
     pg_add_i64(&p, TWINS_BACK);
@@ -284,8 +352,71 @@ static enum err count_batch(struct observer *o, struct pg_session *s, struct int
         err = tally_labels(t, in, f, why);
     if (!err)
         err = health_add(s, t->hours, t->count, why);
+    for (size_t i = 0; i < in->decided_count && !err; i++)
+        err = drifts_add(o->drifts, s, &in->decided[i], why);
+    if (!err)
+        err = drifts_store(o->drifts, s, why);
     mem_free(t);
     return err;
+}
+
+/* ---- now and then ---- */
+
+/* What is kept is kept for so many days of the lane's own time. A model that decides no more leaves no conditions. */
+static const char stale_sql[] =
+    "UPDATE monitor_conditions c SET is_raised = false, since = now(), updated_at = now(), change = "
+    "nextval('monitor_condition_changes') FROM monitor_models m WHERE c.is_raised AND c.kind IN ('drift', "
+    "'reference') "
+    "AND (c.condition LIKE format('drift/%s/%s/%%', m.lane, m.version) OR c.condition = "
+    "format('reference/%s/%s', "
+    "m.lane, m.version)) AND m.last_at < (SELECT max(o.last_at) FROM monitor_models o WHERE o.lane = m.lane) "
+    "- "
+    "interval '1 day'";
+
+static enum err forget(struct observer *o, struct pg_session *s, struct why *why)
+{
+    struct pg_result *r = NULL;
+    enum err err = row_ask(s, "SELECT lane, max(hour) FROM monitor_health GROUP BY lane", NULL, &r, why);
+
+    for (size_t i = 0; !err && i < pg_rows(r); i++) {
+        int32_t lane = (int32_t)pg_get_int(r, i, 0);
+        int64_t before_us = pg_get_time_us(r, i, 1) - o->conf->keep_days * DAY_US;
+
+        err = health_forget(s, lane, before_us, why);
+        if (!err)
+            err = watched_forget(s, lane, before_us, why);
+        if (!err)
+            err = found_forget(s, lane, before_us, why);
+    }
+    pg_result_free(r);
+    return err;
+}
+
+static enum err count_raised(struct figures *f, struct pg_session *s, struct why *why)
+{
+    struct pg_result *r = NULL;
+    enum err err =
+        row_ask(s, "SELECT severity, count(*) FROM monitor_conditions WHERE is_raised GROUP BY severity",
+                NULL, &r, why);
+
+    memset(f->raised, 0, sizeof f->raised);
+    for (size_t i = 0; !err && i < pg_rows(r); i++)
+        for (enum severity v = 0; v < SEVERITY_COUNT; v++)
+            if (slice_eq_str(pg_get_text(r, i, 0), severity_name(v)))
+                f->raised[v] = (uint64_t)pg_get_int(r, i, 1);
+    pg_result_free(r);
+    return err;
+}
+
+static enum err look_round(struct observer *o, struct pg_session *s, struct figures *f, struct why *why)
+{
+    enum err err = state_look(&o->watching.state, s, why);
+
+    if (!err)
+        err = row_ask(s, stale_sql, NULL, NULL, why);
+    if (!err)
+        err = forget(o, s, why);
+    return err ? err : count_raised(f, s, why);
 }
 
 static int64_t patience_of(struct observer *o)
@@ -330,6 +461,8 @@ static enum err follow_in_transaction(struct observer *o, struct pg_session *s, 
         err = intake_read(in, s, after, o->settled, patience_us, why);
     if (!err)
         err = count_batch(o, s, in, &f, why);
+    if (!err && patience_us)
+        err = look_round(o, s, &f, why);
     if (err)
         return err;
     next = json_pack("{s:I}", "n", (json_int_t)in->n);
@@ -365,6 +498,13 @@ static enum err follow(struct observer *o, struct pg_session *s, bool *is_full, 
 
 static void show(struct observer *o)
 {
+    struct figures *f = &o->figures;
+
+    f->left_out = drifts_left_out(o->drifts);
+    f->windows = o->findings.windows;
+    f->requests = o->findings.requests;
+    f->drift_count = o->findings.shown_count;
+    memcpy(f->drift, o->findings.shown, sizeof f->drift);
     pthread_mutex_lock(&o->lock);
     o->shown = o->figures;
     pthread_mutex_unlock(&o->lock);
@@ -392,6 +532,27 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
     return err;
 }
 
+static void put(struct observer *o, size_t metric, const struct findings_shown *shown, double value)
+{
+    if (!isnan(value))
+        metric_put(o->metrics, metric, metric_series(o->metrics, metric, shown->name, shown->arm), value);
+}
+
+static void collect_drift(struct observer *o, const struct figures *f)
+{
+    for (size_t i = 0; i < f->drift_count; i++) {
+        const struct findings_shown *shown = &f->drift[i];
+
+        put(o, METRIC_PSI, shown, shown->psi);
+        put(o, METRIC_PSI_CRITICAL, shown, shown->psi_critical);
+        put(o, METRIC_JS, shown, shown->js);
+        put(o, METRIC_JS_CRITICAL, shown, shown->js_critical);
+        put(o, METRIC_MISSING, shown, shown->missing);
+        put(o, METRIC_UNSEEN, shown, shown->unseen);
+        put(o, METRIC_DRIFTED, shown, shown->is_alarm);
+    }
+}
+
 static void collect(void *ctx)
 {
     struct observer *o = ctx;
@@ -414,6 +575,13 @@ static void collect(void *ctx)
     metric_put(o->metrics, METRIC_PENDING, 0, (double)f.pending);
     metric_put(o->metrics, METRIC_GIVEN_UP, 0, (double)f.given_up);
     metric_put(o->metrics, METRIC_UNREADABLE, 0, (double)f.unreadable);
+    metric_put(o->metrics, METRIC_LEFT_OUT, 0, (double)f.left_out);
+    metric_put(o->metrics, METRIC_WINDOWS, 0, (double)f.windows);
+    metric_put(o->metrics, METRIC_REQUESTS, 0, (double)f.requests);
+    for (enum severity v = 0; v < SEVERITY_COUNT; v++)
+        metric_put(o->metrics, METRIC_RAISED,
+                   metric_series(o->metrics, METRIC_RAISED, severity_name(v), NULL), (double)f.raised[v]);
+    collect_drift(o, &f);
 }
 
 bool observer_is_well(struct observer *o, struct why *trouble)
@@ -434,6 +602,13 @@ enum err observer_open(struct observer **out, struct metrics *metrics, const str
     pthread_mutex_init(&o->lock, NULL);
     o->metrics = metrics_add(metrics, metric_table, METRIC_COUNT);
     metrics_on_write(metrics, collect, o);
+    err = watching_read(&o->watching, conf->drift, why);
+    if (err) {
+        observer_close(o);
+        return err;
+    }
+    o->findings.conf = o->watching.findings;
+    o->drifts = drifts_new(&o->watching.drifts, findings_take, &o->findings);
     err = watch_open(&o->watch,
                      &(struct watch_conf){ .name = "observer",
                                            .conninfo = conf->pg_url,
@@ -455,6 +630,7 @@ void observer_close(struct observer *o)
     if (!o)
         return;
     watch_close(o->watch);
+    drifts_free(o->drifts);
     lanes_release(&o->lanes);
     mem_free(o->twins);
     pthread_mutex_destroy(&o->lock);

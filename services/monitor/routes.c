@@ -7,11 +7,13 @@
 #include "lifestore/row.h"
 #include "monitorstore/condition.h"
 #include "monitorstore/health.h"
+#include "monitorstore/verdicts.h"
+#include "monitorstore/windows.h"
 
-enum { QUERY_LANE, QUERY_HOURS, QUERY_RAISED, QUERY_AFTER, QUERY_COUNT };
+enum { QUERY_LANE, QUERY_HOURS, QUERY_RAISED, QUERY_AFTER, QUERY_VERSION, QUERY_KIND, QUERY_COUNT };
 const char *const monitor_queries[] = {
-    [QUERY_LANE] = "lane",   [QUERY_HOURS] = "hours", [QUERY_RAISED] = "raised",
-    [QUERY_AFTER] = "after", [QUERY_COUNT] = NULL,
+    [QUERY_LANE] = "lane",       [QUERY_HOURS] = "hours", [QUERY_RAISED] = "raised", [QUERY_AFTER] = "after",
+    [QUERY_VERSION] = "version", [QUERY_KIND] = "kind",   [QUERY_COUNT] = NULL,
 };
 static_assert((int)QUERY_COUNT <= (int)DESK_QUERY_MAX, "the desk keeps all of them");
 
@@ -103,9 +105,130 @@ static enum err get_conditions(struct call *c, struct pg_session *s, struct why 
     return ERR_OK;
 }
 
+/* ---- drift ---- */
+
+static void write_model(struct json_out *o, const struct watched_model *m)
+{
+    json_out_int(o, "version", m->version);
+    json_out_text(o, "name", m->name);
+    json_out_bool(o, "has_histograms", m->has_histograms);
+    json_out_int(o, "open_window", m->number);
+    json_out_time(o, "first_at", m->first_us);
+    json_out_time(o, "last_at", m->last_us);
+}
+
+static void write_found(struct json_out *o, const char *key, const struct found *all, size_t count)
+{
+    json_out_list(o, key);
+    for (size_t i = 0; i < count; i++)
+        found_write(o, NULL, &all[i]);
+    json_out_end(o);
+}
+
+/* Every version that is watched in the lane, or the one that was asked for, with the newest judged window. */
+static enum err get_drift(struct call *c, struct pg_session *s, struct why *why)
+{
+    struct json_out o = json_out_to(&c->out);
+    struct watched_model *models;
+    int64_t lane, version;
+    size_t count;
+    enum err err = read_number(c, QUERY_LANE, "lane", 0, 0, INT32_MAX, &lane, why);
+
+    if (!err)
+        err = read_number(c, QUERY_VERSION, "version", 0, 1, INT64_MAX, &version, why);
+    if (!err)
+        err = watched_model_list(s, (int32_t)lane, &models, &count, &c->arena, why);
+    if (err)
+        return err;
+    json_out_open(&o, NULL);
+    json_out_int(&o, "lane", lane);
+    json_out_list(&o, "models");
+    for (size_t i = 0; i < count && !err; i++) {
+        struct found *all;
+        size_t found_count;
+
+        if (version && models[i].version != version)
+            continue;
+        err = found_newest(s, (int32_t)lane, models[i].version, &all, &found_count, &c->arena, why);
+        if (err)
+            break;
+        json_out_open(&o, NULL);
+        write_model(&o, &models[i]);
+        write_found(&o, "subjects", all, found_count);
+        json_out_end(&o);
+    }
+    json_out_end(&o);
+    json_out_end(&o);
+    return err;
+}
+
+/* The version that was asked for, else the one that decided last. */
+static enum err choose_version(struct call *c, struct pg_session *s, int32_t lane, int64_t *version,
+                               struct why *why)
+{
+    struct watched_model *models;
+    size_t count;
+    enum err err = read_number(c, QUERY_VERSION, "version", 0, 1, INT64_MAX, version, why);
+
+    if (err || *version)
+        return err;
+    err = watched_model_list(s, lane, &models, &count, &c->arena, why);
+    if (!err && !count)
+        err = err_set(why, ERR_NOT_FOUND, "no model decides in lane %d", (int)lane);
+    if (!err)
+        *version = models[0].version;
+    return err;
+}
+
+static enum err get_history(struct call *c, struct pg_session *s, struct why *why)
+{
+    struct json_out o = json_out_to(&c->out);
+    struct found *all;
+    int64_t lane, version;
+    size_t count;
+    enum err err = read_number(c, QUERY_LANE, "lane", 0, 0, INT32_MAX, &lane, why);
+
+    if (!err)
+        err = choose_version(c, s, (int32_t)lane, &version, why);
+    if (!err)
+        err = found_history(s, (int32_t)lane, version, c->query[QUERY_KIND], c->id, (size_t)c->limit, &all,
+                            &count, &c->arena, why);
+    if (!err && !count)
+        err = err_set(why, ERR_NOT_FOUND, "no window of version %lld was judged by that", (long long)version);
+    if (err)
+        return err;
+    json_out_open(&o, NULL);
+    json_out_int(&o, "lane", lane);
+    json_out_int(&o, "version", version);
+    write_found(&o, "windows", all, count);
+    json_out_end(&o);
+    return ERR_OK;
+}
+
+static enum err get_requests(struct call *c, struct pg_session *s, struct why *why)
+{
+    struct json_out o = json_out_to(&c->out);
+    struct asked *all;
+    size_t count;
+    enum err err = asked_list(s, (size_t)c->limit, &all, &count, &c->arena, why);
+
+    if (err)
+        return err;
+    json_out_open(&o, NULL);
+    json_out_list(&o, "requests");
+    for (size_t i = 0; i < count; i++)
+        asked_write(&o, NULL, &all[i]);
+    json_out_end(&o);
+    json_out_end(&o);
+    return ERR_OK;
+}
+
 /* ---- the table ---- */
 
 #define ROUTES(X)                                                                                            \
+    X("GET", "/v1/drift", get_drift)                                                                         \
+    X("GET", "/v1/drift/{id}", get_history)                                                                  \
+    X("GET", "/v1/model-requests", get_requests)                                                             \
     X("GET", "/v1/data-health", get_data_health)                                                             \
     X("GET", "/v1/conditions", get_conditions)
 

@@ -151,8 +151,12 @@ void desk_ask(struct desk *d, struct http_request *req,
     c->authorization = arena_slice(&c->arena, http_header(req, "authorization"));
     c->body = arena_slice(&c->arena, req->body);
     c->id = arena_slice(&c->arena, http_param(req, "id"));
-    for (size_t i = 0; i < DESK_QUERY_MAX && d->conf.queries && d->conf.queries[i]; i++)
-        c->query[i] = arena_slice(&c->arena, http_query(req, d->conf.queries[i]));
+    for (size_t i = 0; i < DESK_QUERY_MAX && d->conf.queries && d->conf.queries[i]; i++) {
+        struct slice said = http_query(req, d->conf.queries[i]);
+
+        if (said.ptr)
+            c->query[i] = arena_slice(&c->arena, said);
+    }
     d->under_way++;
     pthread_mutex_lock(&d->lock);
     *d->asked_end = c;

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * monitor_test.c - the monitor as its operators see it: the real program, real PostgreSQL, decisions as ingestion
+ * leaves them. What it counted is compared with what the test and SQL count for themselves. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "drift/window.h"
+#include "fraud/api_key.h"
+#include "harness/cluster.h"
+#include "harness/command.h"
+#include "harness/http.h"
+#include "harness/process.h"
+#include "logstore/entry.h"
+#include "modelstore/modelstore.h"
+#include "pg/session.h"
+#include "proto/txn_proto.h"
+#include "unit/bundle/samples.h"
+
+enum { WINDOW_ROWS = 1000 };
+#define START (INT64_C(1767225600) * SECOND_US) /* 2026-01-01 */
+#define DRIFT                                                                                                \
+    "ASSAY_MONITOR_DRIFT={\"learn_entries\":0,\"baseline_rows\":2000,\"window_rows\":1000,\"rows_least\":"   \
+    "50,"                                                                                                    \
+    "\"js\":0.02,\"windows\":2}"
+
+/* A database with a model, and what is in it. */
+struct world {
+    const char *conninfo;
+    struct pg_session *pg;
+    struct process monitor, other;
+    struct bundle_sample sample;
+    char key[64], pg_url[512];
+    int64_t version;
+    uint64_t n;
+    uint32_t seed;
+    struct why why;
+};
+static struct world w;
+
+#define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
+
+static void sql(const char *text)
+{
+    MUST(pg_exec_script(w.pg, text, &w.why));
+}
+
+static int64_t sql_int(const char *text)
+{
+    struct pg_result *r = NULL;
+    int64_t value;
+
+    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
+    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
+    pg_result_free(r);
+    return value;
+}
+
+/* Valid until the next call. */
+static const char *sql_text(const char *text)
+{
+    static char value[4096];
+    struct pg_result *r = NULL;
+
+    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
+    snprintf(value, sizeof value, "%.*s", pg_rows(r) ? (int)pg_get_text(r, 0, 0).len : 0,
+             pg_rows(r) ? pg_get_text(r, 0, 0).ptr : "");
+    pg_result_free(r);
+    return value;
+}
+
+static void wait_until(const char *question, int64_t wanted)
+{
+    for (int i = 0; i < 6000 && sql_int(question) != wanted; i++)
+        usleep(10000);
+    cr_assert_eq(sql_int(question), wanted, "%s: %lld", question, (long long)sql_int(question));
+}
+
+#define PLACE                                                                                                \
+    "SELECT coalesce((SELECT (position ->> 'n')::int8 FROM followers WHERE follower = 'monitor'), 0)"
+
+static void wait_for_monitor(void)
+{
+    wait_until(PLACE, (int64_t)w.n);
+}
+
+/* ---- a world ---- */
+
+static void make_key(const char *scopes, char key[64])
+{
+    char text[512], hex[65];
+    struct api_key made;
+
+    api_key_make(&made);
+    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
+    snprintf(
+        text, sizeof text,
+        "INSERT INTO api_keys (prefix, account, secret_sha256, scopes) VALUES ('%s', 1, '\\x%s', '{%s}')",
+        made.prefix, hex, scopes);
+    sql(text);
+    strcpy(key, made.text);
+}
+
+static void promote_a_model(void)
+{
+    struct buf bytes;
+    struct pg_params p = { 0 };
+
+    bundle_sample_init(&w.sample, 5);
+    buf_init(&bytes, 0);
+    MUST(bundle_build(&bytes, &w.sample.parts, &w.why));
+    MUST(model_register(w.pg, buf_slice(&bytes), NULL, NULL, SLICE("test"), &w.version, NULL, &w.why));
+    MUST(
+        model_promote(w.pg, w.version, MODEL_NONE, &(struct model_change){ .actor = SLICE("test") }, &w.why));
+    buf_release(&bytes);
+    pg_add_bytes(&p, slice_of((const char *)plan_hash(w.sample.plan), SHA256_BYTES));
+    pg_add_text(&p, plan_text(w.sample.plan));
+    MUST(
+        pg_exec(w.pg, "INSERT INTO plans (plan, definition) VALUES ($1::bytea, $2::text)", &p, NULL, &w.why));
+    pg_params_release(&p);
+}
+
+static void world_open(void)
+{
+    w = (struct world){ .conninfo = test_database(), .seed = 7 };
+    snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
+    MUST(pg_session_open(&w.pg, w.conninfo, "test", &w.why));
+    sql("INSERT INTO accounts (name) VALUES ('shop')");
+    make_key("admin", w.key);
+    promote_a_model();
+}
+
+static void world_close(void)
+{
+    if (w.other.pid)
+        cr_expect_eq(process_stop(&w.other), 0, "it ends gracefully");
+    if (w.monitor.pid)
+        cr_expect_eq(process_stop(&w.monitor), 0, "it ends gracefully");
+    bundle_sample_release(&w.sample);
+    pg_session_close(w.pg);
+}
+
+TestSuite(monitor, .init = world_open, .fini = world_close, .timeout = 300);
+
+static void start(struct process *p)
+{
+    process_start(p, "monitor", (const char *const[]){ w.pg_url, DRIFT, "ASSAY_MONITOR_TURN=20ms", NULL });
+}
+
+static uint32_t draw(uint32_t below)
+{
+    w.seed = w.seed * 1664525u + 1013904223u;
+    return (w.seed >> 8) % below;
+}
+
+/* ---- decisions ---- */
+
+struct feeding {
+    size_t rows;
+    double scale;      /* of the amount that the model sees */
+    int64_t from_us;   /* known_at of the first; they are a second apart */
+    bool is_undecided; /* the log alone */
+};
+
+static struct txn txn_of(struct arena *arena, size_t i, int64_t at_us)
+{
+    static const char *const channels[] = { "pos", "pos", "pos", "web", "web", "app" };
+    struct txn txn = { .account = 1, .occurred_at_us = at_us - 100000, .known_at_us = at_us };
+
+    txn.id = arena_printf(arena, "t-%zu", i);
+    txn.amount_minor = txn.amount_base_minor = 100 + (int64_t)(i * 7919 % 100000);
+    txn.currency = SLICE("EUR");
+    txn.text[TXN_customer_id] = arena_printf(arena, "c-%zu", i % 997);
+    txn.text[TXN_channel] = slice_str(channels[draw(6)]);
+    txn.text[TXN_country] = draw(5) ? SLICE("FR") : SLICE("DE");
+    txn.text[TXN_mcc] = draw(3) ? SLICE("5411") : SLICE("5812");
+    return txn;
+}
+
+static const char log_sql[] = "INSERT INTO log (n, epoch, kind, account, known_at, body) SELECT n, 1, 1, 1, "
+                              "at, body FROM unnest($1::int8[], "
+                              "$2::timestamptz[], $3::bytea[]) AS k (n, at, body)";
+static const char decision_sql[] =
+    "WITH k AS MATERIALIZED (SELECT * FROM unnest($1::int8[], $2::timestamptz[], $3::text[], $4::bytea[], "
+    "$5::float4[], $6::int2[]) AS k (n, at, id, vector, margin, action)), known AS (INSERT INTO "
+    "transaction_ids "
+    "(account, id, body_hash, epoch, n, known_at) SELECT 1, id, '', 1, n, at FROM k) INSERT INTO decisions "
+    "(account, "
+    "transaction_id, known_at, decided_at, n, action, score, margin, p_allow, model_version, "
+    "ruleset_version, arm, plan, "
+    "vector, amount_base_minor, record) SELECT 1, id, at, at, n, action, 0.1, margin, 1, $7::text, '1', "
+    "'champion', "
+    "$8::bytea, vector, 100, '' FROM k";
+
+/* Rows as those that the model was trained on, in their order of known_at. Returns the numbers of the sample's rows. */
+static uint32_t *feed(const struct feeding *f)
+{
+    struct arena arena = { 0 };
+    struct pg_params log = { 0 }, decided = { 0 };
+    struct pg_array *l[3] = { pg_add_array(&log, PG_INT8), pg_add_array(&log, PG_TIMESTAMPTZ),
+                              pg_add_array(&log, PG_BYTEA) };
+    struct pg_array *d[6] = { pg_add_array(&decided, PG_INT8),   pg_add_array(&decided, PG_TIMESTAMPTZ),
+                              pg_add_array(&decided, PG_TEXT),   pg_add_array(&decided, PG_BYTEA),
+                              pg_add_array(&decided, PG_FLOAT4), pg_add_array(&decided, PG_INT2) };
+    uint32_t *drawn = calloc(f->rows + 1, sizeof *drawn);
+
+    pg_add_text(&decided, arena_printf(&arena, "%lld", (long long)w.version));
+    pg_add_bytes(&decided, slice_of((const char *)plan_hash(w.sample.plan), SHA256_BYTES));
+    for (size_t i = 0; i < f->rows; i++) {
+        int64_t at_us = f->from_us + (int64_t)i * SECOND_US;
+        struct txn txn = txn_of(&arena, ++w.n, at_us);
+        uint32_t row = drawn[i] = draw(SAMPLE_BUNDLE_ROWS);
+        float vector[SAMPLE_BUNDLE_COLUMNS];
+
+        memcpy(vector, w.sample.rows + row * SAMPLE_BUNDLE_COLUMNS, sizeof vector);
+        vector[0] = (float)(vector[0] * f->scale);
+        pg_array_i64(l[0], (int64_t)w.n);
+        pg_array_time_us(l[1], at_us);
+        pg_array_bytes(l[2], txn_pack(&txn, &arena));
+        pg_array_i64(d[0], (int64_t)w.n);
+        pg_array_time_us(d[1], at_us);
+        pg_array_text(d[2], txn.id);
+        pg_array_bytes(d[3], slice_of((const char *)vector, sizeof vector));
+        pg_array_f32(d[4], w.sample.margins[row]);
+        pg_array_i16(d[5], (int16_t)(draw(10) ? 0 : 3));
+    }
+    sql("BEGIN; SET LOCAL synchronous_commit = off");
+    MUST(pg_exec(w.pg, log_sql, &log, NULL, &w.why));
+    if (!f->is_undecided)
+        MUST(pg_exec(w.pg, decision_sql, &decided, NULL, &w.why));
+    sql("COMMIT");
+    pg_params_release(&log);
+    pg_params_release(&decided);
+    arena_release(&arena);
+    return drawn;
+}
+
+static void feed_and_forget(const struct feeding *f)
+{
+    free(feed(f));
+}
+
+/* ---- what it counted ---- */
+
+/* All hours of the model in one window. */
+static void sum_hours(struct drift_layout **layout, struct drift_window *sum)
+{
+    struct pg_result *r = NULL;
+
+    MUST(pg_exec(w.pg, "SELECT layout FROM monitor_models", NULL, &r, &w.why));
+    cr_assert_eq(pg_rows(r), 1);
+    MUST(drift_layout_open(layout, pg_get_bytes(r, 0, 0), &w.why));
+    pg_result_free(r);
+    drift_window_init(sum, *layout);
+    MUST(pg_exec(w.pg, "SELECT counts FROM monitor_hours", NULL, &r, &w.why));
+    for (size_t i = 0; i < pg_rows(r); i++) {
+        struct drift_window hour;
+
+        MUST(drift_window_open(&hour, *layout, pg_get_bytes(r, i, 0), &w.why));
+        drift_window_merge(sum, &hour);
+        drift_window_release(&hour);
+    }
+    pg_result_free(r);
+}
+
+static void assert_features_are_counted(const struct drift_layout *layout, const struct drift_window *sum,
+                                        const uint32_t *drawn, size_t rows)
+{
+    for (size_t c = 0; c < SAMPLE_BUNDLE_COLUMNS; c++) {
+        const struct drift_subject *subject = drift_layout_subject(layout, c);
+        struct histogram expected;
+
+        histogram_init_edges(&expected, w.sample.histograms[c].edges, w.sample.histograms[c].edge_count);
+        for (size_t i = 0; i < rows; i++)
+            histogram_add(&expected, (double)w.sample.rows[drawn[i] * SAMPLE_BUNDLE_COLUMNS + c]);
+        cr_assert_eq(subject->bins, histogram_bins(&expected));
+        for (size_t b = 0; b < subject->bins; b++)
+            cr_assert_eq(drift_window_counts(sum, subject)[b], expected.counts[b], "column %zu, bin %zu", c,
+                         b);
+        histogram_release(&expected);
+    }
+}
+
+Test(monitor, counts_each_decision_once_and_in_the_right_bins)
+{
+    enum { ROWS = 15000 };
+    struct drift_layout *layout;
+    struct drift_window sum;
+    uint32_t *drawn = feed(&(struct feeding){ .rows = ROWS, .scale = 1, .from_us = START });
+    char question[256];
+
+    start(&w.monitor);
+    wait_for_monitor();
+    cr_assert_eq(sql_int("SELECT sum(transactions)::int8 FROM monitor_health"), ROWS);
+    cr_assert_eq(sql_int("SELECT sum(decisions)::int8 FROM monitor_health"), ROWS);
+    cr_assert_eq(sql_int("SELECT count(*) FROM (SELECT hour, decisions FROM monitor_health EXCEPT SELECT "
+                         "date_trunc('hour', known_at, 'UTC'), count(*) FROM decisions GROUP BY 1) x"),
+                 0, "by hour as SQL counts them");
+    cr_assert_eq(sql_int("SELECT sum(rows)::int8 FROM monitor_hours"), ROWS);
+    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_windows WHERE rows = 1000"), ROWS / WINDOW_ROWS);
+    sum_hours(&layout, &sum);
+    assert_features_are_counted(layout, &sum, drawn, ROWS);
+    for (size_t f = 0; f < drift_layout_subjects(layout); f++) {
+        const struct drift_subject *subject = drift_layout_subject(layout, f);
+
+        if (subject->kind != DRIFT_ACTION)
+            continue;
+        snprintf(question, sizeof question, "SELECT count(*) FROM decisions WHERE action = 3");
+        cr_assert_eq((int64_t)drift_window_counts(&sum, subject)[3], sql_int(question));
+    }
+    drift_window_release(&sum);
+    drift_layout_free(layout);
+    free(drawn);
+}
+
+Test(monitor, sees_no_drift_where_there_is_none)
+{
+    feed_and_forget(&(struct feeding){ .rows = 12000, .scale = 1, .from_us = START });
+    start(&w.monitor);
+    wait_for_monitor();
+    cr_assert_gt(sql_int("SELECT count(*) FROM monitor_verdicts WHERE kind = 'feature'"), 0,
+                 "windows are judged");
+    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_conditions WHERE kind = 'drift' AND is_raised"), 0,
+                 "%s", sql_text("SELECT string_agg(text, '; ') FROM monitor_conditions"));
+    cr_assert_eq(sql_int("SELECT count(*) FROM training_runs"), 0);
+}
+
+/* Everything that must not depend on who counted when. */
+static const char digest_sql[] =
+    "SELECT md5(string_agg(x, ',' ORDER BY x)) FROM ("
+    "SELECT 'h' || lane || hour || transactions || decisions || unscored || degraded || duplicates || labels "
+    "|| frauds "
+    "|| ahead || late::text AS x FROM monitor_health UNION ALL "
+    "SELECT 'm' || lane || version || md5(layout) || md5(baseline) || md5(open) || md5(alarms) || number || "
+    "first_at || "
+    "last_at FROM monitor_models UNION ALL "
+    "SELECT 't' || lane || version || hour || rows || md5(counts) FROM monitor_hours UNION ALL "
+    "SELECT 'w' || lane || version || number || rows || first_at || last_at || md5(counts) FROM "
+    "monitor_windows UNION "
+    "ALL SELECT 'v' || v::text FROM monitor_verdicts v UNION ALL "
+    "SELECT 'c' || condition || is_raised || text FROM monitor_conditions UNION ALL "
+    "SELECT 'r' || name || version || reason FROM monitor_requests) x";
+
+static void feed_the_same(void)
+{
+    feed_and_forget(&(struct feeding){ .rows = 20000, .scale = 1, .from_us = START });
+    feed_and_forget(&(struct feeding){ .rows = 12000, .scale = 1.6, .from_us = START + 6 * HOUR_US });
+}
+
+Test(monitor, counts_the_same_however_often_it_is_killed)
+{
+    char undisturbed[64];
+    int kills = 0;
+
+    feed_the_same();
+    start(&w.monitor);
+    wait_for_monitor();
+    snprintf(undisturbed, sizeof undisturbed, "%s", sql_text(digest_sql));
+    world_close();
+
+    world_open();
+    feed_the_same();
+    srand(11);
+    while (sql_int(PLACE) < (int64_t)w.n) {
+        process_launch(&w.monitor, "monitor",
+                       (const char *const[]){ w.pg_url, DRIFT, "ASSAY_MONITOR_TURN=20ms", NULL });
+        usleep((useconds_t)(100000 + rand() % 500000 +
+                            kills * 20000)); /* ever longer, so that it comes to an end */
+        process_kill(&w.monitor);
+        kills++;
+    }
+    start(&w.monitor);
+    wait_for_monitor();
+    cr_assert_str_eq(sql_text(digest_sql), undisturbed, "after %d kills", kills);
+    cr_assert_geq(kills, 1);
+}
+
+Test(monitor, drift_raises_a_condition_and_asks_for_one_model)
+{
+    struct http_said said;
+
+    feed_the_same();
+    start(&w.monitor);
+    wait_for_monitor();
+    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_conditions WHERE is_raised AND condition LIKE "
+                         "'drift/0/1/feature//amount/shape'"),
+                 1);
+    cr_assert_eq(
+        sql_int("SELECT count(*) FROM monitor_conditions WHERE is_raised AND subject = 'customer_count_24h'"),
+        0, "the other feature is as it was");
+    cr_assert_eq(sql_int("SELECT count(*) FROM training_runs WHERE cause = 'drift' AND name = 'sample'"), 1);
+    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_requests"), 1,
+                 "and no second one while it cools down");
+    feed_and_forget(&(struct feeding){ .rows = 4000, .scale = 1, .from_us = START + 12 * HOUR_US });
+    wait_for_monitor();
+    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_conditions WHERE is_raised AND kind = 'drift'"), 0,
+                 "it is over once windows are as they were");
+    said = http_ask(w.monitor.port, "GET", "/v1/conditions", w.key, NULL, NULL, 0);
+    cr_assert_eq(said.status, 200);
+    cr_assert_gt(json_array_size(json_object_get(said.json, "conditions")), 0);
+    http_said_free(&said);
+    said = http_ask(w.monitor.port, "GET", "/v1/drift/amount?kind=feature&limit=5", w.key, NULL, NULL, 0);
+    cr_assert_eq(said.status, 200);
+    cr_assert_eq(json_array_size(json_object_get(said.json, "windows")), 5);
+    http_said_free(&said);
+    said = http_ask(w.monitor.port, "GET", "/v1/drift", w.key, NULL, NULL, 0);
+    cr_assert_eq(said.status, 200);
+    cr_assert_eq(json_array_size(json_object_get(said.json, "models")), 1);
+    http_said_free(&said);
+    said = http_ask(w.monitor.port, "GET", "/v1/drift/nothing", w.key, NULL, NULL, 0);
+    cr_assert_eq(said.status, 404);
+    http_said_free(&said);
+    said = http_ask(w.monitor.port, "GET", "/v1/model-requests", w.key, NULL, NULL, 0);
+    cr_assert_eq(json_array_size(json_object_get(said.json, "requests")), 1);
+    http_said_free(&said);
+}
+
+Test(monitor, of_two_one_works_and_the_other_takes_over)
+{
+    feed_and_forget(&(struct feeding){ .rows = 3000, .scale = 1, .from_us = START });
+    start(&w.monitor);
+    wait_for_monitor();
+    start(&w.other);
+    feed_and_forget(&(struct feeding){ .rows = 3000, .scale = 1, .from_us = START + HOUR_US });
+    wait_for_monitor();
+    process_kill(&w.monitor);
+    feed_and_forget(&(struct feeding){ .rows = 3000, .scale = 1, .from_us = START + 2 * HOUR_US });
+    wait_for_monitor();
+    cr_assert_eq(sql_int("SELECT sum(decisions)::int8 FROM monitor_health"), 9000);
+    cr_assert_eq(sql_int("SELECT sum(rows)::int8 FROM monitor_hours"), 9000);
+}
+
+Test(monitor, waits_for_a_decision_that_comes_after_its_entry)
+{
+    struct feeding late = { .rows = 10, .scale = 1, .from_us = START, .is_undecided = true };
+
+    feed_and_forget(&late);
+    feed_and_forget(&(struct feeding){ .rows = 500, .scale = 1, .from_us = START + HOUR_US });
+    start(&w.monitor);
+    wait_for_monitor();
+    cr_assert_eq(sql_int("SELECT sum(decisions)::int8 FROM monitor_health"), 500);
+    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_pending"), 10);
+    sql("INSERT INTO decisions (account, transaction_id, known_at, decided_at, n, action, score, margin, "
+        "p_allow, "
+        "model_version, ruleset_version, arm, plan, vector, amount_base_minor, record) SELECT 1, "
+        "transaction_id, "
+        "known_at, now(), n, 0, NULL, NULL, 1, '', '1', 'fallback', '', '', 100, '\\x2a057363' FROM "
+        "monitor_pending "
+        "WHERE n <= 4");
+    wait_until("SELECT count(*) FROM monitor_pending", 6);
+    cr_assert_eq(sql_int("SELECT sum(decisions)::int8 FROM monitor_health"), 504);
+    cr_assert_eq(sql_int("SELECT sum(unscored)::int8 FROM monitor_health"), 4);
+}
+
+Test(monitor, lets_in_whoever_has_a_key_for_it)
+{
+    char reader[64];
+    struct http_said said;
+
+    make_key("read", reader);
+    feed_and_forget(&(struct feeding){ .rows = 3000, .scale = 1, .from_us = START });
+    start(&w.monitor);
+    wait_for_monitor();
+    said = http_ask(w.monitor.port, "GET", "/v1/data-health", NULL, NULL, NULL, 0);
+    cr_assert_eq(said.status, 401);
+    http_said_free(&said);
+    said = http_ask(w.monitor.port, "GET", "/v1/data-health", reader, NULL, NULL, 0);
+    cr_assert_eq(said.status, 401);
+    http_said_free(&said);
+    said = http_ask(w.monitor.port, "GET", "/v1/data-health?hours=x", w.key, NULL, NULL, 0);
+    cr_assert_eq(said.status, 422);
+    http_said_free(&said);
+    said = http_ask(w.monitor.port, "GET", "/v1/data-health?lane=99", w.key, NULL, NULL, 0);
+    cr_assert_eq(said.status, 404);
+    http_said_free(&said);
+    said = http_ask(w.monitor.port, "GET", "/v1/data-health", w.key, NULL, NULL, 0);
+    cr_assert_eq(said.status, 200);
+    cr_assert_eq(json_integer_value(json_object_get(json_object_get(said.json, "sum"), "decisions")), 3000);
+    http_said_free(&said);
+}
