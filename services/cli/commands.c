@@ -65,6 +65,8 @@
     X(cmd_experiments_list) \
     X(cmd_experiments_show) \
     X(cmd_experiments_stop) \
+    X(cmd_drift) \
+    X(cmd_quality) \
     X(cmd_evaluate) \
     X(cmd_verify) \
     X(cmd_train) \

@@ -9,6 +9,7 @@
 #include "desk/desk.h"
 #include "observer.h"
 #include "routes.h"
+#include "verifier.h"
 
 #define AT(field) offsetof(struct monitor_settings, field)
 const struct conf_field monitor_fields[] = {
@@ -19,6 +20,8 @@ const struct conf_field monitor_fields[] = {
       60000 },
     { "MONITOR_PATIENCE", CONF_DURATION_MS, AT(patience_ms), "1h",
       "how long the decision of an entry of the log is awaited", 1000, INT64_C(86400000) },
+    { "MONITOR_VERIFY", CONF_DURATION_MS, AT(verify_ms), "6h",
+      "how often a sample of vectors is computed again and compared", 10, INT64_C(31536000000) },
     { "MONITOR_KEEP_DAYS", CONF_INT, AT(keep_days), "400", "days of counts and verdicts that are kept", 2,
       36500 },
     { "MONITOR_DRIFT", CONF_TEXT, AT(drift), "{}",
@@ -28,6 +31,7 @@ const size_t monitor_field_count = ARRAY_LEN(monitor_fields);
 
 struct monitor {
     struct observer *observer;
+    struct verifier *verifier;
     struct desk *desk;
 };
 
@@ -46,6 +50,8 @@ enum err monitor_open(struct monitor **out, struct service *app, const struct mo
 
     *out = NULL;
     err = observer_open(&m->observer, service_metrics(app), conf, why);
+    if (!err)
+        err = verifier_open(&m->verifier, service_metrics(app), conf, why);
     if (!err)
         err = desk_open(&m->desk,
                         &(struct desk_conf){ .loop = service_loop(app),
@@ -76,6 +82,7 @@ void monitor_close(struct monitor *m)
     if (!m)
         return;
     desk_close(m->desk);
+    verifier_close(m->verifier);
     observer_close(m->observer);
     mem_free(m);
 }

@@ -104,6 +104,16 @@ enum err watched_model_list(struct pg_session *s, int32_t lane, struct watched_m
     return err;
 }
 
+enum err watched_lane(struct pg_session *s, int32_t *lane, struct why *why)
+{
+    struct pg_result *r = NULL;
+    enum err err = row_ask(s, "SELECT coalesce(min(lane), 0) FROM monitor_models", NULL, &r, why);
+
+    *lane = err ? 0 : (int32_t)pg_get_int(r, 0, 0);
+    pg_result_free(r);
+    return err;
+}
+
 /* ---- by time ---- */
 
 enum err watched_hour_read(struct pg_session *s, int32_t lane, int64_t version, int64_t hour_us,

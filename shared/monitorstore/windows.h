@@ -39,6 +39,8 @@ MUST_USE enum err watched_model_read(struct pg_session *s, int32_t lane, int64_t
                                      struct why *why);
 /* Adds it or writes it anew. */
 MUST_USE enum err watched_model_write(struct pg_session *s, const struct watched_model *m, struct why *why);
+/* The lane to look at when nobody said which: 0 when models decide there, else that of the least number; 0 without any. */
+MUST_USE enum err watched_lane(struct pg_session *s, int32_t *lane, struct why *why);
 /* All of a lane, that which decided last first; the packed ones are left empty. */
 MUST_USE enum err watched_model_list(struct pg_session *s, int32_t lane, struct watched_model **out,
                                      size_t *count, struct arena *arena, struct why *why);

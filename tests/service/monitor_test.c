@@ -14,6 +14,7 @@
 #include "fraud/api_key.h"
 #include "harness/cluster.h"
 #include "harness/command.h"
+#include "harness/history.h"
 #include "harness/http.h"
 #include "harness/process.h"
 #include "logstore/entry.h"
@@ -193,7 +194,7 @@ static const char decision_sql[] =
     "(account, "
     "transaction_id, known_at, decided_at, n, action, score, margin, p_allow, model_version, "
     "ruleset_version, arm, plan, "
-    "vector, amount_base_minor, record) SELECT 1, id, at, at, n, action, 0.1, margin, 1, $7::text, '1', "
+    "vector, amount_base_minor, record) SELECT 1, id, at, at, n, action, 0.1, margin, (action <> 3)::int, $7::text, '1', "
     "'champion', "
     "$8::bytea, vector, 100, '' FROM k";
 
@@ -343,7 +344,7 @@ static const char digest_sql[] =
     "SELECT 'w' || lane || version || number || rows || first_at || last_at || md5(counts) FROM "
     "monitor_windows UNION "
     "ALL SELECT 'v' || v::text FROM monitor_verdicts v UNION ALL "
-    "SELECT 'c' || condition || is_raised || text FROM monitor_conditions UNION ALL "
+    "SELECT 'c' || condition || is_raised || text FROM monitor_conditions WHERE kind <> 'mismatch' UNION ALL "
     "SELECT 'r' || name || version || reason FROM monitor_requests) x";
 
 static void feed_the_same(void)
@@ -482,4 +483,88 @@ Test(monitor, lets_in_whoever_has_a_key_for_it)
     cr_assert_eq(said.status, 200);
     cr_assert_eq(json_integer_value(json_object_get(json_object_get(said.json, "sum"), "decisions")), 3000);
     http_said_free(&said);
+}
+
+Test(monitor, shows_drift_in_a_terminal)
+{
+    struct buf said;
+
+    buf_init(&said, 0);
+    feed_the_same();
+    start(&w.monitor);
+    wait_for_monitor();
+    cr_assert_eq(command_run(&said, w.conninfo, "LC_ALL=C", "drift"), 0, "%s", buf_str(&said));
+    cr_assert_not_null(strstr(buf_str(&said), "sample version 1"), "%s", buf_str(&said));
+    cr_assert_not_null(strstr(buf_str(&said), "DRIFT"), "%s", buf_str(&said));
+    cr_assert_null(strstr(buf_str(&said), "\xe2\x96"), "no blocks where the locale has none");
+    cr_assert_eq(command_run(&said, w.conninfo, "LC_ALL=C.UTF-8", "drift --feature amount"), 0, "%s",
+                 buf_str(&said));
+    cr_assert_not_null(strstr(buf_str(&said), "\xe2\x96"), "%s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "drift --feature nothing"), 4, "%s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "drift --json"), 0, "%s", buf_str(&said));
+    cr_assert_not_null(strstr(buf_str(&said), "\"is_alarm\":true"), "%s", buf_str(&said));
+    buf_release(&said);
+}
+
+Test(monitor, tells_when_features_are_not_what_the_log_gives)
+{
+    /* The vectors that are fed are drawn, not computed. */
+    feed_and_forget(&(struct feeding){ .rows = 300, .scale = 1, .from_us = START });
+    start(&w.monitor);
+    wait_until("SELECT count(*) FROM monitor_checks WHERE recomputed = 300 AND mismatched > 290", 1);
+    cr_assert_eq(
+        sql_int("SELECT count(*) FROM monitor_conditions WHERE condition = 'mismatch' AND is_raised"), 1);
+}
+
+Test(monitor, finds_features_as_the_log_gives_them)
+{
+    static const char catalogue[] = "entities: {customer: customer_id, terminal: terminal_id}\n"
+                                    "features:\n"
+                                    "  - {name: amount, expr: tx.amount}\n"
+                                    "  - {name: customer_count_24h, count: customer, window: 24h}\n"
+                                    "  - {name: terminal_frauds_7d, fraud_count: terminal, window: 7d}\n";
+    struct history past;
+
+    history_open(&past, w.pg, catalogue, 40);
+    history_live_until(&past, HISTORY_START + 10 * DAY_US);
+    start(&w.monitor);
+    wait_until("SELECT count(*) FROM monitor_checks WHERE recomputed > 100 AND mismatched = 0", 1);
+    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_conditions WHERE condition = 'mismatch'"), 0);
+    history_close(&past);
+}
+
+Test(monitor, shows_what_labels_have_said_of_a_day)
+{
+    struct buf said;
+    json_t *root, *day;
+
+    /* Ten days, of which the first have matured after the model's week; a hundred frauds are told on the first. */
+    buf_init(&said, 0);
+    feed_and_forget(&(struct feeding){ .rows = 2000, .scale = 1, .from_us = START });
+    feed_and_forget(&(struct feeding){ .rows = 2000, .scale = 1, .from_us = START + 9 * DAY_US });
+    sql("INSERT INTO labels (account, transaction_id, source, labelled_at, is_fraud, known_at, n) SELECT 1, "
+        "transaction_id, 3, known_at, true, known_at + interval '2 days', 100000 + n FROM decisions WHERE n "
+        "<= 100");
+    start(&w.monitor);
+    wait_for_monitor();
+    cr_assert_eq(command_run(&said, w.conninfo, "", "quality --json"), 0, "%s", buf_str(&said));
+    root = json_loads(buf_str(&said), 0, NULL);
+    cr_assert_not_null(root, "%s", buf_str(&said));
+    cr_assert_eq(json_array_size(json_object_get(root, "days")), 2);
+    day = json_array_get(json_object_get(root, "days"), 0);
+    cr_assert(json_is_true(json_object_get(day, "is_matured")));
+    cr_assert_eq(json_integer_value(json_object_get(day, "decisions")), 2000);
+    cr_assert_eq(json_integer_value(json_object_get(day, "labelled")), 100);
+    cr_assert_eq((int64_t)json_number_value(json_object_get(day, "frauds")), 100);
+    /* All scores are equal: the average precision is the share of frauds. */
+    cr_assert_float_eq(json_number_value(json_object_get(day, "average_precision")),
+                       100 / json_number_value(json_object_get(day, "rows")), 1e-12);
+    cr_assert_float_eq(
+        json_number_value(json_object_get(day, "expected_frauds")),
+        0.1 * (double)sql_int("SELECT count(*) FROM decisions WHERE n <= 2000 AND action <> 3"), 1e-6);
+    cr_assert(json_is_false(json_object_get(json_array_get(json_object_get(root, "days"), 1), "is_matured")));
+    json_decref(root);
+    cr_assert_eq(command_run(&said, w.conninfo, "LC_ALL=C", "quality"), 0, "%s", buf_str(&said));
+    cr_assert_not_null(strstr(buf_str(&said), "later"), "%s", buf_str(&said));
+    buf_release(&said);
 }
