@@ -12,17 +12,17 @@
 #include "fraud/txn.h"
 #include "pg/session.h"
 
-static const char *const scopes[] = { "decide",        "read",         "explain",
-                                      "import",        "admin",        "label:customer",
+static const char *const scopes[] = { "decide",        "read",         "explain",         "import",
+                                      "admin",         "rules:write",  "rules:approve",   "label:customer",
                                       "label:analyst", "label:issuer", "label:chargeback" };
 
 struct keys_settings {
-    const char *scopes, *note;
+    const char *scopes, *note, *owner;
     int64_t rate, burst, days;
     bool as_json, is_quiet;
 };
 
-static const struct keys_settings defaults = { .scopes = "decide,read", .note = "" };
+static const struct keys_settings defaults = { .scopes = "decide,read", .note = "", .owner = "" };
 
 static bool is_scope(struct slice word)
 {
@@ -56,6 +56,8 @@ static bool read_scopes(struct pg_array *list, const char *text)
 }
 
 static const struct option create_options[] = {
+    { "owner", OPTION_TEXT, offsetof(struct keys_settings, owner), "NAME",
+      "whose it is: the person, where a rule set needs a second one" },
     { "scopes", OPTION_TEXT, offsetof(struct keys_settings, scopes), "LIST", "what it may do (decide,read)" },
     { "rate", OPTION_INT, offsetof(struct keys_settings, rate), "N", "requests a second; 0 is no limit" },
     { "burst", OPTION_INT, offsetof(struct keys_settings, burst), "N", "requests at once (the rate)" },
@@ -91,13 +93,14 @@ static enum exit_code create(const void *settings, char **operands, size_t opera
     pg_add_i32(&p, (int32_t)(k->burst ? k->burst : k->rate));
     pg_add_i32(&p, (int32_t)k->days);
     pg_add_text(&p, slice_str(k->note));
+    pg_add_text(&p, slice_str(k->owner));
     err = database_open_migrated(&s, &why);
     if (!err)
         err = pg_exec(
             s,
             "WITH made AS (INSERT INTO api_keys (prefix, account, secret_sha256, scopes, rate_per_s, burst, "
-            "expires_at, note) SELECT $1::text, account, $3::bytea, $4::text[], $5::int4, $6::int4, "
-            "CASE WHEN $7::int4 > 0 THEN now() + make_interval(days => $7::int4) END, $8::text "
+            "expires_at, note, owner) SELECT $1::text, account, $3::bytea, $4::text[], $5::int4, $6::int4, "
+            "CASE WHEN $7::int4 > 0 THEN now() + make_interval(days => $7::int4) END, $8::text, $9::text "
             "FROM accounts WHERE name = $2::text RETURNING account), "
             "noted AS (INSERT INTO audit (account, actor, action, subject, detail) "
             "SELECT account, current_user, 'key.create', $1::text, jsonb_build_object('scopes', $4::text[]) "
@@ -128,6 +131,8 @@ const struct command cmd_keys_create = {
             "  decide          send transactions and get decisions\n"
             "  read            get stored decisions\n"
             "  explain         see features, contributions and rule texts too\n"
+            "  rules:write     write rule sets and lists, over REST of the rules service\n"
+            "  rules:approve   publish and roll back rule sets that others wrote\n"
             "  import          send history\n"
             "  admin           manage what belongs to the account\n"
             "  label:<source>  send labels as customer, analyst, issuer or chargeback\n\n"

@@ -1,135 +1,115 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cmd_lists.c - `assay lists create`, `add`, `remove`, `import` and `show`. */
+ * cmd_lists.c - `assay lists create`, `add`, `remove`, `import`, `export`, `drop` and `show`. */
 #include "command.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "account.h"
 #include "base/array.h"
 #include "base/clock.h"
-#include "csv/csv.h"
 #include "database.h"
-#include "pg/session.h"
-#include "policy/list.h"
+#include "policystore/lists.h"
 
 struct lists_settings {
-    const char *account, *purpose, *field, *note;
+    const char *account, *purpose, *field, *type, *note;
     int64_t days;
     bool as_json;
 };
 
-static const struct lists_settings defaults = { .account = "", .purpose = "named", .field = "", .note = "" };
+static const struct lists_settings defaults = {
+    .account = "", .purpose = "named", .field = "", .type = "", .note = ""
+};
+
+enum { VALUES_MAX = 10000, LINES_TOLD = 10, PAGE = 5000 };
 
 /* ---- a list by its name ---- */
 
-struct found_list {
-    int64_t number;
-    struct list *list; /* empty, to check values with */
+struct found {
+    struct pg_session *s;
+    struct arena arena;
+    struct list_row row;
 };
 
-static void found_release(struct found_list *found)
+static enum err find(struct found *f, const struct lists_settings *l, const char *name, struct why *why)
 {
-    list_unref(found->list);
-}
+    int64_t account = 0;
+    enum err err = database_open_migrated(&f->s, why);
 
-static enum err find(struct pg_session *s, const char *account, const char *name, struct found_list *out,
-                     struct why *why)
-{
-    struct pg_params p = { 0 };
-    struct pg_result *r = NULL;
-    enum err err;
-
-    pg_add_text(&p, slice_str(account));
-    pg_add_text(&p, slice_str(name));
-    err = pg_exec(s,
-                  "SELECT list, field FROM lists l LEFT JOIN accounts a USING (account) "
-                  "WHERE coalesce(a.name, '') = $1::text AND l.name = $2::text",
-                  &p, &r, why);
-    if (!err && pg_rows(r) == 0)
-        err = err_set(why, ERR_NOT_FOUND, "no list \"%s\"; `assay lists create` makes one", name);
-    if (!err) {
-        out->number = pg_get_int(r, 0, 0);
-        out->list = list_new(0, slice_str(name), LIST_NAMED, txn_text_find(pg_get_text(r, 0, 1)));
-    }
-    pg_result_free(r);
-    pg_params_release(&p);
+    if (!err)
+        err = account_find(f->s, l->account, &account, why);
+    if (!err && lists_find(f->s, account, slice_str(name), &f->arena, &f->row, why))
+        err = err_wrap(why, ERR_NOT_FOUND, "`assay lists create` makes one");
     return err;
 }
 
-static enum exit_code finish(struct pg_session *s, enum err err, const struct why *why)
+static enum exit_code finish(struct found *f, enum err err, const struct why *why)
 {
-    pg_session_close(s);
+    pg_session_close(f->s);
+    arena_release(&f->arena);
     return command_end(err, why);
 }
 
-static const struct option account_option = { "account", OPTION_TEXT,
-                                              offsetof(struct lists_settings, account), "NAME",
-                                              "of this account only (all)" };
+#define SETTING(field) offsetof(struct lists_settings, field)
+static const struct option account_option = { "account", OPTION_TEXT, SETTING(account), "NAME",
+                                              "the list of this account (the common one)" };
 
-/* ---- create ---- */
+/* ---- create and drop ---- */
 
 static enum exit_code create(const void *settings, char **operands, size_t operand_count)
 {
     const struct lists_settings *l = settings;
-    struct pg_session *s;
-    struct pg_params p = { 0 };
-    struct pg_result *r = NULL;
+    struct found f = { .row = { .name = slice_str(operands[0]),
+                                .note = slice_str(l->note),
+                                .purpose = list_purpose_find(slice_str(l->purpose)),
+                                .field = txn_text_find(slice_str(l->field)),
+                                .type = list_type_find(slice_str(l->type)) } };
     struct why why = { 0 };
     enum err err;
 
     (void)operand_count;
-    if (list_purpose_find(slice_str(l->purpose)) == LIST_PURPOSE_COUNT)
+    if (f.row.purpose == LIST_PURPOSE_COUNT)
         return command_fail(EXIT_USAGE, "--purpose is named, deny or allow");
-    if (*l->field && txn_text_find(slice_str(l->field)) == TXN_TEXT_COUNT)
+    if (*l->field && f.row.field == TXN_TEXT_COUNT)
         return command_fail(EXIT_USAGE,
                             "--field is a text field of a transaction: customer_id, card_id, ip, ...");
-    if (!*l->field && strcmp(l->purpose, "named") != 0)
+    if (*l->type && f.row.type == LIST_TYPE_COUNT)
+        return command_fail(EXIT_USAGE, "--type is string, ip or number");
+    if (!*l->field && f.row.purpose != LIST_NAMED)
         return command_fail(EXIT_USAGE, "a deny or allow list needs a --field to act on");
-    pg_add_text(&p, slice_str(l->account));
-    pg_add_text(&p, slice_str(operands[0]));
-    pg_add_text(&p, slice_str(l->purpose));
-    pg_add_text(&p, slice_str(l->field));
-    pg_add_text(&p, slice_str(l->note));
-    err = database_open_migrated(&s, &why);
+    if (!*l->type || f.row.field == TXN_ip)
+        f.row.type = list_type_of(f.row.field);
+    err = database_open_migrated(&f.s, &why);
     if (!err)
-        err = pg_exec(s,
-                      "INSERT INTO lists (account, name, purpose, field, note) "
-                      "SELECT account, $2::text, $3::text, $4::text, $5::text FROM "
-                      "(SELECT 0 AS account WHERE $1::text = '' UNION ALL SELECT account FROM accounts "
-                      "WHERE name = $1::text) a ON CONFLICT DO NOTHING RETURNING list",
-                      &p, &r, &why);
-    if (!err && pg_rows(r) == 0)
-        err = err_set(&why, ERR_CONFLICT, "there is a list \"%s\" already, or no account \"%s\"", operands[0],
-                      l->account);
-    pg_result_free(r);
-    pg_params_release(&p);
-    return finish(s, err, &why);
+        err = account_find(f.s, l->account, &f.row.account, &why);
+    if (!err)
+        err = lists_create(f.s, &f.row, login_name(), &why);
+    return finish(&f, err, &why);
 }
 
 static const struct option create_options[] = {
-    { "field", OPTION_TEXT, offsetof(struct lists_settings, field), "FIELD",
-      "of the transaction that it is about" },
-    { "purpose", OPTION_TEXT, offsetof(struct lists_settings, purpose), "WORD",
-      "named, deny or allow (named)" },
-    { "note", OPTION_TEXT, offsetof(struct lists_settings, note), "TEXT", "what it is for" },
-    { "account", OPTION_TEXT, offsetof(struct lists_settings, account), "NAME",
-      "of this account only (all)" },
+    { "field", OPTION_TEXT, SETTING(field), "FIELD", "of the transaction that it is about" },
+    { "purpose", OPTION_TEXT, SETTING(purpose), "WORD", "named, deny or allow (named)" },
+    { "type", OPTION_TEXT, SETTING(type), "WORD", "string, ip or number (by the field)" },
+    { "note", OPTION_TEXT, SETTING(note), "TEXT", "what it is for" },
+    { "account", OPTION_TEXT, SETTING(account), "NAME", "of this account only (all)" },
 };
 
 const struct command cmd_lists_create = {
     .name = "lists create",
     .operands = "<list>",
     .purpose = "Make a list of values",
-    .text = "A deny or allow list acts by itself on its field: deny declines, allow approves, before any "
-            "rule. A named\n"
-            "list acts when a rule asks for it: in_list(tx.device_id, \"watched_devices\"). A list over ip "
-            "also takes\n"
-            "networks, 192.0.2.0/24.\n\n"
-            "  assay lists create blocked_cards --field card_id --purpose deny\n"
-            "  assay lists create tor_exits --field ip",
+    .text =
+        "A deny or allow list acts by itself on its field: deny declines, allow approves, before any "
+        "rule. A named\n"
+        "list acts when a rule asks for it: in_list(tx.device_id, \"watched_devices\"). A list of type ip "
+        "also takes\n"
+        "networks, 192.0.2.0/24; one of type number holds whatever is the same number.\n\n"
+        "  assay lists create blocked_cards --field card_id --purpose deny\n"
+        "  assay lists create tor_exits --field ip\n"
+        "  assay lists create odd_amounts --type number",
     .options = create_options,
     .option_count = ARRAY_LEN(create_options),
     .operands_least = 1,
@@ -139,70 +119,64 @@ const struct command cmd_lists_create = {
     .run = create,
 };
 
-/* ---- add and remove ---- */
-
-static enum err change(struct pg_session *s, const struct lists_settings *l, const char *sql, bool is_adding,
-                       char **operands, size_t operand_count, size_t *changed, struct why *why)
+static enum exit_code drop(const void *settings, char **operands, size_t operand_count)
 {
-    struct found_list found = { 0 };
-    struct pg_params p = { 0 };
-    struct pg_result *r = NULL;
-    struct pg_array *values;
-    enum err err = find(s, l->account, operands[0], &found, why);
+    struct found f = { 0 };
+    struct why why = { 0 };
+    enum err err = find(&f, settings, operands[0], &why);
 
-    if (err)
-        return err;
-    pg_add_i64(&p, found.number);
-    values = pg_add_array(&p, PG_TEXT);
-    for (size_t i = 1; i < operand_count && !err; i++) {
-        if (is_adding)
-            err = list_add(found.list, slice_str(operands[i]), LIST_NO_EXPIRY, why);
-        pg_array_text(values, slice_str(operands[i]));
-    }
-    if (is_adding) {
-        pg_add_text(&p, slice_str(l->note));
-        pg_add_i32(&p, (int32_t)l->days);
-    }
+    (void)operand_count;
     if (!err)
-        err = pg_exec(s, sql, &p, &r, why);
-    if (!err)
-        *changed = pg_affected(r);
-    pg_result_free(r);
-    pg_params_release(&p);
-    found_release(&found);
-    return err;
+        err = lists_drop(f.s, &f.row, login_name(), &why);
+    return finish(&f, err, &why);
 }
+
+const struct command cmd_lists_drop = {
+    .name = "lists drop",
+    .operands = "<list>",
+    .purpose = "Throw a list away, with all its values",
+    .text = "A rule that asks for it does not fire any more, and is counted as one that errs. What was in it "
+            "stays in\n"
+            "list_changes.\n\n"
+            "  assay lists drop tor_exits",
+    .options = &account_option,
+    .option_count = 1,
+    .operands_least = 1,
+    .operands_most = 1,
+    .settings_size = sizeof(struct lists_settings),
+    .defaults = &defaults,
+    .run = drop,
+};
+
+/* ---- add and remove ---- */
 
 static enum exit_code add(const void *settings, char **operands, size_t operand_count)
 {
     const struct lists_settings *l = settings;
-    struct pg_session *s;
+    struct found f = { 0 };
+    struct list_entry *entries;
     struct why why = { 0 };
     size_t changed = 0;
     enum err err;
 
     if (l->days < 0 || l->days > 36500)
         return command_fail(EXIT_USAGE, "--days is 0 to 36500");
-    err = database_open_migrated(&s, &why);
+    err = find(&f, l, operands[0], &why);
+    entries = arena_new(&f.arena, struct list_entry, operand_count);
+    for (size_t i = 1; i < operand_count; i++)
+        entries[i - 1] =
+            (struct list_entry){ slice_str(operands[i]), slice_str(l->note),
+                                 l->days ? clock_wall_us() + l->days * 24 * HOUR_US : LIST_NO_EXPIRY };
     if (!err)
-        err = change(
-            s, l,
-            "INSERT INTO list_entries (list, value, note, added_by, expires_at) "
-            "SELECT $1::int8, v, $3::text, current_user, "
-            "CASE WHEN $4::int4 > 0 THEN now() + make_interval(days => $4::int4) END "
-            "FROM (SELECT DISTINCT unnest($2::text[]) AS v) v "
-            "ON CONFLICT (list, value) DO UPDATE SET note = excluded.note, expires_at = excluded.expires_at",
-            true, operands, operand_count, &changed, &why);
-    return finish(s, err, &why);
+        err = lists_put(f.s, &f.row, entries, operand_count - 1, login_name(), &changed, &why);
+    return finish(&f, err, &why);
 }
 
 static const struct option add_options[] = {
-    { "days", OPTION_INT, offsetof(struct lists_settings, days), "N", "until it expires; 0 is never" },
-    { "note", OPTION_TEXT, offsetof(struct lists_settings, note), "TEXT", "why" },
-    { "account", OPTION_TEXT, offsetof(struct lists_settings, account), "NAME", "the list of this account" },
+    { "days", OPTION_INT, SETTING(days), "N", "until it expires; 0 is never" },
+    { "note", OPTION_TEXT, SETTING(note), "TEXT", "why" },
+    { "account", OPTION_TEXT, SETTING(account), "NAME", "the list of this account" },
 };
-
-enum { VALUES_MAX = 10000 };
 
 const struct command cmd_lists_add = {
     .name = "lists add",
@@ -222,18 +196,20 @@ const struct command cmd_lists_add = {
 
 static enum exit_code remove_values(const void *settings, char **operands, size_t operand_count)
 {
-    struct pg_session *s;
+    struct found f = { 0 };
+    struct slice *values;
     struct why why = { 0 };
     size_t changed = 0;
-    enum err err = database_open_migrated(&s, &why);
+    enum err err = find(&f, settings, operands[0], &why);
 
+    values = arena_new(&f.arena, struct slice, operand_count);
+    for (size_t i = 1; i < operand_count; i++)
+        values[i - 1] = slice_str(operands[i]);
     if (!err)
-        err =
-            change(s, settings, "DELETE FROM list_entries WHERE list = $1::int8 AND value = ANY ($2::text[])",
-                   false, operands, operand_count, &changed, &why);
+        err = lists_remove(f.s, &f.row, values, operand_count - 1, login_name(), &changed, &why);
     if (!err && changed == 0)
         err = err_set(&why, ERR_NOT_FOUND, "none of these is in the list");
-    return finish(s, err, &why);
+    return finish(&f, err, &why);
 }
 
 const struct command cmd_lists_remove = {
@@ -250,101 +226,41 @@ const struct command cmd_lists_remove = {
     .run = remove_values,
 };
 
-/* ---- import ---- */
+/* ---- import and export ---- */
 
-struct import {
-    struct pg_session *s;
-    struct found_list found;
-    struct pg_params row;
-    uint64_t taken, refused, records;
-};
-
-/* One record: value[,note[,expires_at]]. A first line that begins with "value" is the header. */
-static enum err take_record(struct import *im, const struct csv *csv, struct why *why)
+static void tell_refused(void *ctx, uint64_t line, const char *what)
 {
-    size_t count;
-    const struct slice *fields = csv_fields(csv, &count);
-    struct why what = { 0 };
-    int64_t expires = 0;
+    int *told = ctx;
 
-    if (im->records++ == 0 && slice_eq_str(fields[0], "value"))
-        return ERR_OK;
-    if (count > 2 && fields[2].len && !rfc3339_parse(fields[2], &expires))
-        err_set(&what, ERR_INVALID, "expires_at is no RFC 3339 time");
-    if (what.text[0] || list_add(im->found.list, fields[0], LIST_NO_EXPIRY, &what) ||
-        !slice_is_utf8(fields[0])) {
-        if (im->refused++ < 10)
-            fprintf(stderr, "line %" PRIu64 ": %s\n", csv_line(csv), what.text[0] ? what.text : "not UTF-8");
-        return ERR_OK;
-    }
-    pg_params_clear(&im->row);
-    pg_add_text(&im->row, fields[0]);
-    pg_add_text(&im->row, count > 1 && slice_is_utf8(fields[1]) ? fields[1] : SLICE(""));
-    if (count > 2 && fields[2].len)
-        pg_add_time_us(&im->row, expires);
-    else
-        pg_add_null(&im->row);
-    im->taken++;
-    return pg_copy_row(im->s, &im->row, why);
+    if ((*told)++ < LINES_TOLD)
+        fprintf(stderr, "line %" PRIu64 ": %s\n", line, what);
 }
 
-static enum err copy_file(struct import *im, FILE *file, struct why *why)
+static enum err import_file(struct list_import *im, FILE *file, struct why *why)
 {
-    struct csv csv;
     char piece[1 << 16];
-    struct slice bytes = { 0 };
-    bool is_last = false;
-    enum csv_result result;
-    enum err err = ERR_OK;
+    size_t len;
+    enum err err = list_import_begin(im, why);
 
-    csv_init(&csv);
-    while (!err && (result = csv_next(&csv, &bytes, is_last)) != CSV_END) {
-        if (result == CSV_MORE) {
-            bytes = slice_of(piece, fread(piece, 1, sizeof piece, file));
-            is_last = bytes.len == 0;
-        } else if (result == CSV_RECORD) {
-            err = take_record(im, &csv, why);
-        } else if (im->refused++ < 10) {
-            fprintf(stderr, "line %" PRIu64 ": %s\n", csv_line(&csv), csv_reason(&csv));
-        }
+    while (!err) {
+        len = fread(piece, 1, sizeof piece, file);
+        err = list_import_take(im, slice_of(piece, len), len == 0, why);
+        if (len == 0)
+            break;
     }
-    csv_release(&csv);
-    return err;
-}
-
-static enum err import_file(struct import *im, FILE *file, struct why *why)
-{
-    struct pg_params p = { 0 };
-    size_t rows;
-    enum err err =
-        pg_exec_script(im->s,
-                       "BEGIN; CREATE TEMPORARY TABLE incoming (value text COLLATE \"C\", note text, "
-                       "expires_at timestamptz) ON COMMIT DROP",
-                       why);
-
-    if (!err)
-        err = pg_copy_begin(im->s, "incoming (value, note, expires_at)", why);
-    if (!err)
-        err = copy_file(im, file, why);
-    if (!err)
-        err = pg_copy_end(im->s, &rows, why);
-    pg_add_i64(&p, im->found.number);
-    if (!err)
-        err = pg_exec(
-            im->s,
-            "INSERT INTO list_entries (list, value, note, added_by, expires_at) "
-            "SELECT DISTINCT ON (value) $1::int8, value, note, current_user, expires_at FROM incoming "
-            "ORDER BY value, expires_at DESC NULLS FIRST "
-            "ON CONFLICT (list, value) DO UPDATE SET note = excluded.note, expires_at = excluded.expires_at",
-            &p, NULL, why);
-    pg_params_release(&p);
-    return err ? err : pg_exec_script(im->s, "COMMIT", why);
+    if (!err && ferror(file))
+        err = err_set(why, ERR_UNAVAILABLE, "the file cannot be read to its end");
+    return err ? err : list_import_end(im, why);
 }
 
 static enum exit_code import_list(const void *settings, char **operands, size_t operand_count)
 {
     const struct lists_settings *l = settings;
-    struct import im = { 0 };
+    int told = 0;
+    struct found f = { 0 };
+    struct list_import im = {
+        .on_refused = tell_refused, .ctx = &told, .row = &f.row, .actor = login_name()
+    };
     struct why why = { 0 };
     FILE *file = strcmp(operands[1], "-") == 0 ? stdin : fopen(operands[1], "rb");
     enum err err;
@@ -352,18 +268,17 @@ static enum exit_code import_list(const void *settings, char **operands, size_t 
     (void)operand_count;
     if (!file)
         return command_fail(EXIT_FAILED, "%s: %s", operands[1], strerror(errno));
-    err = database_open_migrated(&im.s, &why);
-    if (!err)
-        err = find(im.s, l->account, operands[0], &im.found, &why);
-    if (!err)
+    err = find(&f, l, operands[0], &why);
+    im.s = f.s;
+    if (!err) {
         err = import_file(&im, file, &why);
+        list_import_release(&im);
+    }
     if (!err)
         printf("%" PRIu64 " values taken, %" PRIu64 " lines refused\n", im.taken, im.refused);
     if (file != stdin)
         fclose(file);
-    pg_params_release(&im.row);
-    found_release(&im.found);
-    return finish(im.s, err, &why);
+    return finish(&f, err, &why);
 }
 
 const struct command cmd_lists_import = {
@@ -385,88 +300,133 @@ const struct command cmd_lists_import = {
     .run = import_list,
 };
 
-/* ---- show ---- */
-
-static enum err show_lists(struct pg_session *s, json_t *all, struct why *why)
+static bool write_out(void *ctx, struct slice piece)
 {
-    struct pg_result *r = NULL;
-    enum err err = pg_exec(s,
-                           "SELECT l.name, coalesce(a.name, ''), purpose, field, "
-                           "(SELECT count(*) FROM list_entries e WHERE e.list = l.list), l.note FROM lists l "
-                           "LEFT JOIN accounts a USING (account) ORDER BY l.name, account",
-                           NULL, &r, why);
-
-    if (!err && !all)
-        printf("%-24s %-16s %-8s %-14s %10s  %s\n", "LIST", "ACCOUNT", "PURPOSE", "FIELD", "VALUES", "NOTE");
-    for (size_t i = 0; i < pg_rows(r); i++) {
-        const char *account = pg_get_text(r, i, 1).ptr;
-
-        if (all)
-            json_array_append_new(
-                all, json_pack("{ss ss ss ss sI ss}", "list", pg_get_text(r, i, 0).ptr, "account", account,
-                               "purpose", pg_get_text(r, i, 2).ptr, "field", pg_get_text(r, i, 3).ptr,
-                               "values", (json_int_t)pg_get_int(r, i, 4), "note", pg_get_text(r, i, 5).ptr));
-        else
-            printf("%-24s %-16s %-8s %-14s %10" PRId64 "  %s\n", pg_get_text(r, i, 0).ptr,
-                   *account ? account : "(all)", pg_get_text(r, i, 2).ptr, pg_get_text(r, i, 3).ptr,
-                   pg_get_int(r, i, 4), pg_get_text(r, i, 5).ptr);
-    }
-    pg_result_free(r);
-    return err;
+    return fwrite(piece.ptr, 1, piece.len, ctx) == piece.len;
 }
 
-static enum err show_entries(struct pg_session *s, const struct lists_settings *l, const char *name,
-                             json_t *all, struct why *why)
+static enum exit_code export_list(const void *settings, char **operands, size_t operand_count)
 {
-    struct found_list found = { 0 };
-    struct pg_params p = { 0 };
-    struct pg_result *r = NULL;
-    enum err err = find(s, l->account, name, &found, why);
+    struct found f = { 0 };
+    struct why why = { 0 };
+    enum err err = find(&f, settings, operands[0], &why);
+
+    (void)operand_count;
+    if (!err)
+        err = lists_export(f.s, &f.row, write_out, stdout, &why);
+    if (!err && (fflush(stdout) != 0 || ferror(stdout)))
+        err = err_set(&why, ERR_UNAVAILABLE, "not all of it could be written");
+    return finish(&f, err, &why);
+}
+
+const struct command cmd_lists_export = {
+    .name = "lists export",
+    .operands = "<list>",
+    .purpose = "Write a list as CSV",
+    .text = "As `assay lists import` reads it: value, note and expires_at.\n\n"
+            "  assay lists export tor_exits > exits.csv",
+    .options = &account_option,
+    .option_count = 1,
+    .operands_least = 1,
+    .operands_most = 1,
+    .settings_size = sizeof(struct lists_settings),
+    .defaults = &defaults,
+    .run = export_list,
+};
+
+/* ---- show ---- */
+
+static enum err show_lists(struct found *f, struct json_out *o, struct why *why)
+{
+    struct list_row *rows;
+    size_t count;
+    enum err err = lists_all(f->s, &f->arena, &rows, &count, why);
 
     if (err)
         return err;
-    pg_add_i64(&p, found.number);
-    err = pg_exec(s, "SELECT value, expires_at, note FROM list_entries WHERE list = $1::int8 ORDER BY value",
-                  &p, &r, why);
-    for (size_t i = 0; i < pg_rows(r); i++) {
-        char at[RFC3339_SIZE] = "";
+    if (!o)
+        printf("%-24s %-16s %-8s %-8s %-14s %10s  %s\n", "LIST", "ACCOUNT", "PURPOSE", "TYPE", "FIELD",
+               "VALUES", "NOTE");
+    for (size_t i = 0; i < count; i++) {
+        const struct list_row *r = &rows[i];
 
-        if (!pg_is_null(r, i, 1))
-            rfc3339_format(pg_get_time_us(r, i, 1), at);
-        if (all)
-            json_array_append_new(all,
-                                  json_pack("{ss ss* ss}", "value", pg_get_text(r, i, 0).ptr, "expires_at",
-                                            *at ? at : NULL, "note", pg_get_text(r, i, 2).ptr));
+        if (o)
+            list_row_write(o, NULL, r);
         else
-            printf("%-40s %-28s %s\n", pg_get_text(r, i, 0).ptr, at, pg_get_text(r, i, 2).ptr);
+            printf("%-24.*s %-16.*s %-8s %-8s %-14s %10" PRId64 "  %.*s\n", SLICE_ARG(r->name),
+                   SLICE_ARG(r->owner.len ? r->owner : SLICE("(all)")), list_purpose_name(r->purpose),
+                   list_type_name(r->type), r->field < TXN_TEXT_COUNT ? txn_text_name(r->field) : "",
+                   r->entries, SLICE_ARG(r->note));
     }
-    pg_result_free(r);
-    pg_params_release(&p);
-    found_release(&found);
+    return ERR_OK;
+}
+
+static void show_entry(const struct list_entry *e, struct json_out *o)
+{
+    char at[RFC3339_SIZE] = "";
+
+    if (e->expires_at_us != LIST_NO_EXPIRY)
+        rfc3339_format(e->expires_at_us, at);
+    if (!o) {
+        printf("%-40.*s %-28s %.*s\n", SLICE_ARG(e->value), at, SLICE_ARG(e->note));
+        return;
+    }
+    json_out_open(o, NULL);
+    json_out_text(o, "value", e->value);
+    if (*at)
+        json_out_str(o, "expires_at", at);
+    json_out_text(o, "note", e->note);
+    json_out_end(o);
+}
+
+static enum err show_entries(struct found *f, struct json_out *o, struct why *why)
+{
+    char last[LIST_VALUE_MAX] = "";
+    struct slice after = SLICE("");
+    size_t count = PAGE;
+    enum err err = ERR_OK;
+
+    while (!err && count == PAGE) {
+        struct arena page = { 0 };
+        struct list_entry *entries;
+
+        err = lists_entries(f->s, &f->row, after, PAGE, &page, &entries, &count, why);
+        for (size_t i = 0; !err && i < count; i++)
+            show_entry(&entries[i], o);
+        if (!err && count) {
+            after = slice_of(last, entries[count - 1].value.len);
+            memcpy(last, entries[count - 1].value.ptr, after.len);
+        }
+        arena_release(&page);
+    }
     return err;
 }
 
 static enum exit_code show(const void *settings, char **operands, size_t operand_count)
 {
     const struct lists_settings *l = settings;
-    json_t *all = l->as_json ? json_array() : NULL;
-    struct pg_session *s;
+    struct found f = { 0 };
+    struct buf out;
+    struct json_out o;
     struct why why = { 0 };
-    enum err err = database_open_migrated(&s, &why);
+    enum err err = operand_count ? find(&f, l, operands[0], &why) : database_open_migrated(&f.s, &why);
 
+    buf_init(&out, 0);
+    o = json_out_to(&out);
+    json_out_list(&o, NULL);
     if (!err)
-        err = operand_count ? show_entries(s, l, operands[0], all, &why) : show_lists(s, all, &why);
-    if (!err && all) {
-        json_dumpf(all, stdout, JSON_INDENT(2));
-        putchar('\n');
-    }
-    json_decref(all);
-    return finish(s, err, &why);
+        err = operand_count ? show_entries(&f, l->as_json ? &o : NULL, &why)
+                            : show_lists(&f, l->as_json ? &o : NULL, &why);
+    json_out_end(&o);
+    if (!err && l->as_json)
+        printf("%s\n", buf_str(&out));
+    buf_release(&out);
+    return finish(&f, err, &why);
 }
 
 static const struct option show_options[] = {
-    { "account", OPTION_TEXT, offsetof(struct lists_settings, account), "NAME", "the list of this account" },
-    { "json", OPTION_FLAG, offsetof(struct lists_settings, as_json), NULL, "as JSON" },
+    { "account", OPTION_TEXT, SETTING(account), "NAME", "the list of this account" },
+    { "json", OPTION_FLAG, SETTING(as_json), NULL, "as JSON" },
 };
 
 const struct command cmd_lists_show = {

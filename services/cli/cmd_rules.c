@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "account.h"
@@ -13,6 +14,7 @@
 #include "database.h"
 #include "pg/session.h"
 #include "policystore/publish.h"
+#include "policystore/review.h"
 #include "file.h"
 #include "shipped.h"
 #include "yaml_json.h"
@@ -31,21 +33,47 @@ enum { WAIT_US = 30000000, WAIT_STEP_US = 20000 };
 
 /* ---- a rule set from its file ---- */
 
-static enum err read_rules(struct draft *d, struct buf *json, const char *file, struct why *why)
+static enum err read_json(struct buf *json, const char *file, struct why *why)
 {
     struct arena arena = { 0 };
     struct slice text;
     enum err err = strchr(file, '.') ? file_read(&text, file, DOCUMENT_TEXT_MAX, &arena, why)
                                      : shipped_read(&text, "", file, &arena, why);
 
-    *d = (struct draft){ 0 };
     buf_init(json, DOCUMENT_TEXT_MAX);
     if (!err)
         err = yaml_to_json(json, text, why);
-    if (!err)
-        err = draft_open(d, buf_slice(json), why);
     arena_release(&arena);
     return err ? err_wrap(why, err, "%s", file) : ERR_OK;
+}
+
+static enum err read_rules(struct draft *d, struct buf *json, const char *file, struct why *why)
+{
+    enum err err = read_json(json, file, why);
+
+    *d = (struct draft){ 0 };
+    if (err)
+        return err;
+    err = draft_open(d, buf_slice(json), why);
+    return err ? err_wrap(why, err, "%s", file) : ERR_OK;
+}
+
+/* All that is wrong with the file, not the first of it. */
+static void print_faults(const char *file, struct slice json)
+{
+    struct arena arena = { 0 };
+    struct review_fault *faults;
+    struct why why;
+    size_t count;
+
+    if (!review_faults(json, &arena, &faults, &count, &why)) {
+        for (size_t i = 0; i < count; i++)
+            fprintf(stderr, "%s %.*s\n%.*s\n\n", file, SLICE_ARG(faults[i].pointer),
+                    SLICE_ARG(faults[i].detail));
+        if (count > 1)
+            fprintf(stderr, "%zu faults\n\n", count);
+    }
+    arena_release(&arena);
 }
 
 static struct slice actor(const struct rules_settings *r)
@@ -91,6 +119,7 @@ static enum exit_code check(const void *settings, char **operands, size_t operan
     (void)settings;
     (void)operand_count;
     if (err) {
+        print_faults(operands[0], buf_slice(&json));
         draft_release(&d);
         buf_release(&json);
         return command_fail(EXIT_FAILED, "%s", why.text);
@@ -520,6 +549,124 @@ const struct command cmd_rules_show = {
     .run = show,
 };
 
+/* The document of a version, or of a file. */
+static enum err read_either(struct pg_session **s, struct buf *json, const char *operand, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    int64_t version;
+    enum err err = ERR_OK;
+
+    if (!slice_to_i64(slice_str(operand), &version))
+        return read_json(json, operand, why);
+    buf_init(json, 0);
+    if (!*s)
+        err = database_open_migrated(s, why);
+    pg_add_i64(&p, version);
+    if (!err)
+        err = pg_exec(*s, "SELECT body::text FROM rulesets WHERE version = $1::int8", &p, &r, why);
+    if (!err && pg_rows(r) == 0)
+        err = err_set(why, ERR_NOT_FOUND, "there is no rule set %" PRId64, version);
+    if (!err)
+        buf_add_slice(json, pg_get_text(r, 0, 0));
+    pg_result_free(r);
+    pg_params_release(&p);
+    return err;
+}
+
+static void print_difference(const json_t *difference)
+{
+    static const struct {
+        const char *key, *mark;
+    } kinds[] = { { "added", "+" }, { "removed", "-" } };
+    const char *name;
+    json_t *value;
+
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        const json_t *rules = json_object_get(difference, kinds[k].key);
+
+        for (size_t i = 0; i < json_array_size(rules); i++)
+            printf("%s %s: %s\n", kinds[k].mark,
+                   json_string_value(json_object_get(json_array_get(rules, i), "id")),
+                   json_string_value(json_object_get(json_array_get(rules, i), "when")));
+    }
+    for (size_t i = 0; i < json_array_size(json_object_get(difference, "changed")); i++) {
+        const json_t *rule = json_array_get(json_object_get(difference, "changed"), i);
+        const json_t *from = json_object_get(rule, "from"), *to = json_object_get(rule, "to");
+
+        json_object_foreach((json_t *)to, name, value)
+        {
+            char *a = json_dumps(json_object_get(from, name), JSON_ENCODE_ANY);
+            char *b = json_dumps(value, JSON_ENCODE_ANY);
+
+            printf("~ %s.%s: %s -> %s\n", json_string_value(json_object_get(rule, "id")), name,
+                   a ? a : "(none)", b);
+            free(a);
+            free(b);
+        }
+        json_object_foreach((json_t *)from, name, value)
+        {
+            if (!json_object_get(to, name))
+                printf("~ %s.%s: taken away\n", json_string_value(json_object_get(rule, "id")), name);
+        }
+    }
+    for (size_t i = 0; i < json_array_size(json_object_get(difference, "others")); i++)
+        printf("~ %s\n", json_string_value(json_object_get(
+                             json_array_get(json_object_get(difference, "others"), i), "name")));
+}
+
+static enum exit_code diff(const void *settings, char **operands, size_t operand_count)
+{
+    const struct rules_settings *r = settings;
+    struct pg_session *s = NULL;
+    struct buf from, to, out;
+    struct json_out o;
+    struct why why = { 0 };
+    json_t *difference;
+    enum err err;
+
+    (void)operand_count;
+    buf_init(&out, 0);
+    buf_init(&to, 0);
+    o = json_out_to(&out);
+    err = read_either(&s, &from, operands[0], &why);
+    if (!err)
+        err = read_either(&s, &to, operands[1], &why);
+    if (!err)
+        err = review_difference(&o, NULL, buf_slice(&from), buf_slice(&to), &why);
+    if (!err && r->as_json) {
+        printf("%s\n", buf_str(&out));
+    } else if (!err) {
+        difference = json_loads(buf_str(&out), 0, NULL);
+        print_difference(difference);
+        json_decref(difference);
+    }
+    buf_release(&from);
+    buf_release(&to);
+    buf_release(&out);
+    return end_with(s, err, &why);
+}
+
+static const struct option json_option[] = {
+    { "json", OPTION_FLAG, offsetof(struct rules_settings, as_json), NULL, "as JSON" },
+};
+
+const struct command cmd_rules_diff = {
+    .name = "rules diff",
+    .operands = "<from> <to>",
+    .purpose = "Show what makes one rule set out of another",
+    .text = "Each is a version or a file. Rules are compared by their ids.\n\n"
+            "  assay rules diff 11 12\n"
+            "  assay rules diff 11 my-rules.yaml",
+    .options = json_option,
+    .option_count = ARRAY_LEN(json_option),
+    .operands_least = 2,
+    .operands_most = 2,
+    .settings_size = sizeof(struct rules_settings),
+    .defaults = &defaults,
+    .run = diff,
+};
+
 static enum exit_code list_versions(const void *settings, char **operands, size_t operand_count)
 {
     const struct rules_settings *settings_of = settings;
@@ -568,16 +715,12 @@ static enum exit_code list_versions(const void *settings, char **operands, size_
     return err ? command_fail(EXIT_FAILED, "%s", why.text) : EXIT_DONE;
 }
 
-static const struct option list_options[] = {
-    { "json", OPTION_FLAG, offsetof(struct rules_settings, as_json), NULL, "as JSON" },
-};
-
 const struct command cmd_rules_list = {
     .name = "rules list",
     .operands = "",
     .purpose = "List the versions of the rule sets",
-    .options = list_options,
-    .option_count = ARRAY_LEN(list_options),
+    .options = json_option,
+    .option_count = ARRAY_LEN(json_option),
     .settings_size = sizeof(struct rules_settings),
     .defaults = &defaults,
     .run = list_versions,

@@ -34,11 +34,14 @@
     X(cmd_rules_retire) \
     X(cmd_rules_rollback) \
     X(cmd_rules_show) \
+    X(cmd_rules_diff) \
     X(cmd_rules_list) \
     X(cmd_lists_create) \
     X(cmd_lists_add) \
     X(cmd_lists_remove) \
     X(cmd_lists_import) \
+    X(cmd_lists_export) \
+    X(cmd_lists_drop) \
     X(cmd_lists_show) \
     X(cmd_slice_set) \
     X(cmd_slice_off) \

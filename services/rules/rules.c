@@ -8,9 +8,11 @@
 #include "app/service.h"
 #include "base/array.h"
 #include "base/clock.h"
+#include "desk/desk.h"
 #include "fraud/txn.h"
 #include "pg/pg.h"
 #include "policystore/store.h"
+#include "routes.h"
 
 enum { WAITING_MAX = 1024, WAIT_FOR_PLAN_US = 50000, CALL_ITEMS_MAX = 4096 };
 
@@ -36,6 +38,7 @@ struct waiting {
 struct rules {
     struct pg_pool *pg;
     struct policy_store *store;
+    struct desk *desk;
     struct metric_set *metrics;
     size_t by_action[ACTION_COUNT];
     struct waiting waiting[WAITING_MAX];
@@ -182,6 +185,8 @@ enum err rules_open(struct rules **out, struct service *app, const struct rules_
     };
     const struct service_listener listener = { .methods = methods,
                                                .method_count = ARRAY_LEN(methods),
+                                               .routes = rules_routes,
+                                               .route_count = rules_route_count,
                                                .service = rules };
     enum err err;
 
@@ -191,6 +196,15 @@ enum err rules_open(struct rules **out, struct service *app, const struct rules_
         rules->by_action[a] = metric_series(rules->metrics, METRIC_DECISIONS, action_name(a), NULL);
     loop_timer_init(&rules->patience, service_loop(app), on_patience, rules);
     err = pg_pool_open(&rules->pg, service_loop(app), &pool, why);
+    if (!err)
+        err = desk_open(&rules->desk,
+                        &(struct desk_conf){ .loop = service_loop(app),
+                                             .pg_url = conf->pg_url,
+                                             .pg_role = conf->pg_role,
+                                             .application = "assay-rules-desk",
+                                             .queries = rules_queries,
+                                             .has_owners = true },
+                        why);
     if (!err) {
         rules->store = policy_store_open(&(struct policy_store_options){ .loop = service_loop(app),
                                                                          .pool = rules->pg,
@@ -209,11 +223,17 @@ enum err rules_open(struct rules **out, struct service *app, const struct rules_
     return ERR_OK;
 }
 
+struct desk *rules_desk(struct rules *rules)
+{
+    return rules->desk;
+}
+
 void rules_close(struct rules *rules)
 {
     if (!rules)
         return;
     loop_timer_release(&rules->patience);
+    desk_close(rules->desk);
     pg_pool_close(rules->pg);
     policy_store_close(rules->store);
     mem_free(rules);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * rules.h - Rules.Decide over the policy in force. */
+ * rules.h - Rules.Decide over the policy in force, and REST for those who write it. */
 #ifndef ASSAY_RULES_RULES_H
 #define ASSAY_RULES_RULES_H
 
 #include "base/err.h"
 
+struct desk;
 struct service;
 struct rules;
 
@@ -17,5 +18,7 @@ struct rules_settings {
 MUST_USE enum err rules_open(struct rules **out, struct service *app, const struct rules_settings *conf,
                              struct why *why);
 void rules_close(struct rules *rules);
+/* Where requests are answered that need PostgreSQL. */
+struct desk *rules_desk(struct rules *rules);
 
 #endif

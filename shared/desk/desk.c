@@ -26,11 +26,13 @@ struct desk {
 
 /* ---- who asks ---- */
 
-static const char key_sql[] =
-    "SELECT secret_sha256 FROM api_keys WHERE prefix = $1::text AND revoked_at IS NULL "
-    "AND (expires_at IS NULL OR expires_at > now()) AND 'admin' = ANY (scopes)";
+#define KEY_ROW                                                                                              \
+    " FROM api_keys WHERE prefix = $1::text AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > " \
+    "now()) AND ('admin' = ANY (scopes) OR $2::text = ANY (scopes))"
+static const char key_sql[] = "SELECT secret_sha256, ''" KEY_ROW;
+static const char owned_key_sql[] = "SELECT secret_sha256, owner" KEY_ROW;
 
-static enum err check_key(struct call *c, struct pg_session *s, struct why *why)
+static enum err check_key(struct call *c, struct pg_session *s, bool has_owners, struct why *why)
 {
     static const char scheme[] = "Bearer ";
     struct slice text = c->authorization;
@@ -43,11 +45,15 @@ static enum err check_key(struct call *c, struct pg_session *s, struct why *why)
         !api_key_read(&key, slice_of(text.ptr + sizeof scheme - 1, text.len - (sizeof scheme - 1))))
         return err_set(why, ERR_UNAUTHORIZED, "a valid key is needed: \"Authorization: Bearer ak_...\"");
     pg_add_text(&p, slice_str(key.prefix));
-    err = pg_exec(s, key_sql, &p, &r, why);
+    pg_add_text(&p, slice_str(c->scope));
+    err = pg_exec(s, has_owners ? owned_key_sql : key_sql, &p, &r, why);
     if (!err && (pg_rows(r) != 1 || pg_get_bytes(r, 0, 0).len != SHA256_BYTES ||
                  sodium_memcmp(pg_get_bytes(r, 0, 0).ptr, key.secret_sha256, SHA256_BYTES) != 0))
-        err = err_set(why, ERR_UNAUTHORIZED, "a valid key with the scope \"admin\" is needed");
-    snprintf(c->actor, sizeof c->actor, "key:%s", key.prefix);
+        err = err_set(why, ERR_UNAUTHORIZED, "a valid key with the scope \"%s\" is needed", c->scope);
+    if (!err && pg_get_text(r, 0, 1).len)
+        snprintf(c->actor, sizeof c->actor, "%s", pg_get_text(r, 0, 1).ptr);
+    else
+        snprintf(c->actor, sizeof c->actor, "key:%s", key.prefix);
     sodium_memzero(&key, sizeof key);
     pg_result_free(r);
     pg_params_release(&p);
@@ -94,7 +100,9 @@ static void reply(struct desk *d, struct call *c)
         reply_problem(c);
     } else {
         http_reply(c->req, &(struct http_reply){ .status = c->status,
-                                                 .type = c->out.len ? "application/json" : NULL,
+                                                 .type = !c->out.len ? NULL
+                                                         : c->type   ? c->type
+                                                                     : "application/json",
                                                  .body = buf_slice(&c->out) });
     }
     call_free(c);
@@ -127,6 +135,12 @@ static bool read_limit(struct http_request *req, const char *name, int64_t fallb
 void desk_ask(struct desk *d, struct http_request *req,
               enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
 {
+    desk_ask_for(d, req, "admin", answer);
+}
+
+void desk_ask_for(struct desk *d, struct http_request *req, const char *scope,
+                  enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+{
     struct call *c;
     int64_t before, limit;
 
@@ -144,6 +158,7 @@ void desk_ask(struct desk *d, struct http_request *req,
     c->answer = answer;
     c->ctx = d->conf.ctx;
     c->status = 200;
+    c->scope = scope;
     c->before = before;
     c->limit = limit;
     c->now_us = req->now_us;
@@ -208,7 +223,7 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
     while (!lost && (c = take(d)) != NULL) {
         if (!s)
             c->err = err_set(&c->why, ERR_UNAVAILABLE, "the database cannot be reached");
-        else if (!(c->err = check_key(c, s, &c->why)))
+        else if (!(c->err = check_key(c, s, d->conf.has_owners, &c->why)))
             c->err = c->answer(c, s, &c->why);
         if (is_lost(c->err) && s) {
             lost = c->err; /* with a new connection the next one may fare better */

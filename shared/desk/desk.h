@@ -26,10 +26,12 @@ struct call {
     enum err (*answer)(struct call *c, struct pg_session *s, struct why *why);
 
     struct arena arena;
-    char actor[32]; /* "key:<prefix>", once it is known */
+    const char *scope; /* that the key must have, unless it has `admin` */
+    char actor[80]; /* "key:<prefix>", once it is known; with has_owners the key's owner, where it has one */
     void *ctx;      /* conf.ctx, for the answer */
-    struct buf out; /* JSON */
-    int status;     /* of an answer: 200 unless it says otherwise */
+    struct buf out; /* JSON, or what `type` says */
+    const char *type; /* of an answer; NULL: application/json */
+    int status;       /* of an answer: 200 unless it says otherwise */
     enum err err;
     struct why why;
     struct call *next;
@@ -40,6 +42,7 @@ struct desk_conf {
     const char *pg_url, *pg_role; /* borrowed, as the others */
     const char *application;      /* "assay-retrainer-desk" */
     const char *const *queries; /* names that requests may have in their query, NULL-terminated; NULL: none */
+    bool has_owners;            /* the role may read api_keys.owner */
     /* Called on the desk's thread after each answer to a request that changes something; may be NULL. */
     void (*changed)(void *ctx);
     void *ctx;
@@ -54,5 +57,8 @@ void desk_close(struct desk *d);
  * Beyond what fits in its queue: 503. */
 void desk_ask(struct desk *d, struct http_request *req,
               enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
+/* The same, with `scope` or `admin`. */
+void desk_ask_for(struct desk *d, struct http_request *req, const char *scope,
+                  enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
 
 #endif

@@ -478,8 +478,7 @@ static enum err find_previous(struct pg_session *s, int64_t before, int64_t acco
         s,
         "SELECT coalesce((SELECT previous FROM rulesets WHERE version = $1::int8), (SELECT max(version) FROM "
         "rulesets WHERE account = $2::int4 AND published_at IS NOT NULL AND state = 'retired' AND version < "
-        "$1::int8 AND NOT EXISTS (SELECT FROM audit WHERE action = 'rules.draft' AND subject = "
-        "$1::int8::text)))",
+        "$1::int8))",
         &p, &r, why);
     *version = !err ? pg_get_int(r, 0, 0) : 0;
     if (!err && *version == 0)

@@ -272,19 +272,20 @@ static void start_rules(struct process *p)
     process_start(p, "rules", settings);
 }
 
-static void make_key(const char *scopes)
+static void make_key(char key[64], const char *owner, const char *scopes)
 {
     char text[512], hex[65];
     struct api_key made;
 
     api_key_make(&made);
     hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    snprintf(
-        text, sizeof text,
-        "INSERT INTO api_keys (prefix, account, secret_sha256, scopes) VALUES ('%s', 1, '\\x%s', '{%s}')",
-        made.prefix, hex, scopes);
+    snprintf(text, sizeof text,
+             "INSERT INTO api_keys (prefix, account, secret_sha256, scopes, owner) VALUES ('%s', 1, '\\x%s', "
+             "'{%s}', "
+             "'%s')",
+             made.prefix, hex, scopes, owner);
     sql(text);
-    strcpy(w.key, made.text);
+    strcpy(key, made.text);
 }
 
 static void start(void)
@@ -297,7 +298,7 @@ static void start(void)
 
     open_database();
     sql("INSERT INTO accounts (name, clock) VALUES ('shop', 'live')");
-    make_key("decide,read,explain");
+    make_key(w.key, "", "decide,read,explain");
     fake_start(&w.features, FAKE_FEATURES, features_port, w.conninfo);
     fake_start(&w.scoring, FAKE_SCORING, scoring_port, NULL);
     start_rules(&w.rules[0]);
@@ -459,6 +460,102 @@ Test(rulesets_live, one_changed_entry_is_read_alone)
                  "the others were not read again");
     cr_assert_geq(metric("assay_policy_list_changes_total{how=\"change\"} "), 3);
     cr_assert_eq(metric("\nassay_policy_list_entries "), 20001);
+}
+
+/* ---- over REST ---- */
+
+/* The status; `has` (may be NULL) stands in the answer. */
+static int rest(const char *key, const char *method, const char *path, const char *body, const char *has)
+{
+    struct http_said said = http_ask(w.rules[0].port, method, path, key, NULL, body, body ? strlen(body) : 0);
+    int status = said.status;
+
+    cr_expect(!has || (said.body && strstr(said.body, has)), "%s %s: %d %s", method, path, status,
+              said.body ? said.body : "");
+    http_said_free(&said);
+    return status;
+}
+
+Test(rulesets_live, a_key_writes_and_another_persons_key_publishes)
+{
+    char ann[64], bob[64], also_ann[64];
+    static const char document[] =
+        "{\"document\": {\"rules\": [{\"id\": \"large\", \"when\": \"tx.amount > 5000\", \"action\": "
+        "\"decline\"}]}, \"note\": \"first\"}";
+    static const char changed[] =
+        "{\"revision\": 1, \"document\": {\"rules\": [{\"id\": \"large\", \"when\": \"tx.amount > 6000\", "
+        "\"action\": \"decline\"}]}}";
+
+    make_key(ann, "ann", "rules:write");
+    make_key(also_ann, "ann", "rules:write,rules:approve");
+    make_key(bob, "bob", "admin");
+    cr_assert_eq(rest(NULL, "GET", "/v1/rulesets", NULL, NULL), 401);
+    cr_assert_eq(rest(w.key, "GET", "/v1/rulesets", NULL, "rules:write"), 401);
+    cr_assert_eq(rest(ann, "POST", "/v1/rulesets", document, "\"version\":1"), 201);
+    cr_assert_eq(rest(ann, "POST", "/v1/rulesets", "{\"document\": {\"rules\": [1]}}", "rule 1"), 422);
+    cr_assert_eq(rest(ann, "PUT", "/v1/rulesets/1", changed, "\"revision\":2"), 200);
+    cr_assert_eq(rest(ann, "PUT", "/v1/rulesets/1", changed, "revision 2 by now"), 409);
+    cr_assert_eq(rest(ann, "POST", "/v1/rulesets/1:shadow", "", "\"state\":\"shadow\""), 200);
+    cr_assert_eq(rest(ann, "POST", "/v1/rulesets/1:publish", "", NULL), 401, "the key may not");
+    cr_assert_eq(rest(also_ann, "POST", "/v1/rulesets/1:publish", "", "another person"), 403,
+                 "ann's other key");
+    cr_assert_eq(rest(bob, "POST", "/v1/rulesets/1:publish", "{\"expected\": 3}", NULL), 409);
+    cr_assert_eq(rest(bob, "POST", "/v1/rulesets/1:publish", "{\"expected\": 0}", "\"approver\":\"bob\""),
+                 200);
+    await_served(1);
+    cr_assert_eq(rest(ann, "GET", "/v1/rulesets/1:serving", NULL, "\"serving\":3"), 200);
+    cr_assert_eq(rest(ann, "POST", "/v1/rulesets", document, "\"version\":2"), 201);
+    cr_assert_eq(
+        rest(ann, "GET", "/v1/rulesets/1:diff?with=2", NULL,
+             "\"changed\":[{\"id\":\"large\",\"from\":{\"when\":\"tx.amount > 6000\"},\"to\":{\"when\":"
+             "\"tx.amount > 5000\"}}]"),
+        200);
+    cr_assert_eq(rest(ann, "DELETE", "/v1/rulesets/2?revision=1", NULL, NULL), 204);
+    cr_assert_eq(rest(ann, "GET", "/v1/rulesets/2", NULL, NULL), 404);
+    cr_assert_eq(rest(bob, "POST", "/v1/rulesets:rollback", "{}", NULL), 404);
+    cr_assert_eq(rest(ann, "GET", "/v1/rulesets", NULL, "\"state\":\"published\""), 200);
+    cr_assert_eq(
+        rest(
+            ann, "POST", "/v1/rulesets:check",
+            "{\"document\": {\"rules\": [{\"id\": \"a\", \"when\": \"tx.amout > 1\", \"action\": \"review\"},"
+            "{\"id\": \"a\", \"when\": \"true\", \"action\": \"reviw\"}]}}",
+            "#/rules/1"),
+        200);
+}
+
+Test(rulesets_live, a_list_is_filled_and_read_over_rest)
+{
+    char ann[64];
+
+    make_key(ann, "ann", "rules:write");
+    cr_assert_eq(rest(ann, "POST", "/v1/lists", "{\"list\": \"nets\", \"type\": \"ip\", \"note\": \"n\"}",
+                      "\"type\":\"ip\""),
+                 201);
+    cr_assert_eq(rest(ann, "POST", "/v1/lists", "{\"list\": \"nets\"}", NULL), 409);
+    cr_assert_eq(rest(ann, "POST", "/v1/lists/nets/entries:add",
+                      "{\"values\": [\"10.0.0.1/8\", \"::FFFF:192.0.2.7\"], \"note\": \"a, b\"}",
+                      "\"changed\":2"),
+                 200);
+    cr_assert_eq(
+        rest(ann, "POST", "/v1/lists/nets/entries:add", "{\"values\": [\"x\"]}", "neither an address"), 422);
+    cr_assert_eq(rest(ann, "GET", "/v1/lists/nets/csv", NULL,
+                      "value,note,expires_at\n10.0.0.0/8,\"a, b\",\n192.0.2.7,\"a, b\",\n"),
+                 200);
+    cr_assert_eq(rest(ann, "POST", "/v1/lists/nets/csv",
+                      "value,note,expires_at\n2001:db8::/32,,2030-01-01T00:00:00Z\nx\n",
+                      "\"taken\":1,\"refused\":1"),
+                 200);
+    cr_assert_eq(
+        rest(ann, "GET", "/v1/lists/nets/entries?after=192.0.2.7&limit=1", NULL,
+             "{\"entries\":[{\"value\":\"2001:db8::/32\",\"note\":\"\",\"expires_at\":\"2030-01-01T00:00:00"),
+        200);
+    cr_assert_eq(
+        rest(ann, "POST", "/v1/lists/nets/entries:remove", "{\"values\": [\"10.1.2.3/8\"]}", "\"changed\":1"),
+        200);
+    cr_assert_eq(rest(ann, "GET", "/v1/lists/nets", NULL, "\"values\":2"), 200);
+    cr_assert_eq(rest(ann, "DELETE", "/v1/lists/nets", NULL, NULL), 204);
+    cr_assert_eq(rest(ann, "GET", "/v1/lists", NULL, "{\"lists\":[]}"), 200);
+    cr_assert_str_eq(sql_text("SELECT string_agg(DISTINCT actor, ',') FROM list_changes"), "ann");
 }
 
 /* ---- publishing under load ---- */

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * lists.h - lists in PostgreSQL: made, filled, shown and thrown away, by the command line and over REST.
+ *
+ * Values are kept in their one spelling (policy/list.h). Each change of entries is kept in `list_changes` with
+ * who made it, and whoever decides hears of it (store.h). Making and throwing away a list, and imports, have a row
+ * of `audit` each.
+ *
+ * Blocking (pg/session.h). Errors that are not named here are those of pg/pg.h. */
+#ifndef ASSAY_POLICYSTORE_LISTS_H
+#define ASSAY_POLICYSTORE_LISTS_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "csv/csv.h"
+#include "json/json_out.h"
+#include "pg/session.h"
+#include "policy/list.h"
+
+struct list_row {
+    int64_t number;
+    int64_t account;         /* 0: every account */
+    struct slice owner;      /* the account's name; empty for every account */
+    struct slice name, note; /* the arena's */
+    enum list_purpose purpose;
+    enum list_type type;
+    enum txn_text field; /* TXN_TEXT_COUNT: none */
+    int64_t entries;
+};
+
+/* The account's own list of that name, as it is.   ERR_NOT_FOUND  there is none */
+MUST_USE enum err lists_find(struct pg_session *s, int64_t account, struct slice name, struct arena *arena,
+                             struct list_row *out, struct why *why);
+MUST_USE enum err lists_all(struct pg_session *s, struct arena *arena, struct list_row **out, size_t *count,
+                            struct why *why);
+void list_row_write(struct json_out *o, const char *key, const struct list_row *row);
+
+/* Makes an empty list of row->account, name, purpose, type, field and note.
+ *   ERR_INVALID   no name, or a deny or allow list without a field
+ *   ERR_CONFLICT  there is one of that name */
+MUST_USE enum err lists_create(struct pg_session *s, const struct list_row *row, struct slice actor,
+                               struct why *why);
+/* With all its entries.   ERR_NOT_FOUND  there is none of that number */
+MUST_USE enum err lists_drop(struct pg_session *s, const struct list_row *row, struct slice actor,
+                             struct why *why);
+
+struct list_entry {
+    struct slice value, note;
+    int64_t expires_at_us; /* LIST_NO_EXPIRY: never */
+};
+
+/* Adds entries, or gives them another note and expiry. *changed: how many.
+ *   ERR_INVALID  a value is none of the list's type: nothing was done */
+MUST_USE enum err lists_put(struct pg_session *s, const struct list_row *row,
+                            const struct list_entry *entries, size_t count, struct slice actor,
+                            size_t *changed, struct why *why);
+/* Takes them out, however they are spelt; *changed: how many were there. */
+MUST_USE enum err lists_remove(struct pg_session *s, const struct list_row *row, const struct slice *values,
+                               size_t count, struct slice actor, size_t *changed, struct why *why);
+/* Up to `most` entries after the value `after` (empty: from the first), in the order of bytes. */
+MUST_USE enum err lists_entries(struct pg_session *s, const struct list_row *row, struct slice after,
+                                size_t most, struct arena *arena, struct list_entry **out, size_t *count,
+                                struct why *why);
+
+/* ---- CSV: value[,note[,expires_at]], the last as RFC 3339 has it ---- */
+
+struct list_import {
+    struct pg_session *s;
+    const struct list_row *row;
+    struct slice actor;
+    struct csv csv;
+    struct pg_params params;
+    uint64_t taken, refused, records;
+    /* Told of each line that cannot be taken; it is passed over. */
+    void (*on_refused)(void *ctx, uint64_t line, const char *what);
+    void *ctx;
+};
+
+/* Begins, takes the next piece of any size, and ends: then the entries are there, in one transaction. A first
+ * line that begins with "value" is a header. After an error only list_import_release() is left, and nothing was
+ * done; it is due in any case. */
+MUST_USE enum err list_import_begin(struct list_import *im, struct why *why);
+MUST_USE enum err list_import_take(struct list_import *im, struct slice piece, bool is_last, struct why *why);
+MUST_USE enum err list_import_end(struct list_import *im, struct why *why);
+void list_import_release(struct list_import *im);
+
+/* Writes the list as such a file, with a header, row by row; `write` returns false to stop. */
+MUST_USE enum err lists_export(struct pg_session *s, const struct list_row *row,
+                               bool (*write)(void *ctx, struct slice piece), void *ctx, struct why *why);
+
+#endif
