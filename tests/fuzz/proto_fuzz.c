@@ -4,10 +4,12 @@
 #include <stdlib.h>
 
 #include "../../services/ingestion/decision.h"
+#include "../../services/monitor/sighting.h"
 #include "base/array.h"
 #include "json/json.h"
 #include "policystore/answer.h"
 #include "proto/assay.pb-c.h"
+#include "proto/fields.h"
 #include "proto/txn_proto.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -56,6 +58,29 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
+/* Who walks over the fields sees what is there. */
+static void take_sighting(const struct txn *txn, struct slice packed)
+{
+    struct sighting seen;
+    struct entry entry = { .kind = ENTRY_TXN, .account = txn->account, .body = packed };
+
+    check(sighting_read(&seen, &entry) == (txn->id.len > 0));
+    check(slice_eq(seen.id, txn->id) && slice_eq(seen.currency, txn->currency));
+    check(seen.occurred_at_us == txn->occurred_at_us && seen.amount_minor == txn->amount_minor);
+    check(slice_eq(seen.channel, txn->text[TXN_channel]) && slice_eq(seen.mcc, txn->text[TXN_mcc]));
+    check(slice_eq(seen.country, txn->text[TXN_country]) &&
+          slice_eq(seen.customer, txn->text[TXN_customer_id]));
+}
+
+static void walk(struct slice rest)
+{
+    struct proto_field f;
+    size_t before = rest.len;
+
+    for (; proto_next(&rest, &f); before = rest.len)
+        check(rest.len < before && f.number > 0);
+}
+
 static void take_txn(const Assay__V1__Transaction *message, struct arena *arena)
 {
     struct txn txn, again;
@@ -66,6 +91,7 @@ static void take_txn(const Assay__V1__Transaction *message, struct arena *arena)
     packed = txn_pack(&txn, arena);
     check(txn_unpack(&again, packed, arena, NULL) == ERR_OK);
     check(slice_eq(packed, txn_pack(&again, arena)));
+    take_sighting(&txn, packed);
 }
 
 static void take_label(const Assay__V1__Label *message, struct arena *arena)
@@ -139,6 +165,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
     if (!size)
         return 0;
+    walk(slice_of(data + 1, size - 1));
     if (data[0] >= 0x80) {
         take_record(slice_of(data + 1, size - 1), &arena);
     } else {
