@@ -28,6 +28,10 @@ struct watch {
     struct why trouble;
 };
 
+/* One process of PostgreSQL works for a thread. To start others takes longer than most turns, and they would take
+ * their time from what answers requests. */
+static const char alone_sql[] = "SET max_parallel_workers_per_gather = 0; SET jit = off";
+
 static enum err connect(struct watch *w, struct why *why)
 {
     char text[128];
@@ -36,6 +40,10 @@ static enum err connect(struct watch *w, struct why *why)
     if (w->session)
         return ERR_OK;
     err = pg_session_open(&w->session, w->conf.conninfo, w->conf.application, why);
+    if (!err)
+        err = pg_exec_script(w->session, alone_sql, why);
+    if (!err && w->conf.session_sql)
+        err = pg_exec_script(w->session, w->conf.session_sql, why);
     if (!err && w->conf.role && *w->conf.role) {
         snprintf(text, sizeof text, "SET ROLE \"%s\"", w->conf.role);
         err = pg_exec_script(w->session, text, why);

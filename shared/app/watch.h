@@ -5,7 +5,8 @@
  *   turn ─▶ rest ─▶ turn ─▶ ...      at once again when woken; after a failure with a new connection,
  *                                    after a pause that grows from 0.1 s to 5 s
  *
- * Turns never overlap. Everything but the turn itself is called from the loop's thread. */
+ * No statement of a turn gets parallel workers of PostgreSQL. Turns never overlap. Everything but the turn itself is
+ * called from the loop's thread. */
 #ifndef ASSAY_APP_WATCH_H
 #define ASSAY_APP_WATCH_H
 
@@ -23,6 +24,7 @@ struct watch_conf {
     const char *conninfo;    /* borrowed, as the others */
     const char *application; /* "assay-shadow" */
     const char *role;        /* taken with SET ROLE; NULL or empty: none */
+    const char *session_sql; /* run once on each connection; NULL: none */
     /* *rest_us is how long to rest now, 0 before; what is to do with a long turn when `*is_ending` says yes is
      * up to it. `s` is NULL when there is no connection: then the turn may only say so to those who wait, and
      * its result does not matter. An error is logged, once until it changes. */
