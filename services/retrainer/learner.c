@@ -13,6 +13,8 @@
 enum {
     METRIC_TAUGHT,
     METRIC_AWAITED,
+    METRIC_WAITING,
+    METRIC_DRAWN,
     METRIC_EXAMPLES,
     METRIC_LOG_LOSS,
     METRIC_AP,
@@ -25,13 +27,21 @@ static const struct metric metric_table[METRIC_COUNT] = {
     [METRIC_TAUGHT] = { "assay_online_taught_total",
                         METRIC_COUNTER,
                         "What this process came to, by what was made of it: label and silence (the label "
-                        "delay "
-                        "has passed without one) were learned; nothing_new, left_out, no_vector were not",
+                        "delay has passed without one) were learned; nothing_new, left_out, no_vector, "
+                        "no_room were not",
                         { "what" } },
     [METRIC_AWAITED] = { "assay_online_awaited_labels",
                          METRIC_GAUGE,
                          "Labels whose decision is not stored yet",
                          { NULL } },
+    [METRIC_WAITING] = { "assay_online_waiting",
+                         METRIC_GAUGE,
+                         "Payments that wait for the label delay in online_pending",
+                         { NULL } },
+    [METRIC_DRAWN] = { "assay_online_drawn_share",
+                       METRIC_GAUGE,
+                       "Share of the payments that are drawn to wait; it falls as their room fills",
+                       { NULL } },
     [METRIC_EXAMPLES] = { "assay_online_examples",
                           METRIC_GAUGE,
                           "Examples the online model has seen",
@@ -61,7 +71,8 @@ static const struct metric metric_table[METRIC_COUNT] = {
 /* What the metrics show: the thread writes, the loop reads. */
 struct figures {
     uint64_t taught[TAUGHT_COUNT];
-    size_t awaited;
+    size_t awaited, waiting;
+    double drawn;
     struct online_progress progress;
     bool may_decide;
 };
@@ -84,6 +95,8 @@ static void show(struct learner *learner, const struct lesson *l)
         f->taught[i] += l->taught[i];
     if (l->has_model) {
         f->awaited = l->awaited;
+        f->waiting = l->waiting;
+        f->drawn = l->drawn;
         f->progress = l->progress;
         f->may_decide = bundle_thresholds_reach(&l->thresholds);
     }
@@ -124,6 +137,8 @@ static void collect(void *ctx)
         metric_put(l->metrics, METRIC_TAUGHT, l->by_taught[i], (double)f.taught[i]);
     w = f.progress.last.examples ? &f.progress.last : &f.progress.running;
     metric_put(l->metrics, METRIC_AWAITED, 0, (double)f.awaited);
+    metric_put(l->metrics, METRIC_WAITING, 0, (double)f.waiting);
+    metric_put(l->metrics, METRIC_DRAWN, 0, f.drawn);
     metric_put(l->metrics, METRIC_DECIDES, 0, f.may_decide);
     metric_put(l->metrics, METRIC_EXAMPLES, 0, (double)f.progress.examples);
     metric_put(l->metrics, METRIC_LOG_LOSS, 0, w->log_loss);
@@ -140,7 +155,7 @@ enum err learner_open(struct learner **out, struct metrics *metrics, const struc
 
     *out = NULL;
     l->conf = conf;
-    l->teacher = teacher_new(1 / (double)conf->online_others);
+    l->teacher = teacher_new(1 / (double)conf->online_others, (size_t)conf->online_waiting);
     pthread_mutex_init(&l->lock, NULL);
     l->metrics = metrics_add(metrics, metric_table, METRIC_COUNT);
     for (size_t i = 0; i < TAUGHT_COUNT; i++)
@@ -151,6 +166,7 @@ enum err learner_open(struct learner **out, struct metrics *metrics, const struc
                                            .conninfo = conf->pg_url,
                                            .application = "assay-retrainer-learner",
                                            .role = conf->pg_role,
+                                           .session_sql = teacher_session_sql,
                                            .turn = turn,
                                            .ctx = l },
                      why);

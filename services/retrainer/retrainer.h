@@ -23,7 +23,8 @@ struct retrainer_settings {
     const char *stages; /* stages.h */
     int64_t attempts, nice, threads;
     int64_t turn_ms;
-    int64_t online_others; /* of payments without a label, one in so many teaches the online model */
+    int64_t online_others;  /* of payments without a label, one in so many teaches the online model */
+    int64_t online_waiting; /* at most so many wait until they may */
 };
 
 extern const struct conf_field retrainer_fields[];

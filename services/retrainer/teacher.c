@@ -25,17 +25,37 @@ enum {
     PIECE_DECISIONS = 100,
     REST_TIMES = 5, /* as long as a statement took: decisions wait for nobody who only learns */
     REST_MOST_US = 250000,
-    AWAITED_MAX = 100, /* looked for in each lesson */
+    AWAITED_MAX = 100,
+    AWAITED_FIRST_US = 20000, /* looked for again after so long, and then after twice as long each time */
+    AWAITED_MOST_US = 60000000,
+    SCARCE_MOST = 20, /* the share that is drawn is halved so often at most */
     NAME_SIZE = BUNDLE_NAME_MAX + 1,
 };
 
 const char *const taught_names[TAUGHT_COUNT] = {
     [TAUGHT_LABEL] = "label",       [TAUGHT_SILENCE] = "silence",     [TAUGHT_NOTHING_NEW] = "nothing_new",
-    [TAUGHT_LEFT_OUT] = "left_out", [TAUGHT_NO_VECTOR] = "no_vector",
+    [TAUGHT_LEFT_OUT] = "left_out", [TAUGHT_NO_VECTOR] = "no_vector", [TAUGHT_NO_ROOM] = "no_room",
+};
+
+/* By their keys, row by row: a scan of months of decisions for a thousand of them is never meant. And a lesson that
+ * PostgreSQL loses with its machine is taught again, so nobody waits for the disk on its behalf. */
+const char teacher_session_sql[] = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET "
+                                   "enable_seqscan = off; SET synchronous_commit = off";
+
+/* A label whose decision is not stored yet. One that is on its way comes soon, one of loaded history never does: so
+ * it is looked for ever more seldom. */
+struct awaited {
+    int64_t n;
+    int64_t at_us, rest_us;     /* monotonic: when to look, and how long to rest after that */
+    bool is_sought, is_missing; /* in this lesson; looked for, and not found */
 };
 
 struct teacher {
     double keep;
+    size_t room; /* of those that wait */
+    bool is_scarce;
+    struct awaited *awaited; /* as the last lesson left it */
+    size_t awaited_count;
     /* How rows are encoded: kept from lesson to lesson. */
     int64_t version;
     int bits;
@@ -60,10 +80,11 @@ struct pending {
     uint64_t n, due_n; /* its entry; that at which it is old enough, 0: none in the batch */
     uint32_t account;
     int64_t known_at_us;
+    double times; /* so many payments it stands for */
     struct slice id;
 };
 
-/* One SQL transaction. */
+/* One lesson. */
 struct work {
     struct teacher *t;
     struct pg_session *s;
@@ -72,25 +93,29 @@ struct work {
     struct arena arena;
     char name[NAME_SIZE], follower[NAME_SIZE + 16];
     int64_t champion;
+    json_t *place; /* from which it goes on; NULL: the log's begin */
     uint64_t n_before, n;
+    size_t waiting; /* in the table */
+    double keep;    /* share that is drawn in this lesson */
     struct account_clock *clocks;
     size_t clock_count, clock_cap;
     struct pending *pending; /* drawn in this batch, and then those that are due by its end */
     size_t pending_count, pending_cap;
-    size_t due_from; /* the first that is due; those before wait on */
-    int64_t *awaited;
+    size_t due_from;         /* the first that is due; those before wait on */
+    struct awaited *awaited; /* rising by n */
     size_t awaited_count, awaited_cap;
     struct pg_result *labels, *decisions; /* decisions: of pending[decided_from ...] */
     size_t decided_from, decided_until, decided_row;
     struct online_row row;
-    bool has_taught;
+    bool has_taught, is_forgotten;
 };
 
-struct teacher *teacher_new(double keep)
+struct teacher *teacher_new(double keep, size_t room)
 {
     struct teacher *t = mem_new(struct teacher);
 
     t->keep = keep;
+    t->room = room;
     return t;
 }
 
@@ -114,6 +139,7 @@ void teacher_free(struct teacher *t)
     if (!t)
         return;
     forget_reference(t);
+    mem_free(t->awaited);
     mem_free(t);
 }
 
@@ -178,8 +204,24 @@ static uint64_t clock_reaches(const struct work *w, const struct account_clock *
 
 /* ---- the place ---- */
 
-static void read_place(struct work *w, const json_t *place)
+/* What is known of label n, or a new one, to be looked for at once. */
+static struct awaited awaited_of(const struct teacher *t, int64_t n)
 {
+    for (size_t i = 0; i < t->awaited_count; i++)
+        if (t->awaited[i].n == n)
+            return t->awaited[i];
+    return (struct awaited){ .n = n, .rest_us = AWAITED_FIRST_US };
+}
+
+static void await(struct work *w, struct awaited awaited)
+{
+    ARRAY_RESERVE_ONE(w->awaited, w->awaited_count, w->awaited_cap);
+    w->awaited[w->awaited_count++] = awaited;
+}
+
+static void read_place(struct work *w)
+{
+    const json_t *place = w->place;
     const char *account;
     json_t *each;
     size_t i;
@@ -190,8 +232,7 @@ static void read_place(struct work *w, const json_t *place)
             ->before_us = json_integer_value(each);
     json_array_foreach(json_object_get(place, "awaited"), i, each)
     {
-        ARRAY_RESERVE_ONE(w->awaited, w->awaited_count, w->awaited_cap);
-        w->awaited[w->awaited_count++] = json_integer_value(each);
+        await(w, awaited_of(w->t, json_integer_value(each)));
     }
 }
 
@@ -206,8 +247,9 @@ static json_t *write_place(const struct work *w)
         json_object_set_new(clocks, account, json_integer(clock_end(&w->clocks[i])));
     }
     for (size_t i = 0; i < w->awaited_count; i++)
-        json_array_append_new(awaited, json_integer(w->awaited[i]));
-    return json_pack("{s:I,s:o,s:o}", "n", (json_int_t)w->n, "clocks", clocks, "awaited", awaited);
+        json_array_append_new(awaited, json_integer(w->awaited[i].n));
+    return json_pack("{s:I,s:I,s:o,s:o}", "n", (json_int_t)w->n, "waiting", (json_int_t)w->waiting, "clocks",
+                     clocks, "awaited", awaited);
 }
 
 /* ---- what there is to teach by ---- */
@@ -285,7 +327,7 @@ static enum err bind(struct work *w, struct slice id)
 
 /* ---- reading ---- */
 
-/* Asks, and rests: the session has a thread of its own, and PostgreSQL others to serve. */
+/* Asks, and rests: the session has a thread of its own, and PostgreSQL others to serve. Not within a transaction. */
 static enum err ask(struct work *w, const char *sql, struct pg_params *p, struct pg_result **out)
 {
     int64_t began_us = clock_mono_us(), rest_us;
@@ -310,26 +352,70 @@ static void read_entry(struct work *w, const struct entry *e)
     if (entry_open(&body, e, &w->arena, &why)) {
         log_event(LOG_ERROR, "entry_unreadable", "n=%" PRIu64 " why=%s", e->n,
                   log_quoted(slice_str(why.text)));
-    } else if (trainingstore_is_drawn(w->t->keep, 0, e->account, body.txn.id)) {
+    } else if (trainingstore_is_drawn(w->keep, 0, e->account, body.txn.id)) {
+        if (w->waiting + w->pending_count >= w->t->room) {
+            w->done->taught[TAUGHT_NO_ROOM]++;
+            return;
+        }
         ARRAY_RESERVE_ONE(w->pending, w->pending_count, w->pending_cap);
         w->pending[w->pending_count++] = (struct pending){ .n = e->n,
                                                            .account = e->account,
                                                            .known_at_us = e->known_at_us,
+                                                           .times = 1 / w->keep,
                                                            .id = arena_slice(&w->arena, body.txn.id) };
     }
 }
 
+/* How many wait, and so which share is drawn: the whole one while half of the room is free, a half of it while a
+ * quarter is, and so on. */
+static enum err read_waiting(struct work *w)
+{
+    json_t *known = json_object_get(w->place, "waiting");
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err = ERR_OK;
+    size_t free_room;
+
+    w->waiting = (size_t)json_integer_value(known);
+    if (w->place && !known) { /* a place from before this was kept */
+        pg_add_text(&p, slice_str(w->name));
+        err = row_ask(w->s, "SELECT count(*) FROM online_pending WHERE name = $1::text", &p, &r, w->why);
+        w->waiting = err ? 0 : (size_t)pg_get_int(r, 0, 0);
+        pg_result_free(r);
+    }
+    free_room = w->waiting < w->t->room ? w->t->room - w->waiting : 0;
+    w->keep = w->t->keep;
+    for (int i = 1; i <= SCARCE_MOST && free_room < w->t->room >> i; i++)
+        w->keep /= 2;
+    if (w->keep < w->t->keep && !w->t->is_scarce)
+        log_event(LOG_WARN, "online_room_is_scarce", "waiting=%zu most=%zu drawn=%.3g", w->waiting,
+                  w->t->room, w->keep);
+    w->t->is_scarce = w->keep < w->t->keep;
+    w->done->drawn = w->keep;
+    return err;
+}
+
+/* So few that what is drawn of them finds room: at least half of it is free where the whole share is drawn, a quarter
+ * where half of it is, and so on. */
+static size_t batch_entries(const struct teacher *t)
+{
+    double most = (double)t->room / (2 * t->keep);
+
+    return most < BATCH_ENTRIES ? (size_t)most : BATCH_ENTRIES;
+}
+
 static enum err read_log(struct work *w)
 {
-    size_t read = 0, rows = PIECE_ENTRIES;
+    size_t most = batch_entries(w->t), piece = most < PIECE_ENTRIES ? most : PIECE_ENTRIES, rows = piece,
+           read = 0;
     enum err err = ERR_OK;
 
-    while (!err && rows == PIECE_ENTRIES && read < BATCH_ENTRIES) {
+    while (!err && rows == piece && read < most) {
         struct pg_params p = { 0 };
         struct pg_result *r = NULL;
 
         pg_add_i64(&p, (int64_t)w->n);
-        pg_add_i64(&p, PIECE_ENTRIES);
+        pg_add_i64(&p, (int64_t)piece);
         err = ask(w, "SELECT " LOG_COLUMNS " FROM log l WHERE l.n > $1::int8 ORDER BY l.n LIMIT $2::int8", &p,
                   &r);
         rows = err ? 0 : pg_rows(r);
@@ -341,32 +427,39 @@ static enum err read_log(struct work *w)
         read += rows;
         pg_result_free(r);
     }
-    w->done->is_full = read == BATCH_ENTRIES;
+    w->done->is_full = read >= most;
     return err;
 }
 
-/* Takes those that are old enough by the end of the batch out of the table. */
-static enum err take_due(struct work *w)
+/* Those of the table that are old enough by the end of the batch: the end of a statement over `p`. */
+#define DUE                                                                                                  \
+    "unnest($2::int4[], $3::timestamptz[]) AS k (account, until) WHERE p.name = $1::text AND p.account = "   \
+    "k.account AND p.known_at <= k.until"
+
+static void add_due(struct work *w, struct pg_params *p)
 {
     int64_t delay_us = online_reference_label_delay_us(w->t->reference);
-    struct pg_params p = { 0 };
     struct pg_array *accounts, *until;
-    struct pg_result *r = NULL;
-    enum err err;
 
-    pg_add_text(&p, slice_str(w->name));
-    accounts = pg_add_array(&p, PG_INT4);
-    until = pg_add_array(&p, PG_TIMESTAMPTZ);
+    pg_add_text(p, slice_str(w->name));
+    accounts = pg_add_array(p, PG_INT4);
+    until = pg_add_array(p, PG_TIMESTAMPTZ);
     for (size_t i = 0; i < w->clock_count; i++) {
         if (w->clocks[i].count == 0)
             continue;
         pg_array_i32(accounts, (int32_t)w->clocks[i].account);
         pg_array_time_us(until, clock_end(&w->clocks[i]) - delay_us);
     }
-    err = ask(w,
-              "DELETE FROM online_pending p USING unnest($2::int4[], $3::timestamptz[]) AS k (account, "
-              "until) WHERE p.name = $1::text AND p.account = k.account AND p.known_at <= k.until "
-              "RETURNING p.n, p.account, p.known_at, p.transaction_id",
+}
+
+static enum err read_due(struct work *w)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    add_due(w, &p);
+    err = ask(w, "SELECT p.n, p.account, p.known_at, p.transaction_id, p.times FROM online_pending p, " DUE,
               &p, &r);
     for (size_t i = 0; !err && i < pg_rows(r); i++) {
         ARRAY_RESERVE_ONE(w->pending, w->pending_count, w->pending_cap);
@@ -374,10 +467,20 @@ static enum err take_due(struct work *w)
             (struct pending){ .n = (uint64_t)pg_get_int(r, i, 0),
                               .account = (uint32_t)pg_get_int(r, i, 1),
                               .known_at_us = pg_get_time_us(r, i, 2),
+                              .times = pg_is_null(r, i, 4) ? 1 / w->t->keep : pg_get_float(r, i, 4),
                               .id = arena_slice(&w->arena, pg_get_text(r, i, 3)) };
+        w->waiting--;
     }
     pg_result_free(r);
     return err;
+}
+
+static enum err drop_due(struct work *w)
+{
+    struct pg_params p = { 0 };
+
+    add_due(w, &p);
+    return row_ask(w->s, "DELETE FROM online_pending p USING " DUE, &p, NULL, w->why);
 }
 
 /* Those that wait on first, then by when they are due. */
@@ -404,12 +507,13 @@ static void sort_pending(struct work *w)
         qsort(w->pending, w->pending_count, sizeof *w->pending, by_due);
     while (w->due_from < w->pending_count && w->pending[w->due_from].due_n == 0)
         w->due_from++;
+    w->waiting += w->due_from;
 }
 
 static enum err put_pending(struct work *w)
 {
     struct pg_params p = { 0 };
-    struct pg_array *accounts, *known_at, *n, *ids;
+    struct pg_array *accounts, *known_at, *n, *ids, *times;
 
     if (w->due_from == 0)
         return ERR_OK;
@@ -418,16 +522,19 @@ static enum err put_pending(struct work *w)
     known_at = pg_add_array(&p, PG_TIMESTAMPTZ);
     n = pg_add_array(&p, PG_INT8);
     ids = pg_add_array(&p, PG_TEXT);
+    times = pg_add_array(&p, PG_FLOAT8);
     for (size_t i = 0; i < w->due_from; i++) {
         pg_array_i32(accounts, (int32_t)w->pending[i].account);
         pg_array_time_us(known_at, w->pending[i].known_at_us);
         pg_array_i64(n, (int64_t)w->pending[i].n);
         pg_array_text(ids, w->pending[i].id);
+        pg_array_f64(times, w->pending[i].times);
     }
-    return ask(w,
-               "INSERT INTO online_pending (name, account, known_at, n, transaction_id) SELECT $1::text, "
-               "k.* FROM unnest($2::int4[], $3::timestamptz[], $4::int8[], $5::text[]) AS k",
-               &p, NULL);
+    return row_ask(w->s,
+                   "INSERT INTO online_pending (name, account, known_at, n, transaction_id, times) SELECT "
+                   "$1::text, k.* FROM unnest($2::int4[], $3::timestamptz[], $4::int8[], $5::text[], "
+                   "$6::float8[]) AS k",
+                   &p, NULL, w->why);
 }
 
 /* What held of the payment before the label and with it, and its decision. */
@@ -473,7 +580,8 @@ static enum err read_labels(struct work *w)
     pg_add_i64(&p, (int64_t)w->n);
     awaited = pg_add_array(&p, PG_INT8);
     for (size_t i = 0; i < w->awaited_count; i++)
-        pg_array_i64(awaited, w->awaited[i]);
+        if (w->awaited[i].is_sought)
+            pg_array_i64(awaited, w->awaited[i].n);
     return ask(w, labels_sql, &p, &w->labels);
 }
 
@@ -553,6 +661,16 @@ static bool was_of_age(struct work *w, size_t row)
                now_us;
 }
 
+static void still_await(struct work *w, int64_t n)
+{
+    for (size_t i = 0; i < w->awaited_count; i++)
+        if (w->awaited[i].n == n) {
+            w->awaited[i].is_missing = true;
+            return;
+        }
+    await(w, (struct awaited){ .n = n, .rest_us = AWAITED_FIRST_US, .is_sought = true, .is_missing = true });
+}
+
 static enum err teach_label(struct work *w, size_t row)
 {
     const struct pg_result *r = w->labels;
@@ -562,8 +680,7 @@ static enum err teach_label(struct work *w, size_t row)
     enum err err = ERR_OK;
 
     if (pg_is_null(r, row, COL_LABEL_DECISION + DECISION_ACTION)) {
-        ARRAY_RESERVE_ONE(w->awaited, w->awaited_count, w->awaited_cap);
-        w->awaited[w->awaited_count++] = n;
+        still_await(w, n);
         return ERR_OK;
     }
     if (pg_is_null(r, row, COL_BEFORE) ? !is_fraud && was_of_age(w, row)
@@ -594,7 +711,7 @@ static enum err teach_silence(struct work *w, size_t i)
     w->decided_row++;
     if (!pg_is_null(r, row, COL_FIRST_LABEL) && (uint64_t)pg_get_int(r, row, COL_FIRST_LABEL) < p->due_n)
         return ERR_OK; /* its label has taught */
-    err = teach(w, r, row, COL_DUE_DECISION, false, 1 / w->t->keep, key_of(p->account, p->id), &what);
+    err = teach(w, r, row, COL_DUE_DECISION, false, p->times, key_of(p->account, p->id), &what);
     w->done->taught[what]++;
     return err;
 }
@@ -605,7 +722,6 @@ static enum err teach_all(struct work *w)
     size_t label = 0, due = w->due_from, labels = pg_rows(w->labels);
     enum err err = ERR_OK;
 
-    w->awaited_count = 0; /* those that still are come again */
     w->decided_until = due;
     while (!err && (label < labels || due < w->pending_count)) {
         if (label == labels || (due < w->pending_count &&
@@ -638,6 +754,45 @@ static enum err write_model(struct work *w)
     return online_store_write(w->s, slice_str(w->name), &w->row, w->why);
 }
 
+/* Says whether it is time to look for any. */
+static bool seek(struct work *w)
+{
+    int64_t now_us = clock_mono_us();
+    bool is_any = false;
+
+    for (size_t i = 0; i < w->awaited_count; i++) {
+        w->awaited[i].is_sought = now_us >= w->awaited[i].at_us;
+        w->awaited[i].is_missing = false;
+        is_any |= w->awaited[i].is_sought;
+    }
+    return is_any;
+}
+
+/* Lets go of what was found, and remembers when to look again for what was not. */
+static void end_seeking(struct work *w)
+{
+    struct teacher *t = w->t;
+    int64_t now_us = clock_mono_us();
+    size_t kept = 0;
+
+    for (size_t i = 0; i < w->awaited_count; i++) {
+        struct awaited a = w->awaited[i];
+
+        if (a.is_sought && !a.is_missing)
+            continue;
+        if (a.is_sought) {
+            a.at_us = now_us + a.rest_us;
+            a.rest_us = 2 * a.rest_us < AWAITED_MOST_US ? 2 * a.rest_us : AWAITED_MOST_US;
+        }
+        w->awaited[kept++] = a;
+    }
+    w->awaited_count = kept;
+    mem_free(t->awaited);
+    t->awaited = mem_new_n(struct awaited, kept + 1);
+    memcpy(t->awaited, w->awaited, kept * sizeof *t->awaited);
+    t->awaited_count = kept;
+}
+
 /* Entries, or a label whose decision has been stored by now. */
 static bool has_news(const struct work *w)
 {
@@ -648,59 +803,85 @@ static bool has_news(const struct work *w)
     return has;
 }
 
-static enum err go_on_in_transaction(struct work *w, const json_t *place)
+/* All of a lesson that takes time: nothing is locked meanwhile, and no transaction is open. */
+static enum err learn(struct work *w)
 {
-    json_t *after;
-    enum err err;
+    enum err err = read_labels(w);
 
-    /* By their keys, row by row: a scan of months of decisions for a thousand of them is never meant. */
-    err = pg_exec_script(w->s,
-                         "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; "
-                         "SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
-                         w->why);
-    read_place(w, place);
-    if (!err)
-        err = read_log(w);
-    if (!err)
-        err = read_labels(w);
     if (err)
         return err;
     if (!has_news(w)) {
-        follower_abandon(w->s);
+        for (size_t i = 0; i < w->awaited_count; i++)
+            w->awaited[i].is_missing = w->awaited[i].is_sought;
+        end_seeking(w);
         return ERR_OK;
     }
     err = read_model(w);
     if (!err)
-        err = take_due(w);
+        err = read_due(w);
     if (!err) {
         sort_pending(w);
-        err = put_pending(w);
-    }
-    if (!err)
         err = teach_all(w);
-    if (!err) {
-        give_up_oldest(w);
-        err = write_model(w);
     }
+    if (!err) {
+        end_seeking(w);
+        give_up_oldest(w);
+    }
+    return err;
+}
+
+static enum err write_all(struct work *w)
+{
+    json_t *after = write_place(w);
+    enum err err = drop_due(w);
+
+    if (!err)
+        err = put_pending(w);
+    if (!err)
+        err = write_model(w);
     if (err)
-        return err;
-    after = write_place(w);
-    err = follower_commit(w->s, w->follower, after, w->why);
+        follower_abandon(w->s);
+    else
+        err = follower_commit(w->s, w->follower, after, w->why);
     json_decref(after);
     return err;
 }
 
-static enum err follow(struct work *w)
+/* Unless somebody else has gone on from the same place: then the lesson is theirs, and this one is forgotten. */
+static enum err keep_lesson(struct work *w)
 {
     json_t *place = NULL;
     enum err err = follower_begin(w->s, w->follower, &place, w->why);
 
     if (err)
         return err;
-    err = go_on_in_transaction(w, place);
-    if (err)
+    if (place ? json_equal(place, w->place) : !w->place) {
+        err = write_all(w);
+    } else {
         follower_abandon(w->s);
+        *w->done = (struct lesson){ .is_full = true };
+        w->is_forgotten = true;
+    }
     json_decref(place);
+    return err;
+}
+
+static enum err follow(struct work *w)
+{
+    enum err err = follower_look(w->s, w->follower, &w->place, w->why);
+
+    if (err)
+        return err;
+    read_place(w);
+    err = read_waiting(w);
+    if (!err)
+        err = read_log(w);
+    if (err || (!seek(w) && w->n == w->n_before))
+        return err;
+    err = learn(w);
+    if (!err && w->row.model)
+        err = keep_lesson(w);
+    w->done->waiting = w->waiting;
     return err;
 }
 
@@ -714,6 +895,7 @@ static void work_release(struct work *w)
     pg_result_free(w->labels);
     pg_result_free(w->decisions);
     online_free(w->row.model);
+    json_decref(w->place);
     arena_release(&w->arena);
 }
 
@@ -726,7 +908,7 @@ enum err teacher_go_on(struct teacher *t, struct pg_session *s, struct lesson *d
     err = find_champion(&w);
     if (!err && *w.name)
         err = follow(&w);
-    if (!err && w.row.model) {
+    if (!err && w.row.model && !w.is_forgotten) {
         done->has_model = true;
         done->progress = online_progress(w.row.model);
         done->thresholds = w.row.thresholds;

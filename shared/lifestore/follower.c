@@ -5,10 +5,35 @@
 
 #include "lifestore/row.h"
 
-static enum err take_row(struct pg_session *s, const char *follower, json_t **position, struct why *why)
+/* The one of `sql`, of which the follower's name is the only parameter. */
+static enum err read_position(struct pg_session *s, const char *sql, const char *follower, json_t **position,
+                              struct why *why)
 {
     struct pg_params p = { 0 };
     struct pg_result *r = NULL;
+    enum err err;
+
+    *position = NULL;
+    pg_add_text(&p, slice_str(follower));
+    err = row_ask(s, sql, &p, &r, why);
+    if (!err && pg_rows(r) && !slice_eq_str(pg_get_text(r, 0, 0), "null")) {
+        *position = json_loads(pg_get_text(r, 0, 0).ptr, 0, NULL);
+        if (!*position)
+            err = err_set(why, ERR_INTERNAL, "the place of %s cannot be read", follower);
+    }
+    pg_result_free(r);
+    return err;
+}
+
+enum err follower_look(struct pg_session *s, const char *follower, json_t **position, struct why *why)
+{
+    return read_position(s, "SELECT position::text FROM followers WHERE follower = $1::text", follower,
+                         position, why);
+}
+
+static enum err take_row(struct pg_session *s, const char *follower, json_t **position, struct why *why)
+{
+    struct pg_params p = { 0 };
     enum err err;
 
     /* The lock is on the row, so there must be one. */
@@ -18,16 +43,8 @@ static enum err take_row(struct pg_session *s, const char *follower, json_t **po
         NULL, why);
     if (err)
         return err;
-    pg_add_text(&p, slice_str(follower));
-    err =
-        row_ask(s, "SELECT position::text FROM followers WHERE follower = $1::text FOR UPDATE", &p, &r, why);
-    if (!err && pg_rows(r) && !slice_eq_str(pg_get_text(r, 0, 0), "null")) {
-        *position = json_loads(pg_get_text(r, 0, 0).ptr, 0, NULL);
-        if (!*position)
-            err = err_set(why, ERR_INTERNAL, "the place of %s cannot be read", follower);
-    }
-    pg_result_free(r);
-    return err;
+    return read_position(s, "SELECT position::text FROM followers WHERE follower = $1::text FOR UPDATE",
+                         follower, position, why);
 }
 
 enum err follower_begin(struct pg_session *s, const char *follower, json_t **position, struct why *why)

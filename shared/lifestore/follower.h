@@ -16,6 +16,9 @@
 
 struct pg_session;
 
+/* As it stands, without a lock or a transaction; *position as below. */
+MUST_USE enum err follower_look(struct pg_session *s, const char *follower, json_t **position,
+                                struct why *why);
 /* Begins a transaction and takes the follower's row in it. *position is its JSON, the caller's, for
  * json_decref(); NULL when it has no place yet. After an error the transaction is no more. */
 MUST_USE enum err follower_begin(struct pg_session *s, const char *follower, json_t **position,

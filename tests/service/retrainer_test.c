@@ -515,6 +515,54 @@ Test(retrainer, teaches_the_online_model_payments_that_nobody_called_fraud)
     cr_assert_float_eq(measure("assay_online_fraud_share"), share, 0.15 * share);
 }
 
+static void start_learning_in(const char *room)
+{
+    process_start(&w.retrainer, "retrainer",
+                  (const char *const[]){ w.pg_url, "ASSAY_RETRAINER_TURN=20ms", "ASSAY_RETRAINER_CLOCK=log",
+                                         "ASSAY_RETRAINER_THREADS=1", easy_stages,
+                                         "ASSAY_RETRAINER_ONLINE_OTHERS=1", room, NULL });
+}
+
+Test(retrainer, keeps_the_payments_that_wait_within_their_room)
+{
+    double share, examples, silent;
+    int64_t labels;
+
+    history_live_until(&w.past, LIVED_UNTIL);
+    start_learning("ASSAY_RETRAINER_ONLINE_OTHERS=1");
+    make_champion();
+    history_live_until(&w.past, LIVED_UNTIL + 12 * DAY_US);
+    wait_until(ALL_LEARNED, 1);
+    cr_assert_gt(sql_int("SELECT count(*) FROM online_pending"), 200);
+    cr_assert_eq(measure("assay_online_waiting"), (double)sql_int("SELECT count(*) FROM online_pending"));
+    cr_assert_eq(measure("assay_online_drawn_share"), 1);
+    share = measure("assay_online_fraud_share");
+    labels = sql_int("SELECT labels FROM online_models");
+    silent = measure("assay_online_examples") - (double)labels;
+
+    process_stop(&w.retrainer);
+    sql("DELETE FROM online_models; DELETE FROM followers; DELETE FROM online_pending; CREATE TABLE most AS "
+        "SELECT 0 "
+        "AS waiting; GRANT ALL ON most TO PUBLIC; CREATE FUNCTION note_most() RETURNS trigger LANGUAGE "
+        "plpgsql AS $$ "
+        "BEGIN UPDATE most SET waiting = greatest(waiting, (SELECT count(*) FROM online_pending)); RETURN "
+        "NULL; END "
+        "$$; CREATE TRIGGER note_most AFTER INSERT ON online_pending FOR EACH STATEMENT EXECUTE FUNCTION "
+        "note_most()");
+    start_learning_in("ASSAY_RETRAINER_ONLINE_WAITING=150");
+    wait_until(ALL_LEARNED, 1);
+    cr_assert_leq(sql_int("SELECT waiting FROM most"), 150);
+    cr_assert_gt(sql_int("SELECT waiting FROM most"), 75);
+    cr_assert_eq(measure("assay_online_waiting"), (double)sql_int("SELECT count(*) FROM online_pending"));
+    cr_assert_gt(sql_int("SELECT count(*) FROM online_pending WHERE times > 1"), 0);
+    /* Fewer taught, and stood for all. */
+    cr_assert_eq(sql_int("SELECT labels FROM online_models"), labels);
+    examples = measure("assay_online_examples") - (double)labels;
+    cr_assert_lt(examples, 0.8 * silent);
+    cr_assert_float_eq(measure("assay_online_fraud_share"), share, 0.15 * share, "%f, not %f",
+                       measure("assay_online_fraud_share"), share);
+}
+
 Test(retrainer, lets_the_online_model_decide_once_it_has_seen_enough)
 {
     history_live_until(&w.past, LIVED_UNTIL);
