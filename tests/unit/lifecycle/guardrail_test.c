@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stats/drift.h"
 #include "stats/distribution.h"
 #include "stats/interval.h"
 
@@ -143,26 +144,59 @@ Test(guardrail, the_watch_compares_with_the_champion_before)
                  OUTCOME_FAIL);
 }
 
-/* At the very edge of what is allowed, looked at after each of 28 periods, any of the five guardrails. */
-Test(guardrail, false_alarms_are_no_more_than_promised)
+/* How often `gate` is broken in TRIALS lives of 28 looks. */
+static void expect_few_alarms(const char *gate, const struct behaviour *edge)
 {
     enum { TRIALS = 400 };
-    struct behaviour edge = usual;
     uint64_t alarms = 0;
     struct interval likely;
 
-    settings.alpha = 0.05;
-    settings.design_effect = 1;
-    edge.approved = usual.approved - settings.approval_rate_drop;
     for (size_t t = 0; t < TRIALS; t++) {
         verdicts_release(&verdicts);
-        judge(&usual, &edge, 100 + t);
-        alarms += verdicts_find(&verdicts, "approval_rate")->outcome == OUTCOME_FAIL;
+        judge(&usual, edge, 100 + t);
+        alarms += verdicts_find(&verdicts, gate)->outcome == OUTCOME_FAIL;
     }
     likely = clopper_pearson(alarms, TRIALS, 0.95);
-    printf("%llu false alarms in %d: %.3f to %.3f\n", (unsigned long long)alarms, TRIALS, likely.low,
-           likely.high);
-    cr_assert_leq(likely.low, settings.alpha);
+    printf("%-14s %llu false alarms in %d: %.3f to %.3f\n", gate, (unsigned long long)alarms, TRIALS,
+           likely.low, likely.high);
+    cr_assert_leq(likely.low, settings.alpha, "%s", gate);
+}
+
+/* What scores differ by when all of them are shifted, as ever more of them show it. */
+static double psi_of_shift(double shift)
+{
+    struct guard_counts counts[2] = { { 0 }, { 0 } };
+    struct random random = { 99 };
+
+    for (size_t side = 0; side < 2; side++)
+        for (size_t i = 0; i < 2000000; i++) {
+            double at = random_unit(&random) * 10 - 9 + (side ? shift : 0);
+
+            counts[side].scores[guard_bin(1 / (1 + exp(-at)))]++;
+        }
+    return psi(counts[0].scores, counts[1].scores, GUARD_BINS);
+}
+
+/* Each at the very edge of what is allowed, looked at after each of 28 periods. */
+Test(guardrail, false_alarms_are_no_more_than_promised)
+{
+    struct behaviour edges[5] = { usual, usual, usual, usual, usual };
+
+    settings.alpha = 0.05;
+    settings.design_effect = 1;
+    edges[0].approved -= settings.approval_rate_drop;
+    edges[1].reviewed += settings.review_load_rise;
+    edges[2].errors += settings.error_rate_rise;
+    edges[3].slow += settings.slow_rate_rise;
+    expect_few_alarms("approval_rate", &edges[0]);
+    expect_few_alarms("review_load", &edges[1]);
+    expect_few_alarms("error_rate", &edges[2]);
+    expect_few_alarms("slow_rate", &edges[3]);
+    settings.psi_most = 0;
+    expect_few_alarms("score_psi", &usual);
+    edges[4].shift = 0.5;
+    settings.psi_most = psi_of_shift(edges[4].shift);
+    expect_few_alarms("score_psi", &edges[4]);
 }
 
 Test(guardrail, bins_rise_with_the_score)
