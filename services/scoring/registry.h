@@ -6,7 +6,10 @@
  *   serving <--(on each change, and every two seconds)-- what this process serves --------------+
  *
  * A version is read, opened and checked by a thread of its own and takes its place between two requests;
- * until then, or when it is refused, the model before it goes on. While PostgreSQL is away, so do all.
+ * until then, or when it is refused, the model before it goes on. Its row in `serving` is written after that: a
+ * call that comes once the row is there is not scored by the model before. (Unless its vectors lack a feature of the
+ * new one, see README.md; and a decision that was under way may be scored by whichever serves when it comes to
+ * that step.) While PostgreSQL is away, so do all.
  *
  * Except for that thread inside, one thread: the loop's. A model that was found is valid until the loop
  * turns. */

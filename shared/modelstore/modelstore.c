@@ -596,10 +596,14 @@ enum err model_served(struct pg_session *s, struct slice name, const char *alias
     pg_add_text(&p, name);
     pg_add_text(&p, slice_str(alias));
     pg_add_i64(&p, version);
-    err = pg_exec(s,
-                  "SELECT count(DISTINCT process), count(DISTINCT process) FILTER (WHERE name = $1::text AND "
-                  "alias = $2::text AND version = $3::int8) FROM serving WHERE at > now() - interval '10 s'",
-                  &p, &r, why);
+    err = pg_exec(
+        s,
+        "SELECT count(DISTINCT process), count(DISTINCT process) FILTER (WHERE name = $1::text AND "
+        "alias = $2::text AND version = $3::int8 AND at >= coalesce((SELECT a.updated_at FROM aliases a "
+        "WHERE a.name = $1::text AND a.alias = $2::text AND a.updated_at <= now()), at)) FROM serving WHERE "
+        "at > now() - interval "
+        "'10 s'",
+        &p, &r, why);
     *out = (struct model_served){ 0 };
     if (!err)
         *out = (struct model_served){ pg_get_int(r, 0, 0), pg_get_int(r, 0, 1) };

@@ -136,7 +136,8 @@ MUST_USE enum err model_roll_back(struct pg_session *s, struct slice name, int64
 /* ---- who serves what ---- */
 
 /* How many processes serve `alias` of `name`, as they themselves wrote within the last ten seconds, and how
- * many of them by `version`. */
+ * many of them by `version`. What a process wrote before the alias was moved last does not count: where a model goes
+ * and comes back, it may never have written the one between. */
 struct model_served {
     int64_t processes, with_version;
 };

@@ -447,6 +447,40 @@ Test(scoring, says_in_the_database_what_it_serves)
     cr_assert(served.processes == 1 && served.with_version == 0);
 }
 
+Test(scoring, scores_nothing_by_the_model_before_once_its_row_says_another)
+{
+    const struct plan *plan = w.samples[0].plan;
+    struct asked under_way[8] = { 0 }, after = { 0 };
+    int64_t version;
+
+    promote(1);
+    wait_for_version(1);
+    for (size_t i = 0; i < 60; i++) {
+        struct model_served served = { 0 };
+        size_t model = i % 2 ? 1 : 0;
+
+        /* Calls are always under way, so that the change falls among them. */
+        for (size_t c = 0; c < ARRAY_LEN(under_way); c++)
+            send_rows(&under_way[c], plan_hash(plan), SHA256_BYTES, w.samples[0].rows, 16,
+                      plan_columns(plan));
+        if (model)
+            promote(1);
+        else
+            MUST(model_roll_back(w.pg, SLICE("sample"), w.versions[1], &change, &version, NULL, &w.why));
+        while (served.with_version != 1)
+            MUST(model_served(w.pg, SLICE("sample"), "champion", w.versions[model], &served, &w.why));
+        ask(&after, plan, w.samples[0].rows, 1);
+        cr_assert_eq(check_rows(&after, w.samples[0].rows, 1), model, "change %zu", i);
+        for (size_t c = 0; c < ARRAY_LEN(under_way); c++) {
+            while (!under_way[c].is_done)
+                loop_turn(w.loop, true);
+            check_rows(&under_way[c], w.samples[0].rows, 16);
+            arena_release(&under_way[c].arena);
+        }
+    }
+    arena_release(&after.arena);
+}
+
 /* ---- experiments ---- */
 
 enum { CUSTOMERS = 2000, CALL_CUSTOMERS = 10 };
