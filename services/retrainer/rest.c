@@ -12,6 +12,7 @@
 #include "lifestore/run.h"
 #include "lifestore/schedule.h"
 #include "lifestore/trial.h"
+#include "modelstore/keys.h"
 #include "modelstore/modelstore.h"
 #include "retrainer.h"
 
@@ -329,6 +330,7 @@ static enum err promote(struct call *c, struct pg_session *s, struct why *why)
     struct member m[COUNT] = { [VERSION] = { "version", JSON_INTEGER, true, NULL },
                                [EXPECTED] = { "expected", JSON_INTEGER, false, NULL },
                                [REASON] = { "reason", JSON_STRING, false, NULL } };
+    const struct trusted_keys *keys = NULL;
     json_t *body = NULL;
     enum err err = read_members(c, &body, m, COUNT, why);
     int64_t version = json_integer_value(m[VERSION].value), now_us = 0;
@@ -337,13 +339,15 @@ static enum err promote(struct call *c, struct pg_session *s, struct why *why)
         err = check_name(s, c->id, version, why);
     if (!err)
         err = retrainer_now(office_of(c)->conf, s, &now_us, why);
+    /* Whom to trust may have changed since the last time. */
+    if (!err && model_keys_read(&keys, office_of(c)->conf->model_keys, &c->arena, why))
+        err = ERR_INTERNAL;
     if (!err)
-        err = model_promote(s, version, m[EXPECTED].value ? json_integer_value(m[EXPECTED].value) : MODEL_ANY,
-                            &(struct model_change){ .actor = slice_str(c->actor),
-                                                    .reason = text_of(&m[REASON]),
-                                                    .now_us = now_us,
-                                                    .keys = office_of(c)->keys },
-                            why);
+        err = model_promote(
+            s, version, m[EXPECTED].value ? json_integer_value(m[EXPECTED].value) : MODEL_ANY,
+            &(struct model_change){
+                .actor = slice_str(c->actor), .reason = text_of(&m[REASON]), .now_us = now_us, .keys = keys },
+            why);
     json_decref(body);
     return err ? err : answer_version(c, version);
 }

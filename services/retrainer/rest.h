@@ -8,12 +8,10 @@
 #include "http/server.h"
 
 struct retrainer_settings;
-struct trusted_keys;
 
 /* What the desk (desk/desk.h) has for the answers. */
 struct office {
     const struct retrainer_settings *conf;
-    const struct trusted_keys *keys; /* whose signatures a promotion asks for; NULL: nobody's */
 };
 
 /* Their service is a struct desk whose ctx is a struct office. */

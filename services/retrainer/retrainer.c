@@ -11,7 +11,6 @@
 #include "desk/desk.h"
 #include "learner.h"
 #include "lifestore/row.h"
-#include "modelstore/keys.h"
 #include "rest.h"
 #include "steward.h"
 
@@ -45,7 +44,6 @@ const size_t retrainer_field_count = ARRAY_LEN(retrainer_fields);
 
 struct retrainer {
     struct office office; /* first: the desk's context */
-    struct arena arena;   /* of the keys */
     struct desk *desk;
     struct steward *steward;
     struct learner *learner;
@@ -113,8 +111,6 @@ enum err retrainer_open(struct retrainer **out, struct service *app, const struc
         err = learner_open(&r->learner, service_metrics(app), conf, why);
     r->office.conf = conf;
     if (!err)
-        err = model_keys_read(&r->office.keys, conf->model_keys, &r->arena, why);
-    if (!err)
         err = desk_open(&r->desk,
                         &(struct desk_conf){ .loop = service_loop(app),
                                              .pg_url = conf->pg_url,
@@ -146,6 +142,5 @@ void retrainer_close(struct retrainer *r)
     desk_close(r->desk);
     learner_close(r->learner);
     steward_close(r->steward);
-    arena_release(&r->arena);
     mem_free(r);
 }

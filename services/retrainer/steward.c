@@ -3,12 +3,14 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 
 #include "app/watch.h"
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "candidate.h"
 #include "lifestore/due.h"
@@ -51,6 +53,8 @@ static const struct metric metric_table[METRIC_COUNT] = {
                      { NULL } },
 };
 
+enum { SCHEDULES_REMEMBERED = 64 };
+
 enum ending { ENDED_DONE, ENDED_BUSY, ENDED_STOPPED, ENDED_DIED, ENDING_COUNT };
 static const char *const ending_names[] = { "done", "busy", "stopped", "died" };
 static_assert(ARRAY_LEN(ending_names) == ENDING_COUNT, "every ending has a name");
@@ -66,8 +70,9 @@ struct steward {
     const struct retrainer_settings *conf;
     struct watch *watch;
     struct stages stages;
-    const struct trusted_keys *keys; /* in `arena` */
-    struct arena arena;
+    uint64_t
+        unreadable[SCHEDULES_REMEMBERED]; /* hashes of schedules that were complained of; the oldest goes */
+    size_t unreadable_count;
     struct guard_times guard_times;
     struct trainee trainee;
     int64_t no_trainee_before_mono_us; /* after one that died young */
@@ -78,6 +83,23 @@ struct steward {
 };
 
 /* ---- schedules ---- */
+
+/* Once for what it says: it is read at every turn. */
+static void complain(struct steward *st, const struct schedule *schedule, const struct why *trouble)
+{
+    const struct hash_key key = { "assay schedules" };
+    char text[1024];
+    int len = snprintf(text, sizeof text, "%.*s\n%.*s\n%.*s", SLICE_ARG(schedule->name),
+                       SLICE_ARG(schedule->cron), SLICE_ARG(schedule->zone));
+    uint64_t hash = hash64(&key, slice_of(text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1));
+
+    for (size_t i = 0; i < st->unreadable_count && i < SCHEDULES_REMEMBERED; i++)
+        if (st->unreadable[i] == hash)
+            return;
+    st->unreadable[st->unreadable_count++ % SCHEDULES_REMEMBERED] = hash;
+    log_event(LOG_WARN, "schedule_unreadable", "name=%s why=%s", log_quoted(schedule->name),
+              log_quoted(slice_str(trouble->text)));
+}
 
 static enum err keep_schedule(struct steward *st, struct pg_session *s, const struct schedule *schedule,
                               int64_t now_us, struct why *why)
@@ -92,8 +114,7 @@ static enum err keep_schedule(struct steward *st, struct pg_session *s, const st
     if (schedule->fired_at_us == SCHEDULE_NEVER)
         return schedule_begin(s, schedule, now_us, why);
     if (due_open(&due, schedule->cron, schedule->zone, &trouble)) {
-        log_event(LOG_WARN, "schedule_unreadable", "name=%s why=%s", log_quoted(schedule->name),
-                  log_quoted(slice_str(trouble.text)));
+        complain(st, schedule, &trouble);
         return ERR_OK; /* the others are not to suffer */
     }
     due_us = due_last(due, schedule->fired_at_us, now_us);
@@ -209,12 +230,18 @@ static enum err is_first(struct pg_session *s, bool *is_ours, struct why *why)
 
 static enum err keep_candidates(struct steward *st, struct pg_session *s, struct why *why)
 {
+    const struct trusted_keys *keys;
+    struct arena arena = { 0 };
     bool is_ours;
     enum err err = is_first(s, &is_ours, why);
 
-    return err || !is_ours
-               ? err
-               : candidates_step(s, &st->stages, st->keys, &st->guard_times, st->figures.now_us, why);
+    if (err || !is_ours)
+        return err;
+    err = model_keys_read(&keys, st->conf->model_keys, &arena, why); /* whom to trust may have changed */
+    if (!err)
+        err = candidates_step(s, &st->stages, keys, &st->guard_times, st->figures.now_us, why);
+    arena_release(&arena);
+    return err;
 }
 
 /* ---- the whole ---- */
@@ -263,6 +290,8 @@ enum err steward_open(struct steward **out, struct metrics *metrics, const struc
                       struct why *why)
 {
     struct steward *st = mem_new(struct steward);
+    const struct trusted_keys *keys;
+    struct arena arena = { 0 };
     enum err err;
 
     *out = NULL;
@@ -274,7 +303,9 @@ enum err steward_open(struct steward **out, struct metrics *metrics, const struc
     metrics_on_write(metrics, collect, st);
     err = stages_read(&st->stages, conf->stages, why);
     if (!err)
-        err = model_keys_read(&st->keys, conf->model_keys, &st->arena, why);
+        err = model_keys_read(&keys, conf->model_keys, &arena,
+                              why); /* so that a wrong path is noticed at once */
+    arena_release(&arena);
     if (err) {
         steward_close(st);
         return err;
@@ -301,7 +332,6 @@ void steward_close(struct steward *st)
         return;
     watch_close(st->watch); /* with its thread's end the trainee is told to stop */
     trainee_end(&st->trainee);
-    arena_release(&st->arena);
     pthread_mutex_destroy(&st->lock);
     mem_free(st);
 }
