@@ -61,8 +61,9 @@ static inline void few_prefetch(const struct entity_layout *l, const struct enti
 {
     size_t columns = 1 + l->events.value_count + l->events.text_count;
 
-    if (e->count)
-        (void)*(const volatile unsigned char *)e->cells;
+    if (!e->count)
+        return;
+    (void)*(const volatile unsigned char *)e->cells;
     for (size_t i = 0; i < columns; i++) {
         const unsigned char *from = e->cells + 8 * (i * e->room + e->first);
 
