@@ -50,9 +50,10 @@ static inline unsigned char *flag_at(const struct entity_layout *l, const struct
 
 /* ---- columns ---- */
 
+/* Of an entity without events, NULL: it has no cells, and zero may not be added to a null pointer. */
 static inline unsigned char *column_at(const struct entity *e, size_t column, size_t width)
 {
-    return e->cells + 8 * column * e->room + width * e->first;
+    return e->cells ? e->cells + 8 * column * e->room + width * e->first : NULL;
 }
 
 static inline int64_t *times_of(const struct entity *e)
