@@ -111,10 +111,10 @@ struct slice varint_read_slice(struct varint_reader *r, size_t most)
     uint64_t len = varint_read(r);
     struct slice bytes;
 
-    if (len > most || len > r->rest.len) {
+    if (len > most || len > r->rest.len)
         bad(r);
+    if (r->is_bad)
         return (struct slice){ 0 };
-    }
     bytes = slice_of(r->rest.ptr, (size_t)len);
     r->rest = slice_of(r->rest.ptr + len, r->rest.len - (size_t)len);
     return bytes;
