@@ -88,7 +88,7 @@ $(filter-out %/assay,$(bins)): $(B)/bin/%: $$(call objs,services/$$*/*.c) $(lib)
 $(B)/bin/assay: $(call objs,services/cli/*.c) $(lib)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(B)/unit: $(call objs,tests/unit/*/*.c) $(filter-out %/main.o,$(call objs,services/*/*.c)) $(lib)
+$(B)/unit: $(call objs,tests/unit/*/*.c) $(B)/tests/harness/receiver.o $(filter-out %/main.o,$(call objs,services/*/*.c)) $(lib)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcriterion
 $(B)/service: $(call objs,tests/service/*.c) $(call objs,tests/harness/*.c) $(B)/tests/unit/bundle/samples.o $(lib)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcriterion
