@@ -6,6 +6,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "desk/desk.h"
+#include "desk/members.h"
 #include "json/json.h"
 #include "lifestore/due.h"
 #include "lifestore/recipe.h"
@@ -22,55 +23,6 @@ static const struct office *office_of(const struct call *c)
 }
 
 /* ---- reading ---- */
-
-/* A member of a body.  kind: as jansson has it; a bool is JSON_TRUE */
-struct member {
-    const char *name;
-    json_type kind;
-    bool is_needed;
-    json_t *value;
-};
-
-static bool is_of_kind(const json_t *value, json_type kind)
-{
-    return json_typeof(value) == kind || (kind == JSON_TRUE && json_is_boolean(value));
-}
-
-/* Fills `members`, which point into *body, the caller's. An empty body is {}. */
-static enum err read_members(struct call *c, json_t **body, struct member *members, size_t count,
-                             struct why *why)
-{
-    const char *name;
-    json_t *value;
-    enum err err = json_parse(body, c->body.len ? c->body : SLICE("{}"), JSON_DEPTH_MAX, why);
-
-    if (err)
-        return err;
-    if (!json_is_object(*body))
-        return err_set(why, ERR_SYNTAX, "the body must be a JSON object");
-    json_object_foreach(*body, name, value)
-    {
-        size_t i = 0;
-
-        while (i < count && strcmp(members[i].name, name) != 0)
-            i++;
-        if (i == count)
-            return err_set(why, ERR_INVALID, "there is a field that is not known; known are: %s, ...",
-                           count ? members[0].name : "none");
-        if (!is_of_kind(value, members[i].kind))
-            return err_set(why, ERR_INVALID, "%s is not of the right type", members[i].name);
-        members[i].value = value;
-    }
-    for (size_t i = 0; i < count; i++)
-        if (members[i].is_needed && !members[i].value)
-            return err_set(why, ERR_INVALID, "%s is missing", members[i].name);
-    return ERR_OK;
-}
-
-static struct slice text_of(const struct member *m)
-{
-    return m->value ? json_slice(m->value) : SLICE("");
-}
 
 /* The member's JSON, in the call's arena; empty when it is not there. */
 static struct slice json_of(struct call *c, const struct member *m)
@@ -129,13 +81,13 @@ static enum err post_run(struct call *c, struct pg_session *s, struct why *why)
     json_t *body = NULL;
     int64_t run;
     bool is_new = false;
-    enum err err = read_members(c, &body, m, COUNT, why);
+    enum err err = members_read(c, &body, m, COUNT, why);
 
-    if (!err && m[AS_OF].value && !rfc3339_parse(text_of(&m[AS_OF]), &wish.as_of_us))
+    if (!err && m[AS_OF].value && !rfc3339_parse(member_text(&m[AS_OF]), &wish.as_of_us))
         err = err_set(why, ERR_INVALID, "as_of is a time of RFC 3339");
     if (!err) {
-        wish.name = text_of(&m[NAME]);
-        wish.reason = text_of(&m[REASON]);
+        wish.name = member_text(&m[NAME]);
+        wish.reason = member_text(&m[REASON]);
         wish.settings = json_of(c, &m[SETTINGS]);
         err = check_settings(c, wish.settings, why);
     }
@@ -218,11 +170,11 @@ static enum err put_schedule(struct call *c, struct pg_session *s, struct why *w
     struct schedule put = { .name = c->id };
     struct due *due = NULL;
     json_t *body = NULL;
-    enum err err = read_members(c, &body, m, COUNT, why);
+    enum err err = members_read(c, &body, m, COUNT, why);
 
     if (!err) {
-        put.cron = text_of(&m[CRON]);
-        put.zone = m[ZONE].value ? text_of(&m[ZONE]) : SLICE("UTC");
+        put.cron = member_text(&m[CRON]);
+        put.zone = m[ZONE].value ? member_text(&m[ZONE]) : SLICE("UTC");
         put.settings = json_of(c, &m[SETTINGS]);
         put.is_enabled = !m[ENABLED].value || json_is_true(m[ENABLED].value);
         err = due_open(&due, put.cron, put.zone, why);
@@ -332,7 +284,7 @@ static enum err promote(struct call *c, struct pg_session *s, struct why *why)
                                [REASON] = { "reason", JSON_STRING, false, NULL } };
     const struct trusted_keys *keys = NULL;
     json_t *body = NULL;
-    enum err err = read_members(c, &body, m, COUNT, why);
+    enum err err = members_read(c, &body, m, COUNT, why);
     int64_t version = json_integer_value(m[VERSION].value), now_us = 0;
 
     if (!err)
@@ -343,11 +295,12 @@ static enum err promote(struct call *c, struct pg_session *s, struct why *why)
     if (!err && model_keys_read(&keys, office_of(c)->conf->model_keys, &c->arena, why))
         err = ERR_INTERNAL;
     if (!err)
-        err = model_promote(
-            s, version, m[EXPECTED].value ? json_integer_value(m[EXPECTED].value) : MODEL_ANY,
-            &(struct model_change){
-                .actor = slice_str(c->actor), .reason = text_of(&m[REASON]), .now_us = now_us, .keys = keys },
-            why);
+        err = model_promote(s, version, m[EXPECTED].value ? json_integer_value(m[EXPECTED].value) : MODEL_ANY,
+                            &(struct model_change){ .actor = slice_str(c->actor),
+                                                    .reason = member_text(&m[REASON]),
+                                                    .now_us = now_us,
+                                                    .keys = keys },
+                            why);
     json_decref(body);
     return err ? err : answer_version(c, version);
 }
@@ -359,14 +312,14 @@ static enum err roll_back(struct call *c, struct pg_session *s, struct why *why)
                                [REASON] = { "reason", JSON_STRING, false, NULL } };
     json_t *body = NULL;
     int64_t version = 0, now_us = 0;
-    enum err err = read_members(c, &body, m, COUNT, why);
+    enum err err = members_read(c, &body, m, COUNT, why);
 
     if (!err)
         err = retrainer_now(office_of(c)->conf, s, &now_us, why);
     if (!err)
         err = model_roll_back(s, c->id, m[EXPECTED].value ? json_integer_value(m[EXPECTED].value) : MODEL_ANY,
                               &(struct model_change){ .actor = slice_str(c->actor),
-                                                      .reason = text_of(&m[REASON]),
+                                                      .reason = member_text(&m[REASON]),
                                                       .now_us = now_us },
                               &version, NULL, why);
     json_decref(body);
