@@ -16,6 +16,7 @@
 #include "leftovers.h"
 #include "reach.h"
 #include "supervisor.h"
+#include "webhook_key.h"
 
 struct up {
     const char *home;
@@ -161,6 +162,8 @@ static enum exit_code start(const struct up *up, const char *home)
         err = leftovers_end(home, &why);
     if (!err && up->has_tls)
         err = make_certificates(home, &why);
+    if (!err)
+        err = webhook_key_make(home, &why);
     if (!err)
         err = layout_make(&plan, &wish, &arena, &why);
     if (!err)

@@ -70,6 +70,18 @@
     X(cmd_experiments_stop) \
     X(cmd_drift) \
     X(cmd_quality) \
+    X(cmd_alerts_show) \
+    X(cmd_alerts_silence) \
+    X(cmd_alerts_unsilence) \
+    X(cmd_alerts_silences) \
+    X(cmd_alerts) \
+    X(cmd_webhooks_add) \
+    X(cmd_webhooks_list) \
+    X(cmd_webhooks_test) \
+    X(cmd_webhooks_rotate) \
+    X(cmd_webhooks_enable) \
+    X(cmd_webhooks_disable) \
+    X(cmd_webhooks_remove) \
     X(cmd_evaluate) \
     X(cmd_verify) \
     X(cmd_train) \

@@ -14,6 +14,7 @@
 #include "base/array.h"
 #include "base/slice.h"
 #include "pg/cluster.h"
+#include "webhook_key.h"
 
 enum { INGESTION_MOST = 16, ENV_MOST = 16, ADMIN_STEP = 10 };
 
@@ -257,6 +258,9 @@ enum err layout_make(struct plan *plan, const struct layout_wish *wish, struct a
         return err;
     m.common[m.common_count++] = assignment(&m, "ASSAY_HOME", wish->home);
     m.common[m.common_count++] = assignment(&m, "ASSAY_PG_URL", plan->pg_url);
+    if (!getenv("ASSAY_WEBHOOK_KEY") && !getenv("ASSAY_WEBHOOK_KEY_FILE"))
+        m.common[m.common_count++] = assignment(
+            &m, "ASSAY_WEBHOOK_KEY_FILE", arena_printf(arena, "%s/%s", wish->home, WEBHOOK_KEY_FILE).ptr);
     for (size_t i = 0; i < ARRAY_LEN(programs); i++)
         if (programs[i].is_called)
             tell_address(&m, programs[i].name);

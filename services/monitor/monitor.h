@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "alerts.h"
 #include "base/err.h"
 #include "conf/conf.h"
 
@@ -19,6 +20,7 @@ struct monitor_settings {
     int64_t verify_ms;   /* between two samples of vectors that are computed again */
     int64_t keep_days;   /* of hourly counts */
     const char *drift;   /* JSON: how windows are cut and judged; see watching.h */
+    struct alerts_settings alerts;
 };
 
 extern const struct conf_field monitor_fields[];
@@ -29,5 +31,8 @@ extern const size_t monitor_field_count;
 MUST_USE enum err monitor_open(struct monitor **out, struct service *app, const struct monitor_settings *conf,
                                struct why *why);
 void monitor_close(struct monitor *m);
+
+/* What keeps the alerts: for requests. */
+struct alerts *monitor_alerts(const struct monitor *m);
 
 #endif

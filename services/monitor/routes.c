@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "routes.h"
 
+#include "alert_rest.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "desk/desk.h"
@@ -10,10 +11,10 @@
 #include "monitorstore/verdicts.h"
 #include "monitorstore/windows.h"
 
-enum { QUERY_LANE, QUERY_HOURS, QUERY_RAISED, QUERY_AFTER, QUERY_VERSION, QUERY_KIND, QUERY_COUNT };
 const char *const monitor_queries[] = {
-    [QUERY_LANE] = "lane",       [QUERY_HOURS] = "hours", [QUERY_RAISED] = "raised", [QUERY_AFTER] = "after",
-    [QUERY_VERSION] = "version", [QUERY_KIND] = "kind",   [QUERY_COUNT] = NULL,
+    [QUERY_LANE] = "lane",   [QUERY_HOURS] = "hours",       [QUERY_RAISED] = "raised",
+    [QUERY_AFTER] = "after", [QUERY_VERSION] = "version",   [QUERY_KIND] = "kind",
+    [QUERY_STATE] = "state", [QUERY_SEVERITY] = "severity", [QUERY_COUNT] = NULL,
 };
 static_assert((int)QUERY_COUNT <= (int)DESK_QUERY_MAX, "the desk keeps all of them");
 
@@ -230,7 +231,8 @@ static enum err get_requests(struct call *c, struct pg_session *s, struct why *w
     X("GET", "/v1/drift/{id}", get_history)                                                                  \
     X("GET", "/v1/model-requests", get_requests)                                                             \
     X("GET", "/v1/data-health", get_data_health)                                                             \
-    X("GET", "/v1/conditions", get_conditions)
+    X("GET", "/v1/conditions", get_conditions)                                                               \
+    ALERT_ROUTES(X)
 
 #define ROUTE_HANDLER(method, path, answer)                                                                  \
     static void on_##answer(void *service, struct http_request *req)                                         \
