@@ -21,6 +21,7 @@
 #include "metrics/metrics.h"
 #include "monitorstore/condition.h"
 #include "pg/session.h"
+#include "upkeep.h"
 
 enum {
     MANAGERS_MAX = 8,
@@ -29,6 +30,7 @@ enum {
     LIVES = 4, /* an alert is over for an Alertmanager that was not told so often in a row */
 };
 #define PRUNE_US        HOUR_US
+#define UPKEEP_US       (10 * SECOND_US)
 #define MANAGER_REST_US (5 * SECOND_US) /* after a failure */
 #define TELLS_END_FOR_US                                                                                     \
     (15 * MINUTE_US) /* how long Alertmanagers hear of what was resolved, as from Prometheus */
@@ -51,7 +53,8 @@ static const struct metric table[M_COUNT] = {
 };
 
 static const struct alert_inhibition inhibitions[] = {
-    { "Late", "Quality", "lane" }, /* of labels that do not come nothing can be said */
+    { "Labels", "Quality", "lane" }, /* while no labels come, nothing can be said of it */
+    { "Silent", "Labels", "lane" },
 };
 
 struct manager {
@@ -74,8 +77,8 @@ struct alerts {
     size_t manager_count;
     int64_t busy[SENDING_MOST]; /* webhooks that one is under way to */
     size_t busy_count;
-    int64_t pruned_us;
-    struct errand *back; /* not written down yet */
+    int64_t pruned_us, kept_up_us; /* when that was last done */
+    struct errand *back;           /* not written down yet */
     /* For the metrics, under the lock: */
     pthread_mutex_t lock;
     struct turn_result figures;
@@ -380,6 +383,18 @@ static enum err prune(struct alerts *a, struct pg_session *s, int64_t now_us, st
     return err;
 }
 
+static enum err look_after(struct alerts *a, struct pg_session *s, int64_t now_us, struct why *why)
+{
+    enum err err;
+
+    if (now_us - a->kept_up_us < UPKEEP_US && now_us >= a->kept_up_us)
+        return ERR_OK;
+    err = upkeep_look(s, why);
+    if (!err)
+        a->kept_up_us = now_us;
+    return err;
+}
+
 static void keep_figures(struct alerts *a, const struct turn_result *figures,
                          const struct outbox_state *outbox)
 {
@@ -396,6 +411,8 @@ static enum err work(struct alerts *a, struct pg_session *s, struct arena *arena
     int64_t now_us = clock_wall_us();
     enum err err = take_back(a, s, now_us, why);
 
+    if (!err)
+        err = look_after(a, s, now_us, why);
     if (!err)
         err = look(a, s, now_us, &result, arena, why);
     for (size_t i = 0; i < a->manager_count && result.changes; i++)

@@ -339,6 +339,35 @@ Test(alerts, http_in_the_clear_must_be_allowed)
         201);
 }
 
+/* ---- what is looked after here ---- */
+
+Test(alerts, a_training_that_failed_labels_that_stopped_and_who_does_not_move_are_told)
+{
+    sql("INSERT INTO training_runs (name, cause, requested_by, state, message, ended_at) VALUES ('handbook', "
+        "'request', "
+        "'me', 'failed', 'too few frauds', now()), ('other', 'request', 'me', 'failed', 'x', now()), "
+        "('other', "
+        "'request', 'me', 'succeeded', '', now())");
+    sql("INSERT INTO monitor_health (lane, hour, transactions, labels, late) SELECT lane, date_trunc('hour', "
+        "now()) - h * "
+        "interval '1 hour', 100, CASE WHEN lane = 0 AND h < 49 THEN 0 ELSE 5 END, '{0,0,0,0,0,0,0,0}' FROM "
+        "generate_series(0, 400) h, generate_series(0, 1) lane");
+    sql("INSERT INTO followers (follower, position, updated_at) VALUES ('shadow', '{\"n\": 1}', now() - "
+        "interval '1 "
+        "hour')");
+    sql("INSERT INTO log (epoch, n, kind, account, known_at, body) VALUES (1, 7, 1, 1, now(), '\\x00')");
+    start_open(&w.monitor);
+    add_webhook("ops", "127.0.0.1");
+    wait_until(
+        "SELECT count(*) FROM alerts WHERE state = 'firing' AND labels->>'kind' IN ('labels', 'retraining', "
+        "'behind') AND labels->>'subject' IN ('live accounts', 'handbook', 'shadow')",
+        3);
+    cr_assert_eq(sql_int("SELECT count(*) FROM alerts WHERE labels->>'subject' IN ('other', 'account 1')"),
+                 0);
+    cr_assert_not_null(
+        strstr(sql_text("SELECT text FROM alerts WHERE labels->>'kind' = 'retraining'"), "too few frauds"));
+}
+
 /* ---- nothing is lost ---- */
 
 Test(alerts, a_kill_between_writing_and_sending_loses_nothing)
