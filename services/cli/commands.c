@@ -28,6 +28,7 @@
     X(cmd_certs_rotate) \
     X(cmd_certs_show) \
     X(cmd_rules_check) \
+    X(cmd_rules_test) \
     X(cmd_rules_draft) \
     X(cmd_rules_shadow) \
     X(cmd_rules_publish) \

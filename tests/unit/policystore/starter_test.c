@@ -53,8 +53,8 @@ TestSuite(starter_rules, .init = setup, .fini = teardown);
 struct payment {
     int64_t amount;
     double score;
-    int hour;
-    const char *channel, *mcc, *customer, *device, *ip, *card;
+    int hour, day; /* since 1970-01-01, a Thursday */
+    const char *channel, *mcc, *customer, *device, *ip, *card, *merchant;
 };
 
 static bool fires(const struct payment *p, const char *id, enum action *action)
@@ -63,7 +63,7 @@ static bool fires(const struct payment *p, const char *id, enum action *action)
                        .currency = SLICE("EUR"),
                        .amount_minor = p->amount,
                        .amount_base_minor = p->amount,
-                       .occurred_at_us = p->hour * HOUR_US };
+                       .occurred_at_us = (24 * p->day + p->hour) * HOUR_US };
     struct policy_verdict verdict;
 
     txn.text[TXN_channel] = slice_str(p->channel);
@@ -72,6 +72,7 @@ static bool fires(const struct payment *p, const char *id, enum action *action)
     txn.text[TXN_device_id] = slice_str(p->device);
     txn.text[TXN_ip] = slice_str(p->ip);
     txn.text[TXN_card_id] = slice_str(p->card);
+    txn.text[TXN_merchant_id] = slice_str(p->merchant);
     policy_decide(policy,
                   &(struct policy_input){
                       .txn = &txn, .has_score = true, .score = p->score, .thresholds = { 2, 2, 2 } },
@@ -80,6 +81,10 @@ static bool fires(const struct payment *p, const char *id, enum action *action)
     cr_expect_eq(verdict.erred_count, 0);
     for (size_t i = 0; i < verdict.fired_count; i++) {
         if (slice_eq_str(verdict.fired[i].rule->id, id))
+            return true;
+    }
+    for (size_t i = 0; i < verdict.noted_count; i++) {
+        if (slice_eq_str(verdict.noted[i].rule->id, id))
             return true;
     }
     return false;
@@ -126,6 +131,50 @@ Test(starter_rules, fire_on_what_they_are_for_and_not_beside_it)
           ACTION_CHALLENGE,
           { .amount = 20000, .channel = "ecommerce" },
           { .amount = 20000, .channel = "ecommerce", .device = "d" } },
+        { "certain_fraud",
+          ACTION_DECLINE,
+          { .amount = 1000, .score = 0.95 },
+          { .amount = 999, .score = 0.95 } },
+        { "watched_merchant",
+          ACTION_REVIEW,
+          { .amount = 5000, .merchant = "watched_merchants" },
+          { .amount = 5000, .merchant = "m" } },
+        { "large_in_person",
+          ACTION_REVIEW,
+          { .amount = 500000, .channel = "pos" },
+          { .amount = 499999, .channel = "pos" } },
+        { "crypto_large",
+          ACTION_REVIEW,
+          { .amount = 100000, .mcc = "6051" },
+          { .amount = 99999, .mcc = "6051" } },
+        { "transfer_large",
+          ACTION_REVIEW,
+          { .amount = 200000, .mcc = "4829" },
+          { .amount = 200000, .mcc = "5411" } },
+        { "gambling_night",
+          ACTION_CHALLENGE,
+          { .amount = 20000, .mcc = "7995", .hour = 5 },
+          { .amount = 20000, .mcc = "7995", .hour = 6 } },
+        { "gift_cards",
+          ACTION_CHALLENGE,
+          { .amount = 10000, .mcc = "5947", .score = 0.05 },
+          { .amount = 10000, .mcc = "5947", .score = 0.04 } },
+        { "round_online",
+          ACTION_CHALLENGE,
+          { .amount = 120000, .score = 0.02, .channel = "ecommerce", .device = "d", .hour = 12 },
+          { .amount = 120001, .score = 0.02, .channel = "ecommerce", .device = "d", .hour = 12 } },
+        { "weekend_large",
+          ACTION_CHALLENGE,
+          { .amount = 300000, .score = 0.02, .day = 2 },
+          { .amount = 300000, .score = 0.02, .day = 1 } },
+        { "tiny_online",
+          ACTION_APPROVE,
+          { .amount = 99, .channel = "ecommerce" },
+          { .amount = 100, .channel = "ecommerce" } },
+        { "stricter_score",
+          ACTION_APPROVE,
+          { .amount = 20000, .score = 0.15 },
+          { .amount = 20000, .score = 0.14 } },
     };
     enum action action;
 
