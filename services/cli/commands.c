@@ -27,6 +27,8 @@
     X(cmd_certs_issue) \
     X(cmd_certs_rotate) \
     X(cmd_certs_show) \
+    X(cmd_cel_conformance) \
+    X(cmd_cel_eval) \
     X(cmd_rules_check) \
     X(cmd_rules_test) \
     X(cmd_rules_draft) \

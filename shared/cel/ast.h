@@ -73,6 +73,7 @@ struct token {
     size_t at, end;         /* bytes in the text */
     struct slice name;      /* TOKEN_NAME */
     bool is_reserved;       /* TOKEN_NAME: only a field may be called so */
+    bool is_quoted;         /* TOKEN_NAME: between backquotes, likewise */
     struct cel_value value; /* TOKEN_LITERAL */
 };
 
@@ -96,42 +97,80 @@ struct token lex_next(struct lexer *lexer, bool is_negative);
 enum node_kind {
     NODE_LITERAL, /* value */
     NODE_NAME,    /* name; after the check: slot */
-    NODE_SELECT,  /* a.name */
-    NODE_INDEX,   /* a[b] */
-    NODE_LIST,    /* items */
+    NODE_SELECT,  /* a.name, or a.?name when is_optional */
+    NODE_INDEX,   /* a[b], or a[?b] when is_optional */
+    NODE_LIST,    /* items; of a LITERAL_OPTIONAL item ("?x") only the value, if there is one */
+    NODE_MAP,     /* items: key, value, key, value ... */
     NODE_UNARY,   /* op a */
     NODE_BINARY,  /* a op b */
     NODE_TERNARY, /* a ? b : c */
     NODE_CALL,    /* name(items), or items[0].name(items[1..]) when is_method */
     NODE_HAS,     /* has(a) */
+    NODE_MACRO,   /* a.all(vars, b), a.map(vars, b, c) ...: macro says which */
+    NODE_BIND,    /* cel.bind(vars[0], a, b) */
+    NODE_BLOCK,   /* cel.block([items], a): each item is a variable named by its number */
+    NODE_OPT_MAP, /* a.optMap(vars[0], b); is_flat: optFlatMap */
+    /* What the checker makes of the above: */
+    NODE_LOCAL, /* a variable of a macro: local */
+    NODE_FAULT, /* value: the error that this is, in a program that was not checked */
 };
 
-struct type {
-    enum cel_kind kind, item; /* item: of a list */
-};
+/* X(macro, name, variables, arguments behind them: least, most) */
+#define CEL_MACROS(X)                                                                                        \
+    X(MACRO_ALL, "all", 1, 1, 1)                                                                             \
+    X(MACRO_EXISTS, "exists", 1, 1, 1)                                                                       \
+    X(MACRO_EXISTS_ONE, "exists_one", 1, 1, 1)                                                               \
+    X(MACRO_ONE, "existsOne", 1, 1, 1)                                                                       \
+    X(MACRO_FILTER, "filter", 1, 1, 1)                                                                       \
+    X(MACRO_MAP, "map", 1, 1, 2)                                                                             \
+    X(MACRO_ALL_2, "all", 2, 1, 1)                                                                           \
+    X(MACRO_EXISTS_2, "exists", 2, 1, 1)                                                                     \
+    X(MACRO_ONE_2, "existsOne", 2, 1, 1)                                                                     \
+    X(MACRO_TRANSFORM_LIST, "transformList", 2, 1, 2)                                                        \
+    X(MACRO_TRANSFORM_MAP, "transformMap", 2, 1, 2)                                                          \
+    X(MACRO_TRANSFORM_ENTRY, "transformMapEntry", 2, 1, 2)
 
-enum { NAME_MAX_BYTES = 256, TREE_DEPTH_MAX = 1000, NODES_MAX = 8192 };
+enum macro {
+#define CEL_MACRO_ENUM(macro, name, variables, least, most) macro,
+    CEL_MACROS(CEL_MACRO_ENUM)
+#undef CEL_MACRO_ENUM
+        MACRO_COUNT
+};
+const char *macro_name(enum macro macro);
+int macro_variables(enum macro macro);
+
+enum { NAME_MAX_BYTES = 256, TREE_DEPTH_MAX = 1000, NODES_MAX = 8192, BLOCK_MAX = 64 };
 
 struct node {
     enum node_kind kind;
     enum cel_op op;
+    enum macro macro;
     bool is_method;
+    bool is_root; /* NODE_NAME: ".a", not to be taken for a macro's variable or looked for in the container */
+    bool is_optional;  /* NODE_SELECT, NODE_INDEX: ".?", "[?" */
+    bool is_flat;      /* NODE_OPT_MAP */
+    bool is_quoted;    /* NODE_SELECT: the name stands between backquotes */
     bool is_widened;   /* an int that the checker makes a double */
+    bool is_solid;     /* its type is what comes out or an error, whatever the caller's lists hold */
     uint32_t at;       /* where a fault in it is shown */
     uint32_t from, to; /* its bytes in the text */
     uint32_t id;       /* below the program's node_count */
     uint32_t depth;    /* of the tree below, itself included */
-    uint32_t slot;
-    struct type type;
+    uint32_t slot;     /* NODE_NAME */
+    uint32_t local;    /* NODE_LOCAL, and of what declares variables: the number of its first */
+    const struct cel_type *type;
     struct slice name;
+    struct slice vars[2];
     struct cel_value value;
     struct node *a, *b, *c;
     struct node **items;
+    bool *optional_items; /* NODE_LIST and NODE_MAP: which have a "?"; NULL: none */
     size_t count;
     const struct builtin
         *builtin; /* NODE_CALL: the one that fits, or the first of `overloads` that may, or NULL and: */
     size_t overloads;
-    uint32_t function; /* ... the number of the caller's function */
+    uint32_t function;   /* ... the number of the caller's function */
+    struct regex *regex; /* of matches() with a literal pattern */
 };
 
 /* Parses the whole text; *node_count is how many nodes were numbered. ERR_SYNTAX with *why filled. */
@@ -142,14 +181,41 @@ MUST_USE enum err parse(struct node **out, uint32_t *node_count, struct slice te
 
 enum { VARIADIC = CEL_ARGS_MAX + 1 }; /* one or more arguments, all of kind args[0] */
 
+/* What evaluation may use up, and what it is given. Most programs use up nothing: the rest is filled when it is
+ * first asked for. */
+struct machine {
+    const struct cel_input *input;
+    size_t room;    /* bytes left to take from the arena; MACHINE_NEW: nothing was asked for yet */
+    uint32_t steps; /* left */
+};
+#define MACHINE_NEW SIZE_MAX
+
+void machine_begin(struct machine *m);
+/* Bytes that may still be taken. */
+size_t machine_room(struct machine *m);
+/* Memory that the value keeps, or NULL: over the limit. */
+void *machine_take(struct machine *m, size_t n, size_t size);
+/* False when there are not so many steps left. */
+bool machine_spend(struct machine *m, size_t steps);
+
 struct builtin {
     const char *name;
     bool is_method, is_global;
     enum cel_kind result;
     size_t arg_count; /* the receiver included */
     enum cel_kind args[CEL_ARGS_MAX];
-    struct cel_value (*call)(const struct cel_value *args, size_t count, struct arena *arena);
+    struct cel_value (*call)(const struct cel_value *args, size_t count, struct machine *m);
+    const char *types; /* the result and the arguments in full, when their kinds do not say all: [ list,
+                          { map, ? optional, Y type, A and B parameters, s i b ... (types.c) */
+    bool is_mixed;     /* numbers of different kinds, each as it is: not where ints become doubles */
 };
+
+/* The tables that the functions stand in, by subject. */
+struct builtin_table {
+    const struct builtin *items;
+    size_t count;
+};
+extern const struct builtin_table core_builtins, math_builtins, text_builtins, time_builtins, net_builtins;
 
 /* The overloads of a name stand together: the first, and how many; 0 when there is no such function. In the
  * Assay dialect "abs" finds "math.abs". */
@@ -163,9 +229,9 @@ struct use_list {
     size_t count, cap;
 };
 
-/* Gives every node its type, every name its slot and every call its function. ERR_INVALID with *why filled.
- */
-MUST_USE enum err check(struct node *root, const struct cel_env *env, struct use_list *uses,
+/* Gives every node its type, every name its slot and every call its function; *locals is how many variables
+ * the macros have. ERR_INVALID with *why filled. */
+MUST_USE enum err check(struct node *root, const struct cel_env *env, struct use_list *uses, uint32_t *locals,
                         struct arena *arena, struct faults *faults);
 
 /* The dotted name that a chain of selections spells ("tx.attributes.device", also by ["device"]), or an empty
@@ -178,8 +244,40 @@ enum order { ORDER_BELOW = -1, ORDER_EQUAL = 0, ORDER_ABOVE = 1, ORDER_NONE = 2,
 
 /* On the number line, across kinds; ORDER_NONE with NaN, ORDER_OVERLOAD for kinds without an order. */
 enum order value_order(const struct cel_value *a, const struct cel_value *b);
-/* Equality across kinds as the specification has it: different kinds are unequal, not an error. */
-bool value_equal(const struct cel_value *a, const struct cel_value *b);
+/* Equality across kinds as the specification has it: different kinds are unequal, not an error. Looks at no
+ * more than *budget values and then says false with *budget 0. */
+bool value_equal(const struct cel_value *a, const struct cel_value *b, size_t *budget);
+/* The value behind a key, or NULL. */
+const struct cel_value *map_find(const struct cel_value *map, const struct cel_value *key);
+bool kind_is_key(enum cel_kind kind);
+/* The name of a kind as a type: "null_type", "google.protobuf.Timestamp". */
+const char *kind_type_name(enum cel_kind kind);
+
+/* ---- texts ---- */
+
+/* Code points; the text is UTF-8. */
+int64_t text_length(struct slice s);
+/* Where code point number n begins; false when there are fewer (n may be their number: the end). */
+bool text_offset(struct slice s, int64_t n, size_t *offset);
+/* The code point at the front, which is taken off. */
+uint32_t text_next(struct slice *s);
+size_t utf8_put(uint32_t c, char *out);
+/* A text or bytes made of `buf`'s content; releases it. CEL_FAULT_ROOM when it does not fit. */
+struct cel_value text_from(struct machine *m, struct buf *buf, enum cel_kind kind);
+/* As string() has it. False when the kind has no such form. */
+bool time_print(const struct cel_value *value, struct buf *out);
+bool net_print(const struct cel_value *value, struct buf *out);
+struct cel_value net_parse(struct slice text, bool is_cidr);
+
+/* ---- regular expressions ---- */
+
+struct regex;
+/* In the arena. On failure *what says why, a constant text, and *out is NULL. */
+bool regex_compile(struct regex **out, struct slice pattern, struct arena *arena, const char **what);
+/* Whether the pattern occurs in the text: CEL_BOOL, or CEL_ERROR out of steps. */
+struct cel_value regex_search(const struct regex *regex, struct slice text, struct machine *m);
+size_t regex_size(const struct regex *regex);
+
 static inline bool kind_is_number(enum cel_kind kind)
 {
     return kind == CEL_INT || kind == CEL_UINT || kind == CEL_DOUBLE;

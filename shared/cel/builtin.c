@@ -7,22 +7,13 @@
 
 #include "base/array.h"
 #include "base/decimal.h"
-#include "cel/ast.h"
-
-#define UNUSED __attribute__((unused))
-#define BUILTIN(name)                                                                                        \
-    static struct cel_value name(UNUSED const struct cel_value *v, UNUSED size_t n,                          \
-                                 UNUSED struct arena *arena)
+#include "cel/builtin.h"
 
 /* ---- strings and lists ---- */
 
 BUILTIN(size_string)
 {
-    int64_t points = 0;
-
-    for (size_t i = 0; i < v[0].s.len; i++)
-        points += ((unsigned char)v[0].s.ptr[i] & 0xc0) != 0x80;
-    return cel_int(points);
+    return cel_int(text_length(v[0].s));
 }
 
 BUILTIN(size_bytes)
@@ -30,7 +21,7 @@ BUILTIN(size_bytes)
     return cel_int((int64_t)v[0].s.len);
 }
 
-BUILTIN(size_list)
+BUILTIN(size_list) /* and of a map: pairs */
 {
     return cel_int((int64_t)v[0].list.count);
 }
@@ -77,6 +68,11 @@ BUILTIN(int_of_string)
     int64_t i;
 
     return slice_to_i64(v[0].s, &i) ? cel_int(i) : cel_error(CEL_FAULT_CONVERSION);
+}
+
+BUILTIN(int_of_timestamp)
+{
+    return cel_int(v[0].time.s);
 }
 
 BUILTIN(uint_of_int)
@@ -138,10 +134,15 @@ BUILTIN(bool_of_string)
     return cel_error(CEL_FAULT_CONVERSION);
 }
 
-static struct cel_value string_in(struct arena *arena, const char *text)
+static struct cel_value string_in(struct machine *m, const char *text)
 {
-    return arena ? cel_string(slice_str(arena_strndup(arena, text, strlen(text))))
-                 : cel_error(CEL_FAULT_ROOM);
+    size_t len = strlen(text);
+    char *copy = machine_take(m, len + 1, 1);
+
+    if (!copy)
+        return cel_error(CEL_FAULT_ROOM);
+    memcpy(copy, text, len);
+    return cel_string(slice_of(copy, len));
 }
 
 BUILTIN(string_of_int)
@@ -149,7 +150,7 @@ BUILTIN(string_of_int)
     char text[32];
 
     snprintf(text, sizeof text, "%lld", (long long)v[0].i);
-    return string_in(arena, text);
+    return string_in(m, text);
 }
 
 BUILTIN(string_of_uint)
@@ -157,7 +158,7 @@ BUILTIN(string_of_uint)
     char text[32];
 
     snprintf(text, sizeof text, "%llu", (unsigned long long)v[0].u);
-    return string_in(arena, text);
+    return string_in(m, text);
 }
 
 /* The fewest digits that read back the same. */
@@ -166,9 +167,9 @@ BUILTIN(string_of_double)
     char text[DECIMAL_SIZE];
 
     if (!isfinite(v[0].d))
-        return string_in(arena, isnan(v[0].d) ? "NaN" : v[0].d > 0 ? "Infinity" : "-Infinity");
+        return string_in(m, isnan(v[0].d) ? "NaN" : v[0].d > 0 ? "Infinity" : "-Infinity");
     decimal_print(v[0].d, text);
-    return string_in(arena, text);
+    return string_in(m, text);
 }
 
 BUILTIN(string_of_bool)
@@ -181,6 +182,44 @@ BUILTIN(string_of_bytes)
     return slice_is_utf8(v[0].s) ? cel_string(v[0].s) : cel_error(CEL_FAULT_CONVERSION);
 }
 
+BUILTIN(string_of_time)
+{
+    struct buf text;
+
+    buf_init(&text, 64);
+    time_print(&v[0], &text);
+    return text_from(m, &text, CEL_STRING);
+}
+
+BUILTIN(string_of_address)
+{
+    struct buf text;
+
+    buf_init(&text, 64);
+    net_print(&v[0], &text);
+    return text_from(m, &text, CEL_STRING);
+}
+
+BUILTIN(type_of_value)
+{
+    return (struct cel_value){ .kind = CEL_TYPE, .s = slice_str(kind_type_name(v[0].kind)) };
+}
+
+BUILTIN(matches)
+{
+    struct regex *regex;
+    struct arena arena = { 0 };
+    struct cel_value result = cel_error(CEL_FAULT_REGEX);
+    const char *what;
+
+    if (!machine_spend(m, v[1].s.len))
+        return cel_error(CEL_FAULT_STEPS);
+    if (regex_compile(&regex, v[1].s, &arena, &what))
+        result = regex_search(regex, v[0].s, m);
+    arena_release(&arena);
+    return result;
+}
+
 BUILTIN(bytes_of_string)
 {
     struct cel_value bytes = v[0];
@@ -189,171 +228,130 @@ BUILTIN(bytes_of_string)
     return bytes;
 }
 
-/* ---- mathematics ---- */
+/* ---- optionals ---- */
 
-BUILTIN(abs_int)
+static struct cel_value optional_of(const struct cel_value *value, struct machine *m)
 {
-    return v[0].i == INT64_MIN ? cel_error(CEL_FAULT_OVERFLOW) : cel_int(v[0].i < 0 ? -v[0].i : v[0].i);
+    struct cel_value *copy = machine_take(m, 1, sizeof *copy);
+
+    if (!copy)
+        return cel_error(CEL_FAULT_ROOM);
+    *copy = *value;
+    return (struct cel_value){ .kind = CEL_OPTIONAL, .optional = copy };
 }
 
-BUILTIN(sign_int)
+static bool is_zero(const struct cel_value *v)
 {
-    return cel_int((v[0].i > 0) - (v[0].i < 0));
-}
-
-BUILTIN(sign_uint)
-{
-    return cel_uint(v[0].u > 0);
-}
-
-BUILTIN(sign_double)
-{
-    return cel_double(isnan(v[0].d) ? v[0].d : (double)((v[0].d > 0) - (v[0].d < 0)));
-}
-
-#define DOUBLE_FUNCTION(name, expression)                                                                    \
-    BUILTIN(name)                                                                                            \
-    {                                                                                                        \
-        double x = v[0].d;                                                                                   \
-        return cel_double(expression);                                                                       \
+    switch (v->kind) {
+    case CEL_NULL:
+        return true;
+    case CEL_BOOL:
+        return !v->b;
+    case CEL_INT:
+    case CEL_DURATION:
+        return v->i == 0;
+    case CEL_UINT:
+        return v->u == 0;
+    case CEL_DOUBLE:
+        return v->d == 0;
+    case CEL_STRING:
+    case CEL_BYTES:
+        return v->s.len == 0;
+    case CEL_LIST:
+    case CEL_MAP:
+        return v->list.count == 0;
+    case CEL_TIMESTAMP:
+        return v->time.s == 0 && v->time.ns == 0;
+    case CEL_OPTIONAL:
+        return !v->optional;
+    default:
+        return false;
     }
-DOUBLE_FUNCTION(abs_double, fabs(x))
-DOUBLE_FUNCTION(ceil_double, ceil(x))
-DOUBLE_FUNCTION(floor_double, floor(x))
-DOUBLE_FUNCTION(round_double, round(x)) /* halves away from zero */
-DOUBLE_FUNCTION(trunc_double, trunc(x))
-DOUBLE_FUNCTION(sqrt_double, sqrt(x))
-DOUBLE_FUNCTION(log_double, log(x))
-DOUBLE_FUNCTION(log1p_double, log1p(x))
-DOUBLE_FUNCTION(exp_double, exp(x))
-
-BUILTIN(pow_double)
-{
-    return cel_double(pow(v[0].d, v[1].d));
 }
 
-BUILTIN(is_nan)
+BUILTIN(some)
 {
-    return cel_bool(isnan(v[0].d));
+    return optional_of(&v[0], m);
 }
 
-BUILTIN(is_inf)
+BUILTIN(none)
 {
-    return cel_bool(isinf(v[0].d));
+    return (struct cel_value){ .kind = CEL_OPTIONAL };
 }
 
-BUILTIN(is_finite)
+BUILTIN(some_unless_zero)
 {
-    return cel_bool(isfinite(v[0].d));
+    return is_zero(&v[0]) ? none(v, n, m) : optional_of(&v[0], m);
 }
 
-static struct cel_value extreme(const struct cel_value *v, size_t n, enum order wanted)
+BUILTIN(has_value)
 {
-    struct cel_value best = v[0];
-
-    for (size_t i = 1; i < n; i++) {
-        enum order order = value_order(&v[i], &best);
-
-        if (order == ORDER_OVERLOAD)
-            return cel_error(CEL_FAULT_OVERLOAD);
-        if (order == wanted)
-            best = v[i];
-    }
-    return best;
+    return cel_bool(v[0].optional != NULL);
 }
 
-BUILTIN(greatest)
+BUILTIN(value_of)
 {
-    return extreme(v, n, ORDER_ABOVE);
+    return v[0].optional ? *v[0].optional : cel_error(CEL_FAULT_MISSING);
 }
 
-BUILTIN(least)
+BUILTIN(or_optional)
 {
-    return extreme(v, n, ORDER_BELOW);
+    return v[0].optional ? v[0] : v[1];
 }
 
-static struct cel_value extreme_of_list(const struct cel_value *list, enum order wanted)
+BUILTIN(or_value)
 {
-    if (list->list.count == 0)
-        return cel_error(CEL_FAULT_ARGUMENT);
-    for (size_t i = 0; i < list->list.count; i++) {
-        if (!kind_is_number(list->list.items[i].kind))
-            return cel_error(CEL_FAULT_OVERLOAD);
-    }
-    return extreme(list->list.items, list->list.count, wanted);
-}
-
-BUILTIN(greatest_of_list)
-{
-    return extreme_of_list(v, ORDER_ABOVE);
-}
-
-BUILTIN(least_of_list)
-{
-    return extreme_of_list(v, ORDER_BELOW);
+    return v[0].optional ? *v[0].optional : v[1];
 }
 
 /* ---- the table ---- */
 
-static const struct builtin builtins[] = {
+static const struct builtin rows[] = {
     /* name, as a method, as a function, result, arguments */
-    { "size", true, true, CEL_INT, 1, { CEL_STRING }, size_string },
-    { "size", true, true, CEL_INT, 1, { CEL_BYTES }, size_bytes },
-    { "size", true, true, CEL_INT, 1, { CEL_LIST }, size_list },
-    { "startsWith", true, false, CEL_BOOL, 2, { CEL_STRING, CEL_STRING }, starts_with },
-    { "endsWith", true, false, CEL_BOOL, 2, { CEL_STRING, CEL_STRING }, ends_with },
-    { "contains", true, false, CEL_BOOL, 2, { CEL_STRING, CEL_STRING }, contains },
-    { "dyn", false, true, CEL_DYN, 1, { CEL_DYN }, same },
-    { "int", false, true, CEL_INT, 1, { CEL_INT }, same },
-    { "int", false, true, CEL_INT, 1, { CEL_UINT }, int_of_uint },
-    { "int", false, true, CEL_INT, 1, { CEL_DOUBLE }, int_of_double },
-    { "int", false, true, CEL_INT, 1, { CEL_STRING }, int_of_string },
-    { "uint", false, true, CEL_UINT, 1, { CEL_UINT }, same },
-    { "uint", false, true, CEL_UINT, 1, { CEL_INT }, uint_of_int },
-    { "uint", false, true, CEL_UINT, 1, { CEL_DOUBLE }, uint_of_double },
-    { "uint", false, true, CEL_UINT, 1, { CEL_STRING }, uint_of_string },
-    { "double", false, true, CEL_DOUBLE, 1, { CEL_DOUBLE }, same },
-    { "double", false, true, CEL_DOUBLE, 1, { CEL_INT }, double_of_int },
-    { "double", false, true, CEL_DOUBLE, 1, { CEL_UINT }, double_of_uint },
-    { "double", false, true, CEL_DOUBLE, 1, { CEL_STRING }, double_of_string },
-    { "bool", false, true, CEL_BOOL, 1, { CEL_BOOL }, same },
-    { "bool", false, true, CEL_BOOL, 1, { CEL_STRING }, bool_of_string },
-    { "string", false, true, CEL_STRING, 1, { CEL_STRING }, same },
-    { "string", false, true, CEL_STRING, 1, { CEL_INT }, string_of_int },
-    { "string", false, true, CEL_STRING, 1, { CEL_UINT }, string_of_uint },
-    { "string", false, true, CEL_STRING, 1, { CEL_DOUBLE }, string_of_double },
-    { "string", false, true, CEL_STRING, 1, { CEL_BOOL }, string_of_bool },
-    { "string", false, true, CEL_STRING, 1, { CEL_BYTES }, string_of_bytes },
-    { "bytes", false, true, CEL_BYTES, 1, { CEL_BYTES }, same },
-    { "bytes", false, true, CEL_BYTES, 1, { CEL_STRING }, bytes_of_string },
-    /* the math extension */
-    { "math.abs", false, true, CEL_DOUBLE, 1, { CEL_DOUBLE }, abs_double },
-    { "math.abs", false, true, CEL_INT, 1, { CEL_INT }, abs_int },
-    { "math.abs", false, true, CEL_UINT, 1, { CEL_UINT }, same },
-    { "math.sign", false, true, CEL_DOUBLE, 1, { CEL_DOUBLE }, sign_double },
-    { "math.sign", false, true, CEL_INT, 1, { CEL_INT }, sign_int },
-    { "math.sign", false, true, CEL_UINT, 1, { CEL_UINT }, sign_uint },
-    { "math.ceil", false, true, CEL_DOUBLE, 1, { CEL_DOUBLE }, ceil_double },
-    { "math.floor", false, true, CEL_DOUBLE, 1, { CEL_DOUBLE }, floor_double },
-    { "math.round", false, true, CEL_DOUBLE, 1, { CEL_DOUBLE }, round_double },
-    { "math.trunc", false, true, CEL_DOUBLE, 1, { CEL_DOUBLE }, trunc_double },
-    { "math.sqrt", false, true, CEL_DOUBLE, 1, { CEL_DOUBLE }, sqrt_double },
-    { "math.isNaN", false, true, CEL_BOOL, 1, { CEL_DOUBLE }, is_nan },
-    { "math.isInf", false, true, CEL_BOOL, 1, { CEL_DOUBLE }, is_inf },
-    { "math.isFinite", false, true, CEL_BOOL, 1, { CEL_DOUBLE }, is_finite },
-    { "math.greatest", false, true, CEL_DOUBLE, VARIADIC, { CEL_DOUBLE }, greatest },
-    { "math.greatest", false, true, CEL_INT, VARIADIC, { CEL_INT }, greatest },
-    { "math.greatest", false, true, CEL_UINT, VARIADIC, { CEL_UINT }, greatest },
-    { "math.greatest", false, true, CEL_DYN, 1, { CEL_LIST }, greatest_of_list },
-    { "math.least", false, true, CEL_DOUBLE, VARIADIC, { CEL_DOUBLE }, least },
-    { "math.least", false, true, CEL_INT, VARIADIC, { CEL_INT }, least },
-    { "math.least", false, true, CEL_UINT, VARIADIC, { CEL_UINT }, least },
-    { "math.least", false, true, CEL_DYN, 1, { CEL_LIST }, least_of_list },
-    /* ours */
-    { "math.log", false, true, CEL_DOUBLE, 1, { CEL_DOUBLE }, log_double },
-    { "math.log1p", false, true, CEL_DOUBLE, 1, { CEL_DOUBLE }, log1p_double },
-    { "math.exp", false, true, CEL_DOUBLE, 1, { CEL_DOUBLE }, exp_double },
-    { "math.pow", false, true, CEL_DOUBLE, 2, { CEL_DOUBLE, CEL_DOUBLE }, pow_double },
+    { "size", true, true, CEL_INT, 1, { CEL_STRING }, size_string, NULL, false },
+    { "size", true, true, CEL_INT, 1, { CEL_BYTES }, size_bytes, NULL, false },
+    { "size", true, true, CEL_INT, 1, { CEL_LIST }, size_list, NULL, false },
+    { "size", true, true, CEL_INT, 1, { CEL_MAP }, size_list, NULL, false },
+    { "matches", true, true, CEL_BOOL, 2, { CEL_STRING, CEL_STRING }, matches, NULL, false },
+    { "type", false, true, CEL_TYPE, 1, { CEL_DYN }, type_of_value, "YAA", false },
+    { "startsWith", true, false, CEL_BOOL, 2, { CEL_STRING, CEL_STRING }, starts_with, NULL, false },
+    { "endsWith", true, false, CEL_BOOL, 2, { CEL_STRING, CEL_STRING }, ends_with, NULL, false },
+    { "contains", true, false, CEL_BOOL, 2, { CEL_STRING, CEL_STRING }, contains, NULL, false },
+    { "dyn", false, true, CEL_DYN, 1, { CEL_DYN }, same, NULL, false },
+    { "int", false, true, CEL_INT, 1, { CEL_INT }, same, NULL, false },
+    { "int", false, true, CEL_INT, 1, { CEL_UINT }, int_of_uint, NULL, false },
+    { "int", false, true, CEL_INT, 1, { CEL_DOUBLE }, int_of_double, NULL, false },
+    { "int", false, true, CEL_INT, 1, { CEL_STRING }, int_of_string, NULL, false },
+    { "int", false, true, CEL_INT, 1, { CEL_TIMESTAMP }, int_of_timestamp, NULL, false },
+    { "uint", false, true, CEL_UINT, 1, { CEL_UINT }, same, NULL, false },
+    { "uint", false, true, CEL_UINT, 1, { CEL_INT }, uint_of_int, NULL, false },
+    { "uint", false, true, CEL_UINT, 1, { CEL_DOUBLE }, uint_of_double, NULL, false },
+    { "uint", false, true, CEL_UINT, 1, { CEL_STRING }, uint_of_string, NULL, false },
+    { "double", false, true, CEL_DOUBLE, 1, { CEL_DOUBLE }, same, NULL, false },
+    { "double", false, true, CEL_DOUBLE, 1, { CEL_INT }, double_of_int, NULL, false },
+    { "double", false, true, CEL_DOUBLE, 1, { CEL_UINT }, double_of_uint, NULL, false },
+    { "double", false, true, CEL_DOUBLE, 1, { CEL_STRING }, double_of_string, NULL, false },
+    { "bool", false, true, CEL_BOOL, 1, { CEL_BOOL }, same, NULL, false },
+    { "bool", false, true, CEL_BOOL, 1, { CEL_STRING }, bool_of_string, NULL, false },
+    { "string", false, true, CEL_STRING, 1, { CEL_STRING }, same, NULL, false },
+    { "string", false, true, CEL_STRING, 1, { CEL_INT }, string_of_int, NULL, false },
+    { "string", false, true, CEL_STRING, 1, { CEL_UINT }, string_of_uint, NULL, false },
+    { "string", false, true, CEL_STRING, 1, { CEL_DOUBLE }, string_of_double, NULL, false },
+    { "string", false, true, CEL_STRING, 1, { CEL_BOOL }, string_of_bool, NULL, false },
+    { "string", false, true, CEL_STRING, 1, { CEL_BYTES }, string_of_bytes, NULL, false },
+    { "string", false, true, CEL_STRING, 1, { CEL_TIMESTAMP }, string_of_time, NULL, false },
+    { "string", false, true, CEL_STRING, 1, { CEL_DURATION }, string_of_time, NULL, false },
+    { "string", false, true, CEL_STRING, 1, { CEL_IP }, string_of_address, NULL, false },
+    { "string", false, true, CEL_STRING, 1, { CEL_CIDR }, string_of_address, NULL, false },
+    { "bytes", false, true, CEL_BYTES, 1, { CEL_BYTES }, same, NULL, false },
+    { "bytes", false, true, CEL_BYTES, 1, { CEL_STRING }, bytes_of_string, NULL, false },
+    { "optional.of", false, true, CEL_OPTIONAL, 1, { CEL_DYN }, some, "?AA", false },
+    { "optional.none", false, true, CEL_OPTIONAL, 0, { CEL_DYN }, none, "?A", false },
+    { "optional.ofNonZeroValue", false, true, CEL_OPTIONAL, 1, { CEL_DYN }, some_unless_zero, "?AA", false },
+    { "hasValue", true, false, CEL_BOOL, 1, { CEL_OPTIONAL }, has_value, NULL, false },
+    { "value", true, false, CEL_DYN, 1, { CEL_OPTIONAL }, value_of, "A?A", false },
+    { "or", true, false, CEL_OPTIONAL, 2, { CEL_OPTIONAL, CEL_OPTIONAL }, or_optional, "?A?A?A", false },
+    { "orValue", true, false, CEL_DYN, 2, { CEL_OPTIONAL, CEL_DYN }, or_value, "A?AA", false },
 };
 
 /* What the Assay dialect calls differently than "math." and the name. */
@@ -364,17 +362,24 @@ static const struct {
     { "max", "math.greatest" },
 };
 
+const struct builtin_table core_builtins = { rows, ARRAY_LEN(rows) };
+
+static const struct builtin_table *const tables[] = { &core_builtins, &math_builtins, &text_builtins,
+                                                      &time_builtins, &net_builtins };
+
 static size_t find(struct slice name, struct slice prefix, const struct builtin **first)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < ARRAY_LEN(builtins); i++) {
-        struct slice full = slice_str(builtins[i].name);
+    for (size_t t = 0; t < ARRAY_LEN(tables) && count == 0; t++) {
+        for (size_t i = 0; i < tables[t]->count; i++) {
+            struct slice full = slice_str(tables[t]->items[i].name);
 
-        if (full.len == prefix.len + name.len && slice_starts_with(full, prefix) &&
-            slice_eq(slice_of(full.ptr + prefix.len, name.len), name)) {
-            if (count++ == 0)
-                *first = &builtins[i];
+            if (full.len == prefix.len + name.len && slice_starts_with(full, prefix) &&
+                slice_eq(slice_of(full.ptr + prefix.len, name.len), name)) {
+                if (count++ == 0)
+                    *first = &tables[t]->items[i];
+            }
         }
     }
     return count;

@@ -26,7 +26,7 @@ enum err cel_compile(struct cel_program **out, struct slice text, const struct c
     p->functions = env->functions;
     err = parse(&p->root, &p->node_count, p->text, &p->arena, &faults);
     if (!err)
-        err = check(p->root, env, &p->uses, &p->arena, &faults);
+        err = check(p->root, env, &p->uses, &p->local_count, &p->arena, &faults);
     if (!err)
         err = emit(p, env->cost_max ? env->cost_max : CEL_COST_MAX, &faults);
     if (err)
@@ -42,12 +42,7 @@ void cel_free(struct cel_program *program)
 {
     if (!program)
         return;
-    mem_free(program->code);
-    mem_free(program->at);
-    mem_free(program->constants);
-    mem_free(program->calls);
-    mem_free(program->uses.items);
-    arena_release(&program->arena);
+    program_release(program);
     mem_free(program);
 }
 
@@ -59,7 +54,12 @@ size_t cel_uses(const struct cel_program *program, const struct cel_use **uses)
 
 enum cel_kind cel_result_kind(const struct cel_program *program)
 {
-    return program->root->type.kind;
+    return program->root->type->kind;
+}
+
+const struct cel_type *cel_result_type(const struct cel_program *program)
+{
+    return program->root->type;
 }
 
 uint32_t cel_cost(const struct cel_program *program)

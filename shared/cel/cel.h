@@ -7,9 +7,10 @@
  *   cel_compile(&program, slice_str("tx.amount / (customer_mean_amount_30d + 1)"), &env, &why);
  *   double x = cel_eval_number(program, row);          row[slot] for the slots that find_column() gave
  *
- * The language is the Common Expression Language (github.com/google/cel-spec, doc/langdef.md). Names become
- * slots when an expression is compiled, so evaluation looks nothing up. It does no I/O and takes no memory
- * but from the arena it is given, and only for what makes a new string or list.
+ * The language is the Common Expression Language (github.com/google/cel-spec, doc/langdef.md) without protocol
+ * buffers, with its extensions for strings, math, encoders, bindings, network and optionals: docs/cel.md. Names
+ * become slots when an expression is compiled, so evaluation looks nothing up. It does no I/O and takes no
+ * memory but from the arena it is given, and only for what makes a new string, list or map, up to a limit.
  *
  * Errors are values: they travel up through operators and functions, while `false && error` is false and
  * `true || error` is true, in either order. A name without a value is such an error.
@@ -38,7 +39,16 @@ enum cel_kind {
     CEL_STRING, /* UTF-8 */
     CEL_BYTES,
     CEL_LIST,
-    CEL_KIND_COUNT
+    CEL_MAP,
+    CEL_TIMESTAMP, /* years 1 to 9999, to the nanosecond */
+    CEL_DURATION,  /* whole nanoseconds in 64 bits: 292 years to either side */
+    CEL_TYPE,      /* what type() gives */
+    CEL_OPTIONAL,
+    CEL_IP,
+    CEL_CIDR,
+    CEL_KIND_COUNT,
+    CEL_ABSTRACT, /* in types only: one that the caller names */
+    CEL_PARAM,    /* in types only: a parameter of a function's signature */
 };
 const char *cel_kind_name(enum cel_kind kind);
 
@@ -51,7 +61,12 @@ const char *cel_kind_name(enum cel_kind kind);
     X(CEL_FAULT_RANGE, "out of range")                                                                       \
     X(CEL_FAULT_CONVERSION, "cannot be converted")                                                           \
     X(CEL_FAULT_ARGUMENT, "invalid argument")                                                                \
-    X(CEL_FAULT_ROOM, "no room for the result")
+    X(CEL_FAULT_ROOM, "no room for the result")                                                              \
+    X(CEL_FAULT_KEY, "no such key")                                                                          \
+    X(CEL_FAULT_REPEATED, "a key stands twice")                                                              \
+    X(CEL_FAULT_NAME, "unknown name")                                                                        \
+    X(CEL_FAULT_REGEX, "not a regular expression")                                                           \
+    X(CEL_FAULT_STEPS, "too many steps")
 
 enum cel_fault {
 #define CEL_FAULT_ENUM(code, text) code,
@@ -61,10 +76,11 @@ enum cel_fault {
 };
 const char *cel_fault_text(enum cel_fault fault);
 
-/* 24 bytes, passed by value. Strings and lists are views: of the program's text, of the caller's slots or of
- * the arena, whichever they came from. */
+/* 24 bytes, passed by value. Strings, lists and maps are views: of the program's text, of the caller's slots
+ * or of the arena, whichever they came from. */
 struct cel_value {
     enum cel_kind kind;
+    uint32_t extra; /* CEL_IP: 4 or 6; CEL_CIDR: the same and, shifted by 8, the bits of the prefix */
     union {
         bool b;
         int64_t i;
@@ -74,7 +90,13 @@ struct cel_value {
         struct {
             const struct cel_value *items;
             size_t count;
-        } list;
+        } list; /* CEL_LIST; CEL_MAP: items[2 * i] is a key, items[2 * i + 1] its value, `count` pairs */
+        struct {
+            int64_t s; /* since 1970 */
+            int32_t ns;
+        } time;                           /* CEL_TIMESTAMP; a CEL_DURATION is `i`, in ns */
+        const struct cel_value *optional; /* CEL_OPTIONAL: NULL when there is none */
+        unsigned char address[16];        /* CEL_IP, CEL_CIDR: in network order, IPv4 in the first four */
         struct {
             enum cel_fault fault;
             uint32_t at; /* where in the text, in bytes */
@@ -112,6 +134,18 @@ static inline struct cel_value cel_feature(double d)
     return d != d ? cel_error(CEL_FAULT_MISSING) : cel_double(d);
 }
 
+/* ---- types ---- */
+
+/* What the checker knows of an expression. The caller's types must outlive the programs made with them. */
+struct cel_type {
+    enum cel_kind kind;
+    struct slice name;                    /* CEL_ABSTRACT, CEL_PARAM */
+    const struct cel_type *const *params; /* CEL_LIST 1, CEL_MAP 2, CEL_OPTIONAL 1, CEL_TYPE 0 or 1 */
+    size_t param_count;
+};
+/* As a person reads it: map(string, int). */
+void cel_type_print(const struct cel_type *type, struct buf *out);
+
 /* ---- compiling ---- */
 
 struct cel_name {
@@ -136,6 +170,12 @@ struct cel_function {
     uint32_t cost; /* in units of one comparison; 0 means 1 */
 };
 
+/* The types of a function in full, with CEL_PARAM where they depend on each other. */
+struct cel_signature {
+    const struct cel_type *result;
+    const struct cel_type *const *args; /* arg_count of them */
+};
+
 enum cel_dialect {
     CEL_STANDARD, /* as the specification has it: no number becomes another kind by itself */
     CEL_ASSAY,    /* an int becomes a double where it meets one, `tx.amount / 2`; has() takes plain names;
@@ -144,20 +184,29 @@ enum cel_dialect {
 
 struct cel_env {
     cel_resolve resolve;
-    void *context; /* for resolve */
+    void *context; /* for resolve and type_of */
+    /* The type in full of a name that `resolve` knows; NULL, or giving NULL: its kind says all, and of lists
+     * and maps anything may be inside. */
+    const struct cel_type *(*type_of)(void *context, struct slice name);
     const struct cel_function *functions;
     size_t function_count;
+    const struct cel_signature *signatures; /* of the functions, by number; NULL: their kinds say all */
     enum cel_dialect dialect;
-    enum cel_kind result; /* what the whole must be; CEL_DYN accepts all. An int result becomes the double
+    enum cel_kind result;  /* what the whole must be; CEL_DYN accepts all. An int result becomes the double
                              that is asked for in CEL_ASSAY */
-    uint32_t cost_max;    /* dearest program accepted; 0 means CEL_COST_MAX */
+    uint32_t cost_max;     /* dearest program accepted; 0 means CEL_COST_MAX */
+    const char *container; /* names are looked for in here first, "com.example"; NULL: in the root */
+    bool is_unchecked;     /* types and unknown names are no faults: errors when evaluated */
 };
 
 enum {
-    CEL_TEXT_MAX = 16384,  /* bytes */
-    CEL_DEPTH_MAX = 96,    /* brackets, calls, unary operators and ternaries inside each other */
-    CEL_STACK_MAX = 192,   /* values waiting for an operator */
-    CEL_COST_MAX = 100000, /* comparisons */
+    CEL_TEXT_MAX = 16384,    /* bytes */
+    CEL_DEPTH_MAX = 96,      /* brackets, calls, unary operators and ternaries inside each other */
+    CEL_STACK_MAX = 192,     /* values waiting for an operator */
+    CEL_COST_MAX = 100000,   /* comparisons */
+    CEL_STEPS_MAX = 1 << 20, /* of one evaluation: instructions inside macros, and bytes of text by 16 */
+    CEL_ROOM_MAX = 1 << 20,  /* bytes that one evaluation may take from its arena */
+    CEL_LIST_ASSUMED = 32,   /* items that the static cost takes a list for whose length is not written */
 };
 
 struct cel_program;
@@ -181,6 +230,7 @@ struct cel_use {
 };
 size_t cel_uses(const struct cel_program *program, const struct cel_use **uses);
 enum cel_kind cel_result_kind(const struct cel_program *program);
+const struct cel_type *cel_result_type(const struct cel_program *program);
 uint32_t cel_cost(const struct cel_program *program);
 /* Whether the program calls the function, and the literal string that is its argument number `arg`, if all
  * its calls there have one: each such literal is given to `each` (for checking that named lists exist). */
@@ -195,10 +245,18 @@ struct slice cel_text(const struct cel_program *program);
 
 /* ---- evaluating ---- */
 
+/* Seconds east of Greenwich at `at_s` in the zone of the given name ("Europe/Berlin"). False when there is no
+ * such zone. */
+typedef bool (*cel_zone)(void *context, struct slice name, int64_t at_s, int32_t *offset_s);
+
 struct cel_input {
     const struct cel_value *slots; /* by the slots that the resolver gave */
     void *context;                 /* for the caller's functions */
     struct arena *arena;           /* for new strings and lists; NULL makes those CEL_FAULT_ROOM */
+    uint32_t steps_max;            /* 0 means CEL_STEPS_MAX; CEL_FAULT_STEPS when passed */
+    uint32_t room_max; /* bytes from the arena; 0 means CEL_ROOM_MAX; CEL_FAULT_ROOM when passed */
+    cel_zone zone;     /* NULL: only UTC and fixed offsets such as "+02:00" are known */
+    void *zone_context;
 };
 
 struct cel_value cel_eval(const struct cel_program *program, const struct cel_input *input);

@@ -15,7 +15,7 @@ static bool is_constant(const struct node *node)
 {
     if (node->kind == NODE_LITERAL)
         return true;
-    if (node->kind != NODE_LIST)
+    if (node->kind != NODE_LIST && node->kind != NODE_MAP)
         return false;
     for (size_t i = 0; i < node->count; i++) {
         if (!is_constant(node->items[i]))
@@ -39,7 +39,8 @@ static void tell(const struct telling *t, const struct node *node, uint32_t dept
                              .value = traced->times ? traced->value : cel_error(CEL_FAULT_MISSING),
                              .is_literal = is_constant(node),
                          });
-    if (node->kind == NODE_NAME || node->kind == NODE_HAS || is_constant(node))
+    if (node->kind == NODE_NAME || (node->kind == NODE_HAS && node->a->kind == NODE_NAME) ||
+        is_constant(node))
         return;
     tell(t, node->a, depth + 1);
     tell(t, node->b, depth + 1);
@@ -55,6 +56,7 @@ struct cel_value cel_explain(const struct cel_program *program, const struct cel
                                  .root = program->root,
                                  .functions = program->functions,
                                  .node_count = program->node_count,
+                                 .local_count = program->local_count,
                                  .is_traced = true };
     struct traced *traced = mem_new_n(struct traced, program->node_count + 1);
     struct telling telling = { program, traced, visit, context };
@@ -68,10 +70,6 @@ struct cel_value cel_explain(const struct cel_program *program, const struct cel
         value = run_traced(&again, input, traced);
     tell(&telling, program->root, 0);
     mem_free(traced);
-    mem_free(again.code);
-    mem_free(again.at);
-    mem_free(again.constants);
-    mem_free(again.calls);
-    arena_release(&again.arena);
+    program_release(&again);
     return value;
 }

@@ -169,7 +169,7 @@ static struct token lex_number(struct lexer *lexer, bool is_negative)
 
 /* ---- strings ---- */
 
-static size_t utf8_put(uint32_t c, char *out)
+size_t utf8_put(uint32_t c, char *out)
 {
     if (c < 0x80) {
         out[0] = (char)c;
@@ -328,6 +328,22 @@ static struct token lex_name(struct lexer *lexer)
     return token;
 }
 
+/* `a-b.c`: a field's name with more than letters. */
+static struct token lex_quoted_name(struct lexer *lexer)
+{
+    struct token token = { .kind = TOKEN_NAME, .at = lexer->at, .is_quoted = true };
+    int c;
+
+    do {
+        c = peek(lexer, ++lexer->at);
+    } while (is_name(c) || c == '.' || c == '-' || c == '/' || c == ' ');
+    token.name = slice_of(lexer->text.ptr + token.at + 1, lexer->at - token.at - 1);
+    if (c != '`' || token.name.len == 0)
+        return refuse(lexer, token.at, "the quoted name has no end");
+    token.end = ++lexer->at;
+    return token;
+}
+
 static struct token lex_symbol(struct lexer *lexer)
 {
     struct slice rest = { lexer->text.ptr + lexer->at, lexer->text.len - lexer->at };
@@ -367,5 +383,7 @@ struct token lex_next(struct lexer *lexer, bool is_negative)
     }
     if (is_name_start(c))
         return lex_name(lexer);
+    if (c == '`')
+        return lex_quoted_name(lexer);
     return lex_symbol(lexer);
 }

@@ -65,6 +65,58 @@ static void print_items(struct node *const *items, size_t count, struct buf *out
     }
 }
 
+/* A list's or a map's, with what marks the optional ones. */
+static void print_aggregate(const struct node *node, struct buf *out)
+{
+    bool is_map = node->kind == NODE_MAP;
+
+    buf_add_char(out, is_map ? '{' : '[');
+    for (size_t i = 0; i < node->count; i++) {
+        if (i)
+            buf_add_str(out, is_map && i % 2 ? ": " : ", ");
+        if (node->optional_items && node->optional_items[i] && (!is_map || i % 2 == 0))
+            buf_add_char(out, '?');
+        print(node->items[i], AT_TERNARY, out);
+    }
+    buf_add_char(out, is_map ? '}' : ']');
+}
+
+static bool is_plain_field(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == '.' || s.ptr[i] == '-' || s.ptr[i] == '/' || s.ptr[i] == ' ' ||
+            (i == 0 && s.ptr[i] >= '0' && s.ptr[i] <= '9'))
+            return false;
+    }
+    return !word_is_keyword(s);
+}
+
+static void print_select(const struct node *node, struct buf *out)
+{
+    const char *quote = is_plain_field(node->name) ? "" : "`";
+
+    print(node->a, AT_MEMBER, out);
+    buf_printf(out, ".%s%s%.*s%s", node->is_optional ? "?" : "", quote, SLICE_ARG(node->name), quote);
+}
+
+/* a.map(x, y): what stands before the dot, the variables, and up to two arguments. */
+static void print_macro(const struct node *of, struct slice name, const struct slice vars[2],
+                        size_t var_count, const struct node *first, const struct node *second,
+                        struct buf *out)
+{
+    print(of, AT_MEMBER, out);
+    buf_printf(out, ".%.*s(", SLICE_ARG(name));
+    for (size_t i = 0; i < var_count; i++)
+        buf_printf(out, "%s%.*s", i ? ", " : "", SLICE_ARG(vars[i]));
+    if (first) {
+        buf_add_str(out, ", ");
+        print(first, AT_TERNARY, out);
+    }
+    buf_add_str(out, ", ");
+    print(second, AT_TERNARY, out);
+    buf_add_char(out, ')');
+}
+
 static int precedence(const struct node *node)
 {
     switch (node->kind) {
@@ -120,25 +172,54 @@ static void print_bare(const struct node *node, struct buf *out)
 {
     switch (node->kind) {
     case NODE_LITERAL:
-        print_literal(&node->value, out);
+        if (node->value.kind == CEL_TYPE) /* as it was named */
+            buf_printf(out, "%s%.*s", node->is_root ? "." : "", SLICE_ARG(node->name));
+        else
+            print_literal(&node->value, out);
         break;
     case NODE_NAME:
-        buf_add_slice(out, node->name);
+    case NODE_LOCAL:
+        buf_printf(out, "%s%.*s", node->is_root ? "." : "", SLICE_ARG(node->name));
+        break;
+    case NODE_FAULT:
+        if (node->name.len)
+            buf_printf(out, "%s%.*s", node->is_root ? "." : "", SLICE_ARG(node->name));
+        else
+            buf_add_str(out, "null");
         break;
     case NODE_SELECT:
-        print(node->a, AT_MEMBER, out);
-        buf_printf(out, ".%.*s", SLICE_ARG(node->name));
+        print_select(node, out);
+        break;
+    case NODE_MACRO:
+        print_macro(node->a, slice_str(macro_name(node->macro)), node->vars,
+                    (size_t)macro_variables(node->macro), node->b, node->c, out);
+        break;
+    case NODE_OPT_MAP:
+        print_macro(node->a, node->name, node->vars, 1, NULL, node->b, out);
+        break;
+    case NODE_BIND:
+        buf_printf(out, "cel.bind(%.*s, ", SLICE_ARG(node->vars[0]));
+        print(node->a, AT_TERNARY, out);
+        buf_add_str(out, ", ");
+        print(node->b, AT_TERNARY, out);
+        buf_add_char(out, ')');
+        break;
+    case NODE_BLOCK:
+        buf_add_str(out, "cel.block([");
+        print_items(node->items, node->count, out);
+        buf_add_str(out, "], ");
+        print(node->a, AT_TERNARY, out);
+        buf_add_char(out, ')');
         break;
     case NODE_INDEX:
         print(node->a, AT_MEMBER, out);
-        buf_add_char(out, '[');
+        buf_add_str(out, node->is_optional ? "[?" : "[");
         print(node->b, AT_TERNARY, out);
         buf_add_char(out, ']');
         break;
     case NODE_LIST:
-        buf_add_char(out, '[');
-        print_items(node->items, node->count, out);
-        buf_add_char(out, ']');
+    case NODE_MAP:
+        print_aggregate(node, out);
         break;
     case NODE_UNARY:
         print_unary(node, out);

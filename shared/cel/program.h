@@ -29,6 +29,27 @@ enum opcode {
     I_IN_ITEMS = I_TEST + OP_COUNT, /* x in [count values], without making the list */
     I_INDEX,
     I_TRACE, /* the top is the value of node arg */
+    I_LOCAL, /* push what stands at place arg of the stack */
+    I_FIELD, /* the top becomes what stands behind the key constants[arg] in it; count: as an optional */
+    I_HAS_FIELD,
+    I_OPT_INDEX, /* a[?b] */
+    I_MAP,       /* the top 2 * `count` values become a map */
+    I_ITEMS,     /* as I_LIST, or with arg as I_MAP, where some are optional: constants[arg / 2] says which */
+    I_SLIDE,     /* the top goes down by arg places, over what stood there */
+    I_REGEX,     /* the top, a text, is searched by regexes[arg] */
+    I_LOOP,      /* the top is gone over: places for the loop are laid above it; an error goes to arg */
+    I_NEXT,      /* sets the variables, or goes to arg when all were seen; costs `count` steps */
+    I_ALL,       /* pops a body's result into the loop, by macro; goes on at arg */
+    I_EXISTS,
+    I_ONE,
+    I_FILTER,
+    I_WHERE, /* pops the filter of a map(): goes on, or to arg */
+    I_ADD_ITEM,
+    I_ADD_ENTRY,
+    I_ADD_MAP,
+    I_LOOP_END, /* the loop's places become its result; arg is enum macro */
+    I_OPT_OPEN, /* an optional becomes its value, or goes to arg */
+    I_OPT_WRAP,
     I_END
 };
 
@@ -54,11 +75,19 @@ struct cel_program {
     size_t constant_count, constant_cap;
     struct call *calls;
     size_t call_count, call_cap;
+    const struct regex **regexes;
+    size_t regex_count, regex_cap;
     const struct cel_function *functions; /* the caller's */
     struct use_list uses;
-    uint32_t cost, stack, node_count;
+    uint32_t cost, stack, node_count, local_count;
     bool is_traced; /* every node's value is told: I_TRACE */
 };
+
+/* A loop's places on the stack, above what it goes over. */
+enum { LOOP_RANGE, LOOP_INDEX, LOOP_RESULT, LOOP_FIRST, LOOP_SECOND, LOOP_PLACES };
+
+/* What the code refers to; for a program that was only made to be run once. */
+void program_release(struct cel_program *program);
 
 /* What a node came to, and how often it was evaluated. */
 struct traced {

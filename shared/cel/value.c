@@ -8,12 +8,27 @@
 #include "base/decimal.h"
 #include "cel/ast.h"
 
-static const char *const kind_names[] = {
-    [CEL_DYN] = "dyn",     [CEL_ERROR] = "error", [CEL_NULL] = "null",     [CEL_BOOL] = "bool",
-    [CEL_INT] = "int",     [CEL_UINT] = "uint",   [CEL_DOUBLE] = "double", [CEL_STRING] = "string",
-    [CEL_BYTES] = "bytes", [CEL_LIST] = "list",
+static const struct {
+    const char *name, *type_name;
+} kinds[CEL_KIND_COUNT] = {
+    [CEL_DYN] = { "dyn", "dyn" },
+    [CEL_ERROR] = { "error", "*error*" },
+    [CEL_NULL] = { "null", "null_type" },
+    [CEL_BOOL] = { "bool", "bool" },
+    [CEL_INT] = { "int", "int" },
+    [CEL_UINT] = { "uint", "uint" },
+    [CEL_DOUBLE] = { "double", "double" },
+    [CEL_STRING] = { "string", "string" },
+    [CEL_BYTES] = { "bytes", "bytes" },
+    [CEL_LIST] = { "list", "list" },
+    [CEL_MAP] = { "map", "map" },
+    [CEL_TIMESTAMP] = { "timestamp", "google.protobuf.Timestamp" },
+    [CEL_DURATION] = { "duration", "google.protobuf.Duration" },
+    [CEL_TYPE] = { "type", "type" },
+    [CEL_OPTIONAL] = { "optional", "optional_type" },
+    [CEL_IP] = { "ip", "net.IP" },
+    [CEL_CIDR] = { "cidr", "net.CIDR" },
 };
-static_assert(ARRAY_LEN(kind_names) == CEL_KIND_COUNT, "every kind has a name");
 
 static const char *const fault_texts[] = {
 #define CEL_FAULT_TEXT(code, text) [code] = text,
@@ -23,7 +38,17 @@ static const char *const fault_texts[] = {
 
 const char *cel_kind_name(enum cel_kind kind)
 {
-    return kind_names[kind];
+    return kind < CEL_KIND_COUNT ? kinds[kind].name : "abstract";
+}
+
+const char *kind_type_name(enum cel_kind kind)
+{
+    return kinds[kind].type_name;
+}
+
+bool kind_is_key(enum cel_kind kind)
+{
+    return kind == CEL_BOOL || kind == CEL_INT || kind == CEL_UINT || kind == CEL_STRING;
 }
 
 const char *cel_fault_text(enum cel_fault fault)
@@ -36,40 +61,10 @@ static enum order order_of(bool is_below, bool is_above)
     return is_below ? ORDER_BELOW : is_above ? ORDER_ABOVE : ORDER_EQUAL;
 }
 
-/* 2^63 and 2^64: the first doubles past what an int and a uint hold. */
-#define TWO_63 9223372036854775808.0
-#define TWO_64 18446744073709551616.0
-
-static enum order order_int_double(int64_t i, double d)
+/* An int or uint beside a double is taken for the nearest double. */
+static enum order order_doubles(double a, double b)
 {
-    int64_t whole;
-
-    if (isnan(d))
-        return ORDER_NONE;
-    if (d >= TWO_63)
-        return ORDER_BELOW;
-    if (d < -TWO_63)
-        return ORDER_ABOVE;
-    whole = (int64_t)d; /* towards zero; what was cut decides when the whole parts are equal */
-    if (i != whole)
-        return order_of(i < whole, true);
-    return order_of(d > (double)whole, d < (double)whole);
-}
-
-static enum order order_uint_double(uint64_t u, double d)
-{
-    uint64_t whole;
-
-    if (isnan(d))
-        return ORDER_NONE;
-    if (d >= TWO_64)
-        return ORDER_BELOW;
-    if (d < 0)
-        return ORDER_ABOVE;
-    whole = (uint64_t)d;
-    if (u != whole)
-        return order_of(u < whole, true);
-    return order_of(d > (double)whole, false);
+    return isunordered(a, b) ? ORDER_NONE : order_of(a<b, a> b);
 }
 
 static enum order order_int_uint(int64_t i, uint64_t u)
@@ -85,7 +80,7 @@ static enum order reverse(enum order order)
 static enum order order_numbers(const struct cel_value *a, const struct cel_value *b)
 {
     if (a->kind == CEL_DOUBLE && b->kind == CEL_DOUBLE)
-        return isunordered(a->d, b->d) ? ORDER_NONE : order_of(a->d<b->d, a->d> b->d);
+        return order_doubles(a->d, b->d);
     if (a->kind == CEL_INT && b->kind == CEL_INT)
         return order_of(a->i<b->i, a->i> b->i);
     if (a->kind == CEL_UINT && b->kind == CEL_UINT)
@@ -94,7 +89,7 @@ static enum order order_numbers(const struct cel_value *a, const struct cel_valu
         return reverse(order_numbers(b, a));
     if (b->kind == CEL_UINT)
         return order_int_uint(a->i, b->u);
-    return a->kind == CEL_INT ? order_int_double(a->i, b->d) : order_uint_double(a->u, b->d);
+    return order_doubles(a->kind == CEL_INT ? (double)a->i : (double)a->u, b->d);
 }
 
 enum order value_order(const struct cel_value *a, const struct cel_value *b)
@@ -107,18 +102,86 @@ enum order value_order(const struct cel_value *a, const struct cel_value *b)
         return ORDER_OVERLOAD;
     if (a->kind == CEL_BOOL)
         return order_of(a->b<b->b, a->b> b->b);
+    if (a->kind == CEL_DURATION)
+        return order_of(a->i<b->i, a->i> b->i);
+    if (a->kind == CEL_TIMESTAMP && a->time.s != b->time.s)
+        return order_of(a->time.s < b->time.s, true);
+    if (a->kind == CEL_TIMESTAMP)
+        return order_of(a->time.ns<b->time.ns, a->time.ns> b->time.ns);
     if (a->kind != CEL_STRING && a->kind != CEL_BYTES)
         return ORDER_OVERLOAD;
     compared = slice_compare(a->s, b->s); /* bytewise is code point order in UTF-8 */
     return order_of(compared<0, compared> 0);
 }
 
-bool value_equal(const struct cel_value *a, const struct cel_value *b)
+/* Any number of a key's kind; 1, 1u and 1.0 are one key. */
+const struct cel_value *map_find(const struct cel_value *map, const struct cel_value *key)
+{
+    size_t budget = SIZE_MAX; /* keys have no insides */
+
+    if (!kind_is_key(key->kind) && key->kind != CEL_DOUBLE)
+        return NULL;
+    for (size_t i = 0; i < map->list.count; i++) {
+        if (value_equal(&map->list.items[2 * i], key, &budget))
+            return &map->list.items[2 * i + 1];
+    }
+    return NULL;
+}
+
+static bool lists_equal(const struct cel_value *a, const struct cel_value *b, size_t *budget)
+{
+    if (a->list.count != b->list.count)
+        return false;
+    for (size_t i = 0; i < a->list.count; i++) {
+        if (!value_equal(&a->list.items[i], &b->list.items[i], budget))
+            return false;
+    }
+    return true;
+}
+
+static bool maps_equal(const struct cel_value *a, const struct cel_value *b, size_t *budget)
+{
+    if (a->list.count != b->list.count)
+        return false;
+    for (size_t i = 0; i < a->list.count; i++) {
+        const struct cel_value *pair = &a->list.items[2 * i], *other;
+
+        if (*budget < b->list.count / 8 + 1) {
+            *budget = 0;
+            return false;
+        }
+        *budget -= b->list.count / 8;
+        other = map_find(b, pair);
+        if (!other || !value_equal(&pair[1], other, budget))
+            return false;
+    }
+    return true;
+}
+
+/* An IPv4 address and the IPv6 address that stands for it are one. */
+static bool addresses_equal(const struct cel_value *a, const struct cel_value *b)
+{
+    static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+    const unsigned char *x = a->address, *y = b->address;
+    bool x_short = (a->extra & 0xff) == 4, y_short = (b->extra & 0xff) == 4;
+
+    if (x_short == y_short)
+        return memcmp(x, y, x_short ? 4 : 16) == 0;
+    return x_short ? memcmp(y, mapped, 12) == 0 && memcmp(x, y + 12, 4) == 0
+                   : memcmp(x, mapped, 12) == 0 && memcmp(y, x + 12, 4) == 0;
+}
+
+bool value_equal(const struct cel_value *a, const struct cel_value *b, size_t *budget)
 {
     if (kind_is_number(a->kind) && kind_is_number(b->kind))
         return order_numbers(a, b) == ORDER_EQUAL;
     if (a->kind != b->kind)
         return false;
+    if (*budget < 2) {
+        *budget = 0;
+        return false;
+    }
+    --*budget;
     switch (a->kind) {
     case CEL_NULL:
         return true;
@@ -126,15 +189,23 @@ bool value_equal(const struct cel_value *a, const struct cel_value *b)
         return a->b == b->b;
     case CEL_STRING:
     case CEL_BYTES:
+    case CEL_TYPE:
         return slice_eq(a->s, b->s);
     case CEL_LIST:
-        if (a->list.count != b->list.count)
-            return false;
-        for (size_t i = 0; i < a->list.count; i++) {
-            if (!value_equal(&a->list.items[i], &b->list.items[i]))
-                return false;
-        }
-        return true;
+        return lists_equal(a, b, budget);
+    case CEL_MAP:
+        return maps_equal(a, b, budget);
+    case CEL_TIMESTAMP:
+        return a->time.s == b->time.s && a->time.ns == b->time.ns;
+    case CEL_DURATION:
+        return a->i == b->i;
+    case CEL_OPTIONAL:
+        return a->optional && b->optional ? value_equal(a->optional, b->optional, budget)
+                                          : a->optional == b->optional;
+    case CEL_IP:
+        return addresses_equal(a, b);
+    case CEL_CIDR:
+        return a->extra == b->extra && addresses_equal(a, b);
     default:
         return false;
     }
@@ -164,43 +235,80 @@ static void print_double(double d, struct buf *out)
     }
 }
 
-void cel_value_print(struct cel_value value, struct buf *out)
+enum { PRINTED_MAX = 10000 }; /* values inside each other may be the same ones many times over */
+
+static void print_value(const struct cel_value *value, struct buf *out, size_t *budget);
+
+static void print_values(const struct cel_value *value, bool is_map, struct buf *out, size_t *budget)
 {
-    switch (value.kind) {
+    size_t count = value->list.count * (is_map ? 2 : 1);
+
+    buf_add_char(out, is_map ? '{' : '[');
+    for (size_t i = 0; i < count && *budget; i++) {
+        if (i)
+            buf_add_str(out, is_map && i % 2 ? ": " : ", ");
+        print_value(&value->list.items[i], out, budget);
+    }
+    buf_add_str(out, *budget ? "" : " ...");
+    buf_add_char(out, is_map ? '}' : ']');
+}
+
+static void print_value(const struct cel_value *value, struct buf *out, size_t *budget)
+{
+    *budget -= *budget > 0;
+    switch (value->kind) {
     case CEL_BOOL:
-        buf_add_str(out, value.b ? "true" : "false");
+        buf_add_str(out, value->b ? "true" : "false");
         break;
     case CEL_INT:
-        buf_printf(out, "%lld", (long long)value.i);
+        buf_printf(out, "%lld", (long long)value->i);
         break;
     case CEL_UINT:
-        buf_printf(out, "%llu", (unsigned long long)value.u);
+        buf_printf(out, "%llu", (unsigned long long)value->u);
         break;
     case CEL_DOUBLE:
-        print_double(value.d, out);
+        print_double(value->d, out);
         break;
     case CEL_STRING:
-        buf_printf(out, "\"%.*s\"", SLICE_ARG(value.s));
+        buf_printf(out, "\"%.*s\"", SLICE_ARG(value->s));
         break;
     case CEL_BYTES:
-        buf_printf(out, "%zu bytes", value.s.len);
+        buf_printf(out, "%zu bytes", value->s.len);
         break;
     case CEL_LIST:
-        buf_add_char(out, '[');
-        for (size_t i = 0; i < value.list.count; i++) {
-            if (i)
-                buf_add_str(out, ", ");
-            cel_value_print(value.list.items[i], out);
+    case CEL_MAP:
+        print_values(value, value->kind == CEL_MAP, out, budget);
+        break;
+    case CEL_TYPE:
+        buf_add_slice(out, value->s);
+        break;
+    case CEL_TIMESTAMP:
+    case CEL_DURATION:
+        time_print(value, out);
+        break;
+    case CEL_IP:
+    case CEL_CIDR:
+        net_print(value, out);
+        break;
+    case CEL_OPTIONAL:
+        buf_add_str(out, value->optional ? "optional(" : "none");
+        if (value->optional) {
+            print_value(value->optional, out, budget);
+            buf_add_char(out, ')');
         }
-        buf_add_char(out, ']');
         break;
     case CEL_ERROR:
-        buf_printf(out, "error: %s", cel_fault_text(value.error.fault));
+        buf_printf(out, "error: %s", cel_fault_text(value->error.fault));
         break;
-    case CEL_NULL:
-    case CEL_DYN:
-    case CEL_KIND_COUNT:
+    default:
         buf_add_str(out, "null");
         break;
     }
+}
+
+void cel_value_print(struct cel_value value, struct buf *out)
+{
+    size_t budget = PRINTED_MAX;
+
+    print_value(&value, out, &budget);
 }
