@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cel_fuzz.c - any text: compiling refuses or yields a program that evaluates within its limits, and whose
- * canonical print compiles to the same print. */
+ * cel_fuzz.c - any text: compiling refuses or yields a program that evaluates within its limits, can be told part
+ * by part, and whose canonical print compiles to the same print. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,8 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Every plain name is known; its first letter says its kind. */
 static bool resolve(void *context, struct slice name, struct cel_name *out)
 {
-    static const enum cel_kind kinds[] = { CEL_DOUBLE, CEL_STRING, CEL_DYN, CEL_BOOL,
-                                           CEL_INT,    CEL_UINT,   CEL_LIST };
+    static const enum cel_kind kinds[] = { CEL_DOUBLE, CEL_STRING, CEL_DYN, CEL_BOOL,      CEL_INT,
+                                           CEL_UINT,   CEL_LIST,   CEL_MAP, CEL_TIMESTAMP, CEL_DURATION };
 
     (void)context;
     out->slot = (uint32_t)((unsigned char)name.ptr[0] % ARRAY_LEN(kinds));
@@ -39,6 +39,18 @@ static struct cel_value in_list(void *context, const struct cel_value *args)
 static const struct cel_function functions[] = {
     { "in_list", CEL_BOOL, 2, { CEL_STRING, CEL_STRING }, in_list, 1 }
 };
+
+static bool zone(void *context, struct slice name, int64_t at_s, int32_t *offset_s)
+{
+    (void)context;
+    *offset_s = (int32_t)(at_s % 86400);
+    return name.len > 2;
+}
+
+static void count_step(void *context, const struct cel_step *step)
+{
+    *(size_t *)context += step->text.len;
+}
 
 static void check_print(const struct cel_program *program, const struct cel_env *env)
 {
@@ -74,6 +86,9 @@ static void try(const uint8_t *data, size_t size, enum cel_dialect dialect)
         cel_int(-7),
         cel_uint(9),
         { .kind = CEL_LIST, .list = { items, 2 } },
+        { .kind = CEL_MAP, .list = { items, 1 } },
+        { .kind = CEL_TIMESTAMP, .time = { 1700000000, 5 } },
+        { .kind = CEL_DURATION, .i = -1500000000 },
     };
     const double numbers[] = { 1.5, NAN, -3, 1e300 };
     struct cel_env env = {
@@ -85,13 +100,32 @@ static void try(const uint8_t *data, size_t size, enum cel_dialect dialect)
     struct why why;
 
     if (!cel_compile(&program, slice_of(data, size), &env, &why)) {
+        const struct cel_input input = {
+            .slots = slots, .arena = &arena, .steps_max = 100000, .room_max = 100000, .zone = zone
+        };
+        struct cel_value value = cel_eval(program, &input), told;
+        size_t texts = 0;
+
         buf_init(&out, 1 << 16);
-        cel_value_print(cel_eval(program, &(struct cel_input){ .slots = slots, .arena = &arena }), &out);
-        cel_eval(program, &(struct cel_input){ .slots = slots });
+        cel_value_print(value, &out);
+        cel_eval(program, &(struct cel_input){ .slots = slots, .steps_max = 100000 });
+        told = cel_explain(program, &input, count_step, &texts);
+        if (told.kind != value.kind && told.kind != CEL_ERROR && value.kind != CEL_ERROR)
+            abort();
         check_print(program, &env);
         buf_release(&out);
         cel_free(program);
     }
+    env.resolve = resolve;
+    env.is_unchecked = true;
+    env.container = "a.b";
+    if (!cel_compile(&program, slice_of(data, size), &env, &why)) {
+        cel_eval(program, &(struct cel_input){
+                              .slots = slots, .arena = &arena, .steps_max = 100000, .room_max = 100000 });
+        cel_free(program);
+    }
+    env.is_unchecked = false;
+    env.container = NULL;
     env.resolve = resolve_double;
     if (!cel_compile(&program, slice_of(data, size), &env, &why)) {
         cel_eval_number(program, numbers);
