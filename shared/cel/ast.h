@@ -151,6 +151,7 @@ struct node {
     bool is_flat;      /* NODE_OPT_MAP */
     bool is_quoted;    /* NODE_SELECT: the name stands between backquotes */
     bool is_widened;   /* an int that the checker makes a double */
+    bool is_constant;  /* a literal, or a list or map of such */
     bool is_solid;     /* its type is what comes out or an error, whatever the caller's lists hold */
     uint32_t at;       /* where a fault in it is shown */
     uint32_t from, to; /* its bytes in the text */
