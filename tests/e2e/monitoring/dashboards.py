@@ -92,7 +92,8 @@ for rule in rules:
         if family(name) not in shown:
             faults.append(f"{rule.get('alert') or rule.get('record')}: no service shows {name}")
 for name in sorted(shown - drawn - set(excused)):
-    faults.append(f"{name} has no panel")
+    faults.append(f"{name} has no panel: give it one in scripts/dashboards, or a reason in "
+                  "monitoring/grafana/without_panel.txt")
 for name in excused:
     if name in drawn or name not in shown:
         faults.append(f"without_panel.txt: {name} {'has a panel' if name in drawn else 'is shown by nobody'}")
