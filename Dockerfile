@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Two images: `assay` has every program, `postgres` the database that they need. docker-compose.yml runs them.
+# Three images: `assay` has every program, `postgres` the database that they need, `watch` Prometheus and Alertmanager.
+# docker-compose.yml runs them.
 FROM debian:bookworm-slim AS postgres
 # The same number as in the other image, as it reads the key that was made there.
 # The package would make a cluster of its own; the entry point makes ours in the volume.
@@ -16,6 +17,17 @@ USER postgres
 # A fast shutdown: sessions end, everything is written.
 STOPSIGNAL SIGINT
 CMD ["start-postgres"]
+
+FROM debian:bookworm-slim AS watch
+RUN apt-get update -qq \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager >/dev/null \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin assay \
+ && install -d -o assay -g assay -m 700 /prometheus /alertmanager
+COPY monitoring/prometheus /etc/assay/prometheus
+COPY monitoring/alertmanager /etc/assay/alertmanager
+USER assay
+CMD ["prometheus", "--config.file=/etc/assay/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
 
 FROM debian:bookworm-slim AS build
 WORKDIR /src

@@ -117,7 +117,7 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: shared/%.proto
 # The directory is a prerequisite too, so that a removed file is noticed.
 $(B)/gen/migrations.c: $(sort $(wildcard migrations/*.sql)) migrations scripts/embed_migrations
 	@mkdir -p $(@D)
-	@scripts/embed_migrations $(filter %.sql,$^) >$@
+	@scripts/embed_migrations $(filter %.sql,$^) >$@.new && mv $@.new $@
 # What protoc-c writes is not held to our warnings.
 $(B)/gen/%.o: $(B)/gen/%.c
 	@$(CC) $(CPPFLAGS) $(filter-out -W%,$(CFLAGS)) -c -o $@ $<

@@ -139,7 +139,8 @@ static struct cel_value read_number(struct slice text, enum cel_kind kind)
     char copy[64];
     size_t len = text.len < sizeof copy ? text.len : sizeof copy - 1;
 
-    memcpy(copy, text.ptr, len);
+    if (len)
+        memcpy(copy, text.ptr, len);
     copy[len] = 0;
     if (kind == CEL_DOUBLE)
         return cel_double(strtod(copy, NULL)); /* takes inf and nan too */

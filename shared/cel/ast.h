@@ -151,6 +151,7 @@ struct node {
     bool is_flat;      /* NODE_OPT_MAP */
     bool is_quoted;    /* NODE_SELECT: the name stands between backquotes */
     bool is_widened;   /* an int that the checker makes a double */
+    bool is_constant;  /* a literal, or a list or map of such */
     bool is_solid;     /* its type is what comes out or an error, whatever the caller's lists hold */
     uint32_t at;       /* where a fault in it is shown */
     uint32_t from, to; /* its bytes in the text */
@@ -176,12 +177,6 @@ struct node {
 /* Parses the whole text; *node_count is how many nodes were numbered. ERR_SYNTAX with *why filled. */
 MUST_USE enum err parse(struct node **out, uint32_t *node_count, struct slice text, struct arena *arena,
                         struct faults *faults);
-
-/* Makes names of the calls that the caller claims. ERR_INVALID with *why filled. */
-MUST_USE enum err claim_calls(struct node *root, const struct cel_env *env, struct arena *arena,
-                              struct faults *faults);
-/* Any part of a tree in canonical spelling. */
-void print_node(const struct node *node, struct buf *out);
 
 /* ---- functions ---- */
 

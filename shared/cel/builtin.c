@@ -212,9 +212,14 @@ BUILTIN(matches)
     struct cel_value result = cel_error(CEL_FAULT_REGEX);
     const char *what;
 
-    if (!machine_spend(m, v[1].s.len))
+    bool is_pattern;
+
+    if (!machine_spend(m, 16 * v[1].s.len))
         return cel_error(CEL_FAULT_STEPS);
-    if (regex_compile(&regex, v[1].s, &arena, &what))
+    is_pattern = regex_compile(&regex, v[1].s, &arena, &what);
+    if (!machine_spend(m, arena.total / 16)) /* what classes make of a short pattern */
+        result = cel_error(CEL_FAULT_STEPS);
+    else if (is_pattern)
         result = regex_search(regex, v[0].s, m);
     arena_release(&arena);
     return result;

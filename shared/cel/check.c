@@ -1034,6 +1034,22 @@ static bool is_solid(const struct node *node)
     }
 }
 
+enum { CONSTANT_PAIRS_MAX = 256 }; /* a larger map is made when it is evaluated, where looking costs steps */
+
+static bool is_constant(const struct node *node)
+{
+    if (node->kind == NODE_LITERAL)
+        return true;
+    if ((node->kind != NODE_LIST && node->kind != NODE_MAP) || node->optional_items ||
+        (node->kind == NODE_MAP && node->count > 2 * CONSTANT_PAIRS_MAX))
+        return false;
+    for (size_t i = 0; i < node->count; i++) {
+        if (!node->items[i]->is_constant)
+            return false;
+    }
+    return true;
+}
+
 static const struct cel_type *check_node(struct checker *c, struct node *node)
 {
     switch (node->kind) {
@@ -1086,6 +1102,7 @@ static const struct cel_type *check_node(struct checker *c, struct node *node)
         break;
     }
     node->is_solid = is_solid(node);
+    node->is_constant = is_constant(node);
     return node->type;
 }
 

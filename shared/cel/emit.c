@@ -58,8 +58,6 @@ static bool constant_items(struct emitter *e, const struct node *node, struct ce
     bool is_map = node->kind == NODE_MAP;
     struct cel_value *items;
 
-    if (node->optional_items)
-        return false;
     items = arena_new(&e->program->arena, struct cel_value, node->count + 1);
     *value = (struct cel_value){ .kind = is_map ? CEL_MAP : CEL_LIST, .list = { items, 0 } };
     for (size_t i = 0; i < node->count; i++) {
@@ -78,7 +76,7 @@ static bool constant_of(struct emitter *e, const struct node *node, struct cel_v
         *value = node->value;
         return true;
     }
-    return (node->kind == NODE_LIST || node->kind == NODE_MAP) && constant_items(e, node, value);
+    return node->is_constant && constant_items(e, node, value);
 }
 
 static size_t constant_add(struct emitter *e, struct cel_value value)

@@ -11,19 +11,6 @@ struct telling {
     void *context;
 };
 
-static bool is_constant(const struct node *node)
-{
-    if (node->kind == NODE_LITERAL)
-        return true;
-    if (node->kind != NODE_LIST && node->kind != NODE_MAP)
-        return false;
-    for (size_t i = 0; i < node->count; i++) {
-        if (!is_constant(node->items[i]))
-            return false;
-    }
-    return true;
-}
-
 static void tell(const struct telling *t, const struct node *node, uint32_t depth)
 {
     const struct traced *traced;
@@ -37,16 +24,19 @@ static void tell(const struct telling *t, const struct node *node, uint32_t dept
                              .depth = depth,
                              .times = traced->times,
                              .value = traced->times ? traced->value : cel_error(CEL_FAULT_MISSING),
-                             .is_literal = is_constant(node),
+                             .is_literal = node->is_constant,
                          });
     if (node->kind == NODE_NAME || (node->kind == NODE_HAS && node->a->kind == NODE_NAME) ||
-        is_constant(node))
+        node->is_constant)
         return;
-    tell(t, node->a, depth + 1);
+    if (node->kind != NODE_BLOCK) /* whose body stands last */
+        tell(t, node->a, depth + 1);
     tell(t, node->b, depth + 1);
     tell(t, node->c, depth + 1);
     for (size_t i = 0; i < node->count; i++)
         tell(t, node->items[i], depth + 1);
+    if (node->kind == NODE_BLOCK)
+        tell(t, node->a, depth + 1);
 }
 
 struct cel_value cel_explain(const struct cel_program *program, const struct cel_input *input,

@@ -6,6 +6,7 @@
  * All places that the automaton may be in move together over the text, a place at most once for each character
  * (Thompson 1968): time is the text's length times the program's, whatever the pattern. There are no back
  * references, and nothing is captured. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
@@ -15,7 +16,7 @@
 enum {
     CODE_MAX = 2048,    /* instructions */
     WORK_MAX = 1 << 17, /* nodes visited to make them: a{1000} of nothing makes none */
-    RANGES_MAX = 1 << 15,
+    RANGES_MAX = 1 << 14,
     NESTING_MAX = 100,
     REPEAT_MAX = 1000,
     LAST_POINT = 0x10ffff,
@@ -78,19 +79,20 @@ static void set_add(struct parser *p, struct set *set, uint32_t from, uint32_t t
     set->ranges[set->count++] = (struct unicode_range){ from, to };
 }
 
-/* Sorts (by insertion from the end: what is added is mostly sorted) and joins what touches. */
+static int by_start(const void *a, const void *b)
+{
+    uint32_t x = ((const struct unicode_range *)a)->from, y = ((const struct unicode_range *)b)->from;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Sorts, and joins what touches. */
 static void set_normalise(struct set *set)
 {
     size_t kept = 0;
 
-    for (size_t i = 1; i < set->count; i++) {
-        struct unicode_range range = set->ranges[i];
-        size_t at = i;
-
-        for (; at > 0 && set->ranges[at - 1].from > range.from; at--)
-            set->ranges[at] = set->ranges[at - 1];
-        set->ranges[at] = range;
-    }
+    if (set->count)
+        qsort(set->ranges, set->count, sizeof *set->ranges, by_start);
     for (size_t i = 0; i < set->count; i++) {
         if (kept && set->ranges[i].from <= set->ranges[kept - 1].to + 1) {
             if (set->ranges[i].to > set->ranges[kept - 1].to)
@@ -920,10 +922,17 @@ static bool set_has(const struct set *set, uint32_t c)
 
 struct cel_value regex_search(const struct regex *regex, struct slice text, struct machine *m)
 {
-    struct places lists[2] = { 0 }, *now = &lists[0], *then = &lists[1], *other;
-    struct search s = { .regex = regex, .text = text.ptr ? text : SLICE("") };
-    struct slice rest = s.text;
+    struct places lists[2], *now = &lists[0], *then = &lists[1], *other;
+    struct search s;
+    struct slice rest = text.ptr ? text : SLICE("");
 
+    s.regex = regex;
+    s.text = rest;
+    s.is_matched = false;
+    for (size_t i = 0; i < 2; i++) {
+        memset(lists[i].index, 0, regex->count * sizeof lists[i].index[0]);
+        lists[i].count = 0;
+    }
     s.at = rest.ptr;
     for (;;) {
         uint32_t c;

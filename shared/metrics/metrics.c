@@ -378,7 +378,6 @@ void metrics_write(struct metrics *m, struct buf *out)
         m->collectors[i].collect(m->collectors[i].ctx);
     for (const struct metric_set *set = m->sets; set; set = set->next)
         for (size_t i = 0; i < set->count; i++)
-            if (set->families[i].count)
-                write_family(out, &set->families[i]);
+            write_family(out, &set->families[i]);
     write_process(m, out);
 }

@@ -71,7 +71,7 @@ double metric_value(const struct metric_set *set, size_t metric, size_t series);
 /* `collect` is called before each writing, to put gauges that are cheaper to ask than to keep. */
 void metrics_on_write(struct metrics *m, void (*collect)(void *ctx), void *ctx);
 
-/* Appends all series, with the process's own (CPU, memory, descriptors and their limit, start time) after them. */
+/* Appends all series (of a metric without any, what it means and its type), with the process's own (CPU, memory, descriptors and their limit, start time) after them. */
 void metrics_write(struct metrics *m, struct buf *out);
 
 #endif

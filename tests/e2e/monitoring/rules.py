@@ -30,7 +30,7 @@ must(len(alerts) + len(recorded) == len(rules), "two rules have the same name")
 
 with open("docs/operations.md", encoding="utf-8") as f:
     operations = f.read()
-runbook = operations.partition("\n## Alerts\n")[2].partition("\n## ")[0]
+runbook = operations.partition("\n## Runbook\n")[2].partition("\n## ")[0]
 entries = dict(re.findall(r"^### (\w+)\n\n(.*?)(?=^### |\Z)", runbook, re.M | re.S))
 
 fires, rests, tried = set(), set(), ""

@@ -237,3 +237,30 @@ Test(cel_regex, takes_time_by_the_length_of_the_text)
     }
     cr_assert_eq(by_us("(a{0,500}){0,2}b", text, true).error.fault, CEL_FAULT_STEPS);
 }
+
+/* A short pattern of large classes, compiled anew for each item: what that takes is counted. */
+Test(cel_regex, counts_the_steps_of_making_a_search)
+{
+    char list[512] = "", pattern[256] = "";
+
+    for (int i = 0; i < 20; i++)
+        strcat(pattern, "\\pL");
+    for (int i = 0; i < 100; i++)
+        strcat(list, i ? ",0" : "0");
+    static char expression[2048];
+    snprintf(expression, sizeof expression, "[%s].all(x, [%s].all(y, !'1'.matches(text + '%s')))", list, list,
+             "");
+    struct cel_env env = { .resolve = resolve, .cost_max = UINT32_MAX };
+    const struct cel_value slots[] = { cel_string(slice_str(pattern)), cel_string(SLICE("")) };
+    struct cel_program *program;
+    struct arena arena = { 0 };
+    struct why why = { 0 };
+    struct cel_value value;
+
+    cr_assert_eq(cel_compile(&program, slice_str(expression), &env, &why), ERR_OK, "%s", why.text);
+    value = cel_eval(program, &(struct cel_input){ .slots = slots, .arena = &arena });
+    cr_assert_eq(value.kind, CEL_ERROR);
+    cr_assert_eq(value.error.fault, CEL_FAULT_STEPS);
+    cel_free(program);
+    arena_release(&arena);
+}

@@ -33,6 +33,7 @@ Test(conformance, passes_what_comes_out_exactly)
     cr_expect_eq(run("expr: '1 == 2'"), CONFORMANCE_FAILED);
     cr_expect_eq(run("expr: '0.0 / 0.0' value { double_value: nan }"), CONFORMANCE_PASSED);
     cr_expect_eq(run("expr: '1 +' value { int64_value: 1 }"), CONFORMANCE_FAILED);
+    cr_expect_eq(run("expr: '1' value { int64_value {} }"), CONFORMANCE_FAILED);
     cr_expect_eq(
         run("expr: '{1: [true], 2: []}' value { map_value { entries { key { int64_value: 2 } value { "
             "list_value {} } } entries { key { int64_value: 1 } value { list_value { values { bool_value: "
