@@ -270,6 +270,7 @@ static struct textproto_field *field_new(struct reader *r, struct slice name)
     struct textproto_field *field = arena_new(r->arena, struct textproto_field, 1);
 
     field->name = name;
+    field->text = SLICE("");
     field->line = r->line;
     return field;
 }

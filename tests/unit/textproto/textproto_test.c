@@ -56,6 +56,7 @@ Test(textproto, reads_messages_lists_and_extensions)
     cr_assert(slice_eq_str(textproto_text(textproto_find(root, "[pkg.ext/Type]"), "c"), "5"));
     cr_assert(slice_eq_str(textproto_text(textproto_again(l), "d"), "7"));
     cr_assert_null(textproto_find(root, "e"));
+    cr_assert_not_null(textproto_text(root, "m").ptr);
     cr_assert_eq(textproto_again(m)->line, 2);
 }
 
