@@ -178,6 +178,12 @@ struct node {
 MUST_USE enum err parse(struct node **out, uint32_t *node_count, struct slice text, struct arena *arena,
                         struct faults *faults);
 
+/* Makes names of the calls that the caller claims. ERR_INVALID with *why filled. */
+MUST_USE enum err claim_calls(struct node *root, const struct cel_env *env, struct arena *arena,
+                              struct faults *faults);
+/* Any part of a tree in canonical spelling. */
+void print_node(const struct node *node, struct buf *out);
+
 /* ---- functions ---- */
 
 enum { VARIADIC = CEL_ARGS_MAX + 1 }; /* one or more arguments, all of kind args[0] */

@@ -25,6 +25,8 @@ enum err cel_compile(struct cel_program **out, struct slice text, const struct c
     p->text = faults.text = arena_slice(&p->arena, text);
     p->functions = env->functions;
     err = parse(&p->root, &p->node_count, p->text, &p->arena, &faults);
+    if (!err && env->claim)
+        err = claim_calls(p->root, env, &p->arena, &faults);
     if (!err)
         err = check(p->root, env, &p->uses, &p->local_count, &p->arena, &faults);
     if (!err)

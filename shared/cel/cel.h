@@ -176,6 +176,37 @@ struct cel_signature {
     const struct cel_type *const *args; /* arg_count of them */
 };
 
+/* A call as it was written, for who makes a name of it. */
+enum cel_arg_kind {
+    CEL_ARG_TEXT,  /* a literal text */
+    CEL_ARG_NAME,  /* a plain or dotted name, or a call that became one */
+    CEL_ARG_NAMES, /* a list of such names */
+    CEL_ARG_OTHER,
+};
+struct cel_arg {
+    enum cel_arg_kind kind;
+    struct slice text; /* CEL_ARG_TEXT: what it says; CEL_ARG_NAME: the name; else as it was written */
+    size_t at;         /* where it begins in the text, in bytes */
+    const struct cel_arg *names; /* CEL_ARG_NAMES */
+    size_t name_count;
+};
+struct cel_call {
+    struct slice function;
+    const struct cel_arg *args; /* for the time of the call */
+    size_t arg_count;
+    size_t at;
+    struct slice text; /* the whole, in canonical spelling; a name has at most CEL_NAME_MAX bytes */
+};
+
+/* Says whether a call is no call but a name with arguments, before anything is checked: then its canonical spelling
+ * is given to `resolve` as any name is, and it stands for a slot. Arguments come before the call that they stand in. A
+ * fault is shown at byte *at. */
+enum cel_claim { CEL_CLAIM_NONE, CEL_CLAIM_NAME, CEL_CLAIM_FAULT };
+typedef enum cel_claim (*cel_claimer)(void *context, const struct cel_call *call, size_t *at,
+                                      struct why *why);
+
+enum { CEL_NAME_MAX = 255 };
+
 enum cel_dialect {
     CEL_STANDARD, /* as the specification has it: no number becomes another kind by itself */
     CEL_ASSAY,    /* an int becomes a double where it meets one, `tx.amount / 2`; has() takes plain names;
@@ -184,7 +215,8 @@ enum cel_dialect {
 
 struct cel_env {
     cel_resolve resolve;
-    void *context; /* for resolve and type_of */
+    void *context;     /* for resolve, claim and type_of */
+    cel_claimer claim; /* may be NULL */
     /* The type in full of a name that `resolve` knows; NULL, or giving NULL: its kind says all, and of lists
      * and maps anything may be inside. */
     const struct cel_type *(*type_of)(void *context, struct slice name);

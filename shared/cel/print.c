@@ -256,6 +256,11 @@ static void print(const struct node *node, int least, struct buf *out)
         buf_add_char(out, ')');
 }
 
+void print_node(const struct node *node, struct buf *out)
+{
+    print(node, AT_TERNARY, out);
+}
+
 void cel_print(const struct cel_program *program, struct buf *out)
 {
     print(program->root, AT_TERNARY, out);

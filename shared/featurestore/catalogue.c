@@ -592,7 +592,7 @@ static enum err read_catalogue(struct reader *r)
 
 /* ---- normalising ---- */
 
-static void quote(struct buf *out, struct slice s)
+void catalogue_quote(struct buf *out, struct slice s)
 {
     buf_add_char(out, '"');
     for (size_t i = 0; i < s.len;) {
@@ -635,7 +635,7 @@ static void print_entity(struct buf *out, const struct feature *f)
     for (size_t i = 0; i < f->entity_fields; i++) {
         if (i)
             buf_add_str(out, ", ");
-        quote(out, f->entity[i]);
+        catalogue_quote(out, f->entity[i]);
     }
     buf_add_char(out, ']');
 }
@@ -649,12 +649,12 @@ static void print_definition(struct buf *out, const struct feature *f)
         print_entity(out, f);
         break;
     case FIELD:
-        quote(out, f->field);
+        catalogue_quote(out, f->field);
         buf_add_str(out, ", \"by\": ");
         print_entity(out, f);
         break;
     case EXPRESSION:
-        quote(out, f->expr);
+        catalogue_quote(out, f->expr);
         break;
     }
     if (f->window_us == WINDOW_ALL)
@@ -671,7 +671,7 @@ static void print_definition(struct buf *out, const struct feature *f)
         buf_printf(out, ", \"scale\": %d", f->scale);
     if (f->where.len) {
         buf_add_str(out, ", \"where\": ");
-        quote(out, f->where);
+        catalogue_quote(out, f->where);
     }
     if (f->has_default)
         buf_printf(out, ", \"default\": %.17g", f->default_value + 0.0);
@@ -685,7 +685,7 @@ void feature_print(const struct feature *f, bool is_named, struct buf *out)
     buf_add_char(out, '{');
     if (is_named) {
         buf_add_str(out, "\"name\": ");
-        quote(out, f->name);
+        catalogue_quote(out, f->name);
         buf_add_str(out, ", ");
     }
     print_definition(out, f);
@@ -694,7 +694,7 @@ void feature_print(const struct feature *f, bool is_named, struct buf *out)
                    f->monotone == MONOTONE_INCREASING ? "increasing" : "decreasing");
     if (is_named && f->describe.len) {
         buf_add_str(out, ", \"describe\": ");
-        quote(out, f->describe);
+        catalogue_quote(out, f->describe);
     }
     if (is_named && f->is_hidden)
         buf_add_str(out, ", \"hidden\": true");

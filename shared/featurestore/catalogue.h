@@ -50,6 +50,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/slice.h"
@@ -127,6 +128,9 @@ struct catalogue {
  *   ERR_INVALID  YAML, but not a catalogue: *why says in which line what is wrong and what would be right */
 MUST_USE enum err catalogue_parse(struct catalogue *catalogue, struct slice yaml, struct arena *arena,
                                   struct why *why);
+
+/* A text as catalogues have it: between double quotes, with all but printable ASCII escaped. `s` is UTF-8. */
+void catalogue_quote(struct buf *out, struct slice s);
 
 /* Where tiles end: 5 min for windows below 12 h, 1 h below 12 d, 1 day from there; 1 us when exact.
  * Source: Chronon's FiveMinuteResolution. */

@@ -7,15 +7,21 @@
 #include "cel/cel.h"
 #include "fraud/field.h"
 #include "policy/policy.h"
+#include "velocity/velocity.h"
 
-enum slot_kind { SLOT_FIELD, SLOT_SCORE, SLOT_FEATURE };
+/* SLOT_STATE: how the value of another slot is, "is_fresh(amount_ratio)". */
+enum slot_kind { SLOT_FIELD, SLOT_SCORE, SLOT_FEATURE, SLOT_VELOCITY, SLOT_STATE };
+
+enum state_asked { STATE_FRESH, STATE_STALE, STATE_THERE, STATE_COUNT };
 
 /* One name that any rule uses, and where its value comes from. */
 struct slot {
     struct slice name;
     enum slot_kind kind;
     struct txn_field field;
-    size_t feature; /* into policy.features */
+    size_t feature; /* into policy.features, or of policy.velocities */
+    enum state_asked asked;
+    uint32_t of; /* SLOT_STATE: an earlier slot */
 };
 
 struct compiled_rule {
@@ -38,6 +44,7 @@ struct policy {
     size_t slot_count, slot_cap;
     struct slice *features;
     size_t feature_count, feature_cap;
+    struct velocities *velocities;
     struct compiled_set *sets;
     size_t set_count, set_cap;
     struct list **lists;
@@ -48,7 +55,8 @@ struct policy {
 
 struct policy_columns {
     size_t count, missing;
-    size_t *column; /* of each feature; SIZE_MAX when the plan has none */
+    size_t *column;   /* of each feature; SIZE_MAX when the plan has none */
+    size_t *velocity; /* of each velocity, likewise */
 };
 
 /* ---- how a decision came about, for reason.c ---- */

@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/hash.h"
+#include "featurestore/plan.h"
 #include "policy/compiled.h"
 
 enum { FUNCTION_COUNT = 1 };
@@ -14,7 +15,10 @@ static const struct cel_function functions[FUNCTION_COUNT]; /* below, beside wha
 
 struct policy *policy_new(void)
 {
-    return mem_new(struct policy);
+    struct policy *policy = mem_new(struct policy);
+
+    policy->velocities = velocities_new();
+    return policy;
 }
 
 static void set_release(struct compiled_set *set)
@@ -31,6 +35,7 @@ void policy_free(struct policy *policy)
     for (size_t i = 0; i < policy->set_count; i++)
         set_release(&policy->sets[i]);
     policy_drop_lists(policy);
+    velocities_free(policy->velocities);
     mem_free(policy->list_table);
     mem_free(policy->slots);
     mem_free(policy->features);
@@ -55,9 +60,44 @@ static bool is_plain_name(struct slice name)
 
 static enum cel_kind slot_kind_of(const struct slot *slot)
 {
+    if (slot->kind == SLOT_STATE)
+        return CEL_BOOL;
     if (slot->kind != SLOT_FIELD || slot->field.kind == TXN_FIELD_NUMBER)
         return CEL_DOUBLE;
     return slot->field.kind == TXN_FIELD_TEXT ? CEL_STRING : CEL_DYN;
+}
+
+static const char *const states[STATE_COUNT] = {
+    [STATE_FRESH] = "is_fresh", [STATE_STALE] = "is_stale", [STATE_THERE] = "has_value"
+};
+
+static bool resolve(void *context, struct slice name, struct cel_name *out);
+
+/* "is_fresh(amount_ratio)", whose argument has its slot before it. */
+static bool state_init(struct policy *policy, struct slot *slot, enum state_asked asked, struct slice name)
+{
+    size_t before = strlen(states[asked]) + 1;
+    struct slice of = slice_of(name.ptr + before, name.len - before - 1);
+    struct cel_name meaning;
+
+    if (!resolve(policy, of, &meaning))
+        return false;
+    slot->kind = SLOT_STATE;
+    slot->asked = asked;
+    slot->of = meaning.slot;
+    return true;
+}
+
+/* A name that claim() made of a call. */
+static bool call_init(struct policy *policy, struct slot *slot, struct slice name)
+{
+    for (enum state_asked i = 0; i < STATE_COUNT; i++) {
+        if (slice_starts_with(name, slice_str(states[i])))
+            return state_init(policy, slot, i, name);
+    }
+    slot->kind = SLOT_VELOCITY;
+    slot->feature = velocities_find(policy->velocities, name);
+    return slot->feature != VELOCITY_NONE;
 }
 
 /* What a new name would be. */
@@ -70,6 +110,8 @@ static bool slot_init(struct policy *policy, struct slot *slot, struct slice nam
         slot->kind = SLOT_FIELD;
         return txn_field_find(slice_of(name.ptr + tx.len, name.len - tx.len), &slot->field);
     }
+    if (name.len && name.ptr[name.len - 1] == ')')
+        return call_init(policy, slot, name);
     if (!is_plain_name(name))
         return false;
     slot->kind = slice_eq_str(name, "score") ? SLOT_SCORE : SLOT_FEATURE;
@@ -99,6 +141,26 @@ static bool resolve(void *context, struct slice name, struct cel_name *out)
     policy->slots[policy->slot_count] = slot;
     *out = (struct cel_name){ (uint32_t)policy->slot_count++, slot_kind_of(&slot) };
     return true;
+}
+
+/* Velocities, and the questions of how a value is, are names with arguments. */
+static enum cel_claim claim(void *context, const struct cel_call *call, size_t *at, struct why *why)
+{
+    const struct policy *policy = context;
+    const struct cel_arg *arg = call->args;
+    enum state_asked asked = 0;
+
+    while (asked < STATE_COUNT && !slice_eq_str(call->function, states[asked]))
+        asked++;
+    if (asked == STATE_COUNT)
+        return velocities_claim(policy->velocities, call, at, why);
+    if (call->arg_count == 1 && arg->kind == CEL_ARG_NAME && !slice_eq_str(arg->text, "score") &&
+        (is_plain_name(arg->text) || velocities_find(policy->velocities, arg->text) != VELOCITY_NONE))
+        return CEL_CLAIM_NAME;
+    *at = call->arg_count ? arg->at : call->at;
+    err_explain(why, "%s() takes a feature or a velocity, as in %s(count(card, \"10m\"))", states[asked],
+                states[asked]);
+    return CEL_CLAIM_FAULT;
 }
 
 /* ---- rule sets ---- */
@@ -139,6 +201,7 @@ static enum err compile_rule(struct policy *policy, const struct policy_rule *ru
                              struct why *why)
 {
     struct cel_env env = { .resolve = resolve,
+                           .claim = claim,
                            .context = policy,
                            .functions = functions,
                            .function_count = FUNCTION_COUNT,
@@ -326,6 +389,11 @@ size_t policy_features(const struct policy *policy, const struct slice **names)
     return policy->feature_count;
 }
 
+const struct velocities *policy_velocities(const struct policy *policy)
+{
+    return policy->velocities;
+}
+
 size_t policy_rule_count(const struct policy *policy, uint32_t account)
 {
     return set_of(policy, account)->count;
@@ -345,19 +413,49 @@ struct slice policy_shadow_version(const struct policy *policy, uint32_t account
 
 /* ---- columns ---- */
 
-struct policy_columns *policy_bind(const struct policy *policy, const struct slice *names, size_t count)
+/* Nothing is found yet. */
+static struct policy_columns *columns_new(const struct policy *policy)
 {
     struct policy_columns *columns = mem_new(struct policy_columns);
+    size_t velocities = velocities_count(policy->velocities);
 
     columns->count = policy->feature_count;
     columns->column = mem_new_n(size_t, policy->feature_count + 1);
-    for (size_t i = 0; i < policy->feature_count; i++) {
+    columns->velocity = mem_new_n(size_t, velocities + 1);
+    for (size_t i = 0; i < policy->feature_count; i++)
         columns->column[i] = SIZE_MAX;
+    for (size_t i = 0; i < velocities; i++)
+        columns->velocity[i] = SIZE_MAX;
+    columns->missing = policy->feature_count + velocities;
+    return columns;
+}
+
+struct policy_columns *policy_bind(const struct policy *policy, const struct slice *names, size_t count)
+{
+    struct policy_columns *columns = columns_new(policy);
+
+    for (size_t i = 0; i < policy->feature_count; i++) {
         for (size_t j = 0; j < count && columns->column[i] == SIZE_MAX; j++) {
             if (slice_eq(names[j], policy->features[i]))
                 columns->column[i] = j;
         }
-        columns->missing += columns->column[i] == SIZE_MAX;
+        columns->missing -= columns->column[i] != SIZE_MAX;
+    }
+    return columns;
+}
+
+struct policy_columns *policy_bind_plan(const struct policy *policy, const struct plan *plan)
+{
+    struct policy_columns *columns = columns_new(policy);
+
+    static_assert(PLAN_NO_COLUMN == SIZE_MAX, "what is not found is told in one way");
+    for (size_t i = 0; i < policy->feature_count; i++) {
+        columns->column[i] = plan_find_name(plan, policy->features[i]);
+        columns->missing -= columns->column[i] != SIZE_MAX;
+    }
+    for (size_t i = 0; i < velocities_count(policy->velocities); i++) {
+        columns->velocity[i] = plan_find(plan, velocities_at(policy->velocities, i)->hash);
+        columns->missing -= columns->velocity[i] != SIZE_MAX;
     }
     return columns;
 }
@@ -367,6 +465,7 @@ void policy_columns_free(struct policy_columns *columns)
     if (!columns)
         return;
     mem_free(columns->column);
+    mem_free(columns->velocity);
     mem_free(columns);
 }
 
@@ -428,11 +527,36 @@ static struct cel_value field_value(const struct txn *txn, const struct txn_fiel
     return cel_error(CEL_FAULT_MISSING);
 }
 
-static struct cel_value feature_value(const struct policy_input *in, size_t feature)
+static struct cel_value column_value(const struct policy_input *in, size_t column)
 {
-    size_t column = in->columns && in->vector ? in->columns->column[feature] : SIZE_MAX;
-
     return column < in->vector_count ? cel_feature((double)in->vector[column]) : cel_error(CEL_FAULT_MISSING);
+}
+
+static struct cel_value feature_value(const struct policy_input *in, const struct slot *slot)
+{
+    if (!in->columns || !in->vector)
+        return cel_error(CEL_FAULT_MISSING);
+    return column_value(in, slot->kind == SLOT_FEATURE ? in->columns->column[slot->feature]
+                                                       : in->columns->velocity[slot->feature]);
+}
+
+static bool is_degraded(const struct policy_input *in, const char *part)
+{
+    for (size_t i = 0; i < in->degraded_count; i++) {
+        if (slice_eq_str(in->degraded[i], part))
+            return true;
+    }
+    return false;
+}
+
+static struct cel_value state_value(const struct policy_input *in, const struct slot *slot,
+                                    const struct cel_value *values)
+{
+    bool is_there = values[slot->of].kind != CEL_ERROR;
+
+    if (slot->asked == STATE_THERE)
+        return cel_bool(is_there);
+    return cel_bool(is_there && is_degraded(in, POLICY_OLDER_FEATURES) == (slot->asked == STATE_STALE));
 }
 
 static bool has_score(const struct policy_input *in)
@@ -450,8 +574,10 @@ static struct cel_value *fill_slots(const struct policy *policy, const struct po
 
         if (slot->kind == SLOT_FIELD)
             values[i] = field_value(in->txn, &slot->field);
-        else if (slot->kind == SLOT_FEATURE)
-            values[i] = feature_value(in, slot->feature);
+        else if (slot->kind == SLOT_FEATURE || slot->kind == SLOT_VELOCITY)
+            values[i] = feature_value(in, slot);
+        else if (slot->kind == SLOT_STATE)
+            values[i] = state_value(in, slot, values);
         else
             values[i] = has_score(in) ? cel_double(in->score) : cel_error(CEL_FAULT_MISSING);
     }
@@ -479,15 +605,6 @@ enum action policy_score_action(double score, const struct policy_thresholds *t)
            : score >= t->review    ? ACTION_REVIEW
            : score >= t->challenge ? ACTION_CHALLENGE
                                    : ACTION_APPROVE;
-}
-
-static bool is_degraded(const struct policy_input *in, const char *part)
-{
-    for (size_t i = 0; i < in->degraded_count; i++) {
-        if (slice_eq_str(in->degraded[i], part))
-            return true;
-    }
-    return false;
 }
 
 static void decide_by_score(const struct compiled_set *set, const struct policy_input *in, struct decision *d,

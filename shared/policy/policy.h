@@ -24,13 +24,19 @@
 #include "fraud/txn.h"
 #include "policy/list.h"
 
+struct plan;
 struct policy;
+struct velocities;
 
 /* ---- building ---- */
 
 /* Names in an expression: tx.* (fraud/field.h), score, and any other plain name is a feature's.
  * Functions: in_list(value, "name") beside those of cel/cel.h, in the Assay dialect; the value is a text, or in
- * a list of numbers a number. */
+ * a list of numbers a number. Velocities (velocity/velocity.h) are names with arguments: count(card, "10m").
+ *
+ * The value of a feature or velocity is fresh, stale (there, but of an earlier moment than the decision:
+ * POLICY_OLDER_FEATURES among what was degraded) or absent (an error, as any name without a value). is_fresh(x),
+ * is_stale(x) and has_value(x) tell, and are never errors. */
 struct policy_rule {
     struct slice id;         /* [a-z][a-z0-9_]{0,62}; stable over versions */
     struct slice name;       /* for people */
@@ -82,6 +88,8 @@ struct slice policy_unknown_list(const struct policy *policy);
 
 /* The features that rules use, in the order of first use, to be found in plans by name. */
 size_t policy_features(const struct policy *policy, const struct slice **names);
+/* The velocities that they use, to be found in plans by identity; the policy's. */
+const struct velocities *policy_velocities(const struct policy *policy);
 /* Whether the rules in force for this account use the score or only the thresholds do. */
 size_t policy_rule_count(const struct policy *policy, uint32_t account);
 struct slice policy_version(const struct policy *policy,
@@ -93,9 +101,11 @@ struct slice policy_shadow_version(const struct policy *policy, uint32_t account
  * policy_columns_free(); belongs to this policy alone. */
 struct policy_columns;
 struct policy_columns *policy_bind(const struct policy *policy, const struct slice *names, size_t count);
+/* The same with the velocities too. Those that the plan lacks, and by names alone all of them, have no value. */
+struct policy_columns *policy_bind_plan(const struct policy *policy, const struct plan *plan);
 void policy_columns_free(struct policy_columns *columns);
-size_t
-policy_columns_missing(const struct policy_columns *columns); /* features that the plan does not have */
+/* Features and velocities that the plan does not have. */
+size_t policy_columns_missing(const struct policy_columns *columns);
 
 /* ---- deciding ---- */
 
@@ -103,6 +113,8 @@ policy_columns_missing(const struct policy_columns *columns); /* features that t
 struct policy_thresholds {
     double challenge, review, decline;
 };
+
+#define POLICY_OLDER_FEATURES "older_features"
 
 struct policy_input {
     const struct txn *txn;
@@ -113,7 +125,7 @@ struct policy_input {
     bool has_score;
     double score;
     struct policy_thresholds thresholds;
-    const struct slice *degraded; /* "features", "scoring", ... */
+    const struct slice *degraded; /* "features", "scoring", POLICY_OLDER_FEATURES, ... */
     size_t degraded_count;
 };
 

@@ -47,16 +47,10 @@ void columns_release(struct columns *c)
 
 static void bind(struct known_plan *known, const struct policy *policy)
 {
-    struct slice names[PLAN_COLUMNS_MAX];
-    size_t count;
-
     if (!known->plan)
         return;
-    count = plan_columns(known->plan);
-    for (size_t i = 0; i < count; i++)
-        names[i] = plan_column(known->plan, i)->name;
     policy_columns_free(known->bound);
-    known->bound = policy_bind(policy, names, count);
+    known->bound = policy_bind_plan(policy, known->plan);
     if (policy_columns_missing(known->bound))
         log_event(LOG_WARN, "policy_features_missing", "features=%zu", policy_columns_missing(known->bound));
 }
