@@ -226,14 +226,14 @@ static bool has_drifted(const struct drifts_closed *c)
     return false;
 }
 
-static enum err is_champion(struct pg_session *s, const struct drifts_closed *c, bool *is, struct why *why)
+static enum err is_champion(struct pg_session *s, const struct asked *asked, bool *is, struct why *why)
 {
     struct pg_params p = { 0 };
     struct pg_result *r = NULL;
     enum err err;
 
-    pg_add_text(&p, c->name);
-    pg_add_i64(&p, c->version);
+    pg_add_text(&p, asked->name);
+    pg_add_i64(&p, asked->version);
     err = row_ask(
         s,
         "SELECT EXISTS (SELECT FROM aliases WHERE name = $1::text AND alias = 'champion' AND version = "
@@ -241,6 +241,25 @@ static enum err is_champion(struct pg_session *s, const struct drifts_closed *c,
         &p, &r, why);
     *is = !err && pg_get_bool(r, 0, 0);
     pg_result_free(r);
+    return err;
+}
+
+enum err findings_ask(struct findings *f, struct pg_session *s, const struct asked *asked, struct why *why)
+{
+    bool is, is_made;
+    enum err err;
+
+    if (!f->conf.asks_for_models)
+        return ERR_OK;
+    err = is_champion(s, asked, &is, why);
+    if (err || !is)
+        return err;
+    err = asked_make(s, asked, asked->lane ? asked->at_us : RUN_NO_TIME, f->conf.cooldown_us, &is_made, why);
+    if (!err && is_made) {
+        f->requests++;
+        log_event(LOG_INFO, "model_asked_for", "name=%.*s version=%" PRId64 " lane=%d",
+                  SLICE_ARG(asked->name), asked->version, (int)asked->lane);
+    }
     return err;
 }
 
@@ -268,26 +287,15 @@ static struct slice reason_of(const struct drifts_closed *c, struct arena *arena
 static enum err ask_for_model(struct findings *f, struct pg_session *s, const struct drifts_closed *c,
                               struct arena *arena, struct why *why)
 {
-    struct asked asked = {
-        .name = c->name, .lane = c->lane, .version = c->version, .at_us = c->window->last_us
-    };
-    bool is, is_made;
-    enum err err;
-
-    if (!f->conf.asks_for_models || !has_drifted(c))
+    if (!has_drifted(c))
         return ERR_OK;
-    err = is_champion(s, c, &is, why);
-    if (err || !is)
-        return err;
-    asked.reason = reason_of(c, arena);
-    err =
-        asked_make(s, &asked, c->lane ? c->window->last_us : RUN_NO_TIME, f->conf.cooldown_us, &is_made, why);
-    if (!err && is_made) {
-        f->requests++;
-        log_event(LOG_INFO, "model_asked_for", "name=%.*s version=%" PRId64 " lane=%d window=%" PRId64,
-                  SLICE_ARG(c->name), c->version, (int)c->lane, c->number);
-    }
-    return err;
+    return findings_ask(f, s,
+                        &(struct asked){ .name = c->name,
+                                         .lane = c->lane,
+                                         .version = c->version,
+                                         .at_us = c->window->last_us,
+                                         .reason = reason_of(c, arena) },
+                        why);
 }
 
 /* ---- for the metrics ---- */

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "drifts.h"
+#include "monitorstore/verdicts.h"
 
 struct pg_session;
 
@@ -35,6 +36,11 @@ struct findings {
     size_t shown_count;
     uint64_t windows, beyond, requests; /* since the start */
 };
+
+/* Asks for a new model (asked_make()) when the settings say so and the version is champion, unless one was asked for a
+ * short while ago. Errors are those of pg/pg.h. */
+MUST_USE enum err findings_ask(struct findings *f, struct pg_session *s, const struct asked *asked,
+                               struct why *why);
 
 /* A drifts_closed_fn; ctx is a struct findings. */
 MUST_USE enum err findings_take(void *ctx, struct pg_session *s, const struct drifts_closed *closed,

@@ -9,6 +9,7 @@
 #include "app/watch.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "decays.h"
 #include "intake.h"
 #include "lanes.h"
 #include "lifestore/follower.h"
@@ -19,8 +20,10 @@
 #include "monitor.h"
 #include "monitorstore/condition.h"
 #include "monitorstore/health.h"
+#include "monitorstore/quality.h"
 #include "monitorstore/verdicts.h"
 #include "monitorstore/windows.h"
+#include "qualities.h"
 #include "state.h"
 #include "twins.h"
 #include "watching.h"
@@ -55,6 +58,16 @@ enum {
     METRIC_MISSING,
     METRIC_UNSEEN,
     METRIC_DRIFTED,
+    METRIC_MATURED_AFTER,
+    METRIC_KNOWN,
+    METRIC_PROMISED,
+    METRIC_REALISED,
+    METRIC_ESTIMATED,
+    METRIC_ESTIMATE_ERROR,
+    METRIC_RECALL,
+    METRIC_FALSE_POSITIVES,
+    METRIC_CALIBRATION_ERROR,
+    METRIC_CALIBRATION_RATIO,
     METRIC_COUNT
 };
 static const struct metric metric_table[METRIC_COUNT] = {
@@ -144,6 +157,46 @@ static const struct metric metric_table[METRIC_COUNT] = {
                          METRIC_GAUGE,
                          "1 while drift is confirmed",
                          { "feature", "arm" } },
+    [METRIC_MATURED_AFTER] = { "assay_quality_matured_after_days",
+                               METRIC_GAUGE,
+                               "Days until 95 % of a day's frauds are known, of the model that decided last",
+                               { NULL } },
+    [METRIC_KNOWN] = { "assay_quality_known_ratio",
+                       METRIC_GAUGE,
+                       "Share of yesterday's frauds that is known by now, as earlier days went",
+                       { NULL } },
+    [METRIC_PROMISED] = { "assay_quality_average_precision_promised",
+                          METRIC_GAUGE,
+                          "Average precision that the model's bundle promises",
+                          { NULL } },
+    [METRIC_REALISED] = { "assay_quality_average_precision",
+                          METRIC_GAUGE,
+                          "Average precision of the newest matured days",
+                          { NULL } },
+    [METRIC_ESTIMATED] = { "assay_quality_average_precision_estimate",
+                           METRIC_GAUGE,
+                           "The same of days that have not matured, as the scores expect it",
+                           { NULL } },
+    [METRIC_ESTIMATE_ERROR] = { "assay_quality_average_precision_estimate_error",
+                                METRIC_GAUGE,
+                                "How far such estimates were off on matured days, on average",
+                                { NULL } },
+    [METRIC_RECALL] = { "assay_quality_recall_ratio",
+                        METRIC_GAUGE,
+                        "Share of frauds that were not approved, on the newest matured days",
+                        { NULL } },
+    [METRIC_FALSE_POSITIVES] = { "assay_quality_false_positive_ratio",
+                                 METRIC_GAUGE,
+                                 "Share of legitimate payments that were not approved, on those days",
+                                 { NULL } },
+    [METRIC_CALIBRATION_ERROR] = { "assay_quality_calibration_error",
+                                   METRIC_GAUGE,
+                                   "Expected calibration error of the scores on those days",
+                                   { NULL } },
+    [METRIC_CALIBRATION_RATIO] = { "assay_quality_calibration_ratio",
+                                   METRIC_GAUGE,
+                                   "Frauds on those days for each that the scores expected",
+                                   { NULL } },
 };
 
 /* What the metrics show: the thread writes, the loop reads. */
@@ -154,6 +207,7 @@ struct figures {
     uint64_t left_out, windows, requests, raised[SEVERITY_COUNT];
     struct findings_shown drift[FINDINGS_SHOWN];
     size_t drift_count;
+    struct decays_shown quality;
     int64_t caught_up_mono_us; /* when there was nothing left to read; 0: never yet */
 };
 
@@ -167,6 +221,7 @@ struct observer {
     struct watching watching;
     struct drifts *drifts;
     struct findings findings;
+    struct qualities qualities;
     uint64_t twins_n; /* the twins are those of the log up to here */
     uint64_t settled, seen;
     int64_t seen_mono_us, tidied_mono_us;
@@ -318,6 +373,7 @@ static enum err recall_twins(struct observer *o, struct pg_session *s, uint64_t 
     if (o->twins_n == n)
         return ERR_OK;
     drifts_drop(o->drifts); /* somebody else may have counted since */
+    qualities_drop(&o->qualities);
     memset(o->twins, 0, sizeof *o->twins);
     pg_add_i64(&p, (int64_t)n);
     pg_add_i64(&p, TWINS_BACK);
@@ -336,8 +392,8 @@ static enum err recall_twins(struct observer *o, struct pg_session *s, uint64_t 
 
 /* ---- one batch ---- */
 
-static enum err count_batch(struct observer *o, struct pg_session *s, struct intake *in, struct figures *f,
-                            struct why *why)
+static enum err count_batch(struct observer *o, struct pg_session *s, struct intake *in, uint64_t after,
+                            struct figures *f, struct why *why)
 {
     struct tally *t = mem_new(struct tally);
     enum err err = set_lanes(o, s, in, why);
@@ -356,6 +412,8 @@ static enum err count_batch(struct observer *o, struct pg_session *s, struct int
         err = drifts_add(o->drifts, s, &in->decided[i], why);
     if (!err)
         err = drifts_store(o->drifts, s, why);
+    if (!err)
+        err = qualities_count(&o->qualities, s, in, after, &o->lanes, why);
     mem_free(t);
     return err;
 }
@@ -387,6 +445,8 @@ static enum err forget(struct observer *o, struct pg_session *s, struct why *why
             err = watched_forget(s, lane, before_us, why);
         if (!err)
             err = found_forget(s, lane, before_us, why);
+        if (!err)
+            err = judged_day_forget(s, lane, before_us, why);
     }
     pg_result_free(r);
     return err;
@@ -416,6 +476,8 @@ static enum err look_round(struct observer *o, struct pg_session *s, struct figu
         err = row_ask(s, stale_sql, NULL, NULL, why);
     if (!err)
         err = forget(o, s, why);
+    if (!err)
+        err = decays_look(&o->watching.decays, &o->findings, s, &f->quality, why);
     return err ? err : count_raised(f, s, why);
 }
 
@@ -460,7 +522,7 @@ static enum err follow_in_transaction(struct observer *o, struct pg_session *s, 
     if (!err)
         err = intake_read(in, s, after, o->settled, patience_us, why);
     if (!err)
-        err = count_batch(o, s, in, &f, why);
+        err = count_batch(o, s, in, after, &f, why);
     if (!err && patience_us)
         err = look_round(o, s, &f, why);
     if (err)
@@ -553,6 +615,28 @@ static void collect_drift(struct observer *o, const struct figures *f)
     }
 }
 
+static void put_known(struct observer *o, size_t metric, double value)
+{
+    if (!isnan(value))
+        metric_put(o->metrics, metric, 0, value);
+}
+
+static void collect_quality(struct observer *o, const struct decays_shown *q)
+{
+    if (!q->is_known)
+        return;
+    put_known(o, METRIC_MATURED_AFTER, q->matured_after_days);
+    put_known(o, METRIC_KNOWN, q->known_yesterday);
+    put_known(o, METRIC_PROMISED, q->promised);
+    put_known(o, METRIC_REALISED, q->realised);
+    put_known(o, METRIC_ESTIMATED, q->estimated);
+    put_known(o, METRIC_ESTIMATE_ERROR, q->estimate_error);
+    put_known(o, METRIC_RECALL, q->recall);
+    put_known(o, METRIC_FALSE_POSITIVES, q->false_positive_rate);
+    put_known(o, METRIC_CALIBRATION_ERROR, q->calibration_error);
+    put_known(o, METRIC_CALIBRATION_RATIO, q->calibration_ratio);
+}
+
 static void collect(void *ctx)
 {
     struct observer *o = ctx;
@@ -582,6 +666,7 @@ static void collect(void *ctx)
         metric_put(o->metrics, METRIC_RAISED,
                    metric_series(o->metrics, METRIC_RAISED, severity_name(v), NULL), (double)f.raised[v]);
     collect_drift(o, &f);
+    collect_quality(o, &f.quality);
 }
 
 bool observer_is_well(struct observer *o, struct why *trouble)

@@ -8,13 +8,15 @@
 #include "lifestore/row.h"
 #include "monitorstore/condition.h"
 #include "monitorstore/health.h"
+#include "monitorstore/quality.h"
 #include "monitorstore/verdicts.h"
 #include "monitorstore/windows.h"
 
 const char *const monitor_queries[] = {
     [QUERY_LANE] = "lane",   [QUERY_HOURS] = "hours",       [QUERY_RAISED] = "raised",
     [QUERY_AFTER] = "after", [QUERY_VERSION] = "version",   [QUERY_KIND] = "kind",
-    [QUERY_STATE] = "state", [QUERY_SEVERITY] = "severity", [QUERY_COUNT] = NULL,
+    [QUERY_STATE] = "state", [QUERY_SEVERITY] = "severity", [QUERY_DAYS] = "days",
+    [QUERY_COUNT] = NULL,
 };
 static_assert((int)QUERY_COUNT <= (int)DESK_QUERY_MAX, "the desk keeps all of them");
 
@@ -224,9 +226,40 @@ static enum err get_requests(struct call *c, struct pg_session *s, struct why *w
     return ERR_OK;
 }
 
+/* ---- quality ---- */
+
+/* The version that was asked for, else the one that decided last. */
+static enum err get_quality(struct call *c, struct pg_session *s, struct why *why)
+{
+    struct json_out o = json_out_to(&c->out);
+    struct judged_model *models;
+    struct quality_report report;
+    int64_t lane, version, days;
+    size_t count, i = 0;
+    enum err err = read_number(c, QUERY_LANE, "lane", 0, 0, INT32_MAX, &lane, why);
+
+    if (!err)
+        err = read_number(c, QUERY_VERSION, "version", 0, 1, INT64_MAX, &version, why);
+    if (!err)
+        err = read_number(c, QUERY_DAYS, "days", QUALITY_DAYS_DEFAULT, 1, QUALITY_DAYS_MAX, &days, why);
+    if (!err)
+        err = judged_model_list(s, (int32_t)lane, &models, &count, &c->arena, why);
+    if (err)
+        return err;
+    while (i < count && version && models[i].version != version)
+        i++;
+    if (i == count)
+        return err_set(why, ERR_NOT_FOUND, "no decisions of such a model were counted in lane %d", (int)lane);
+    err = quality_report_read(s, &models[i], days, &report, &c->arena, why);
+    if (!err)
+        quality_report_write(&o, NULL, &report);
+    return err;
+}
+
 /* ---- the table ---- */
 
 #define ROUTES(X)                                                                                            \
+    X("GET", "/v1/quality", get_quality)                                                                     \
     X("GET", "/v1/drift", get_drift)                                                                         \
     X("GET", "/v1/drift/{id}", get_history)                                                                  \
     X("GET", "/v1/model-requests", get_requests)                                                             \

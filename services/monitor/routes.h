@@ -17,6 +17,7 @@ enum {
     QUERY_KIND,
     QUERY_STATE,
     QUERY_SEVERITY,
+    QUERY_DAYS,
     QUERY_COUNT
 };
 

@@ -30,6 +30,12 @@ static const struct json_setting members[] = {
     { "unscored", SETTING_DOUBLE, AT(state.unscored), 0, 1, NULL },
     { "late", SETTING_DOUBLE, AT(state.late), 0, 1, NULL },
     { "duplicates", SETTING_DOUBLE, AT(state.duplicates), 0, 1, NULL },
+    { "quality_days", SETTING_I64, AT(decays.window_days), 3, DECAYS_WINDOW_DAYS_MAX, NULL },
+    { "quality_windows", SETTING_U32, AT(decays.windows), 1, DECAYS_WINDOWS_MAX, NULL },
+    { "quality_alpha", SETTING_DOUBLE, AT(decays.judging.alpha), 1e-6, 0.5, NULL },
+    { "quality_loss", SETTING_DOUBLE, AT(decays.judging.least), 0, 1, NULL },
+    { "quality_frauds_least", SETTING_DOUBLE, AT(decays.judging.frauds_least), 1, 1e9, NULL },
+    { "calibration", SETTING_DOUBLE, AT(decays.calibration), 0, 100, NULL },
 };
 
 enum err watching_read(struct watching *out, const char *json, struct why *why)
@@ -45,7 +51,8 @@ enum err watching_read(struct watching *out, const char *json, struct why *why)
                                           .oldest_us = 7 * DAY_US,
                                           .judging = drift_settings_default },
                               .findings = { .asks_for_models = true, .cooldown_us = 7 * DAY_US },
-                              .state = STATE_CONF_DEFAULT };
+                              .state = STATE_CONF_DEFAULT,
+                              .decays = DECAYS_CONF_DEFAULT };
     if (!err && !json_is_object(tree))
         err = err_set(why, ERR_INVALID, "it is no JSON object");
     json_object_foreach(tree, name, value)

@@ -13,11 +13,16 @@
  *   asks_for_models true   whether a new model is asked for
  *   cooldown_days 7        between two requests for the same name, by the lane's clock
  *   silent_minutes 30, degraded 0.05, unscored 0.05, late 0.05, duplicates 0.01
- *                          the state of the data: see state.h */
+ *                          the state of the data: see state.h
+ *   quality_days 7         a window of matured days, for decay; quality_windows 2 running make an alarm
+ *   quality_alpha 0.01, quality_loss 0.1, quality_frauds_least 50
+ *                          see quality/decay.h
+ *   calibration 0.25       share by which frauds may differ from what the scores said */
 #ifndef ASSAY_MONITOR_WATCHING_H
 #define ASSAY_MONITOR_WATCHING_H
 
 #include "base/err.h"
+#include "decays.h"
 #include "drifts.h"
 #include "findings.h"
 #include "state.h"
@@ -26,6 +31,7 @@ struct watching {
     struct drifts_conf drifts;
     struct findings_conf findings;
     struct state_conf state;
+    struct decays_conf decays;
 };
 
 /*   ERR_SYNTAX, ERR_INVALID  no such JSON, a member that is not known or out of its bounds; *why says which */

@@ -194,7 +194,8 @@ static const char decision_sql[] =
     "(account, "
     "transaction_id, known_at, decided_at, n, action, score, margin, p_allow, model_version, "
     "ruleset_version, arm, plan, "
-    "vector, amount_base_minor, record) SELECT 1, id, at, at, n, action, 0.1, margin, (action <> 3)::int, $7::text, '1', "
+    "vector, amount_base_minor, record) SELECT 1, id, at, at, n, action, 0.1, margin, (action <> 3)::int, "
+    "$7::text, '1', "
     "'champion', "
     "$8::bytea, vector, 100, '' FROM k";
 
@@ -244,6 +245,48 @@ static uint32_t *feed(const struct feeding *f)
 static void feed_and_forget(const struct feeding *f)
 {
     free(feed(f));
+}
+
+/* ---- labels ---- */
+
+struct telling {
+    uint64_t first, last; /* transactions of the log that they are about, every `step`-th */
+    uint64_t step;
+    int64_t at_us; /* of the first; they are a second apart */
+    bool is_fraud;
+    int source; /* 3 is the strongest */
+};
+
+static const char label_sql[] =
+    "WITH k AS MATERIALIZED (SELECT * FROM unnest($1::int8[], $2::timestamptz[], $3::bytea[], $4::text[]) AS "
+    "k (n, at, body, id)), told AS (INSERT INTO log (n, epoch, kind, account, known_at, body) SELECT n, 1, "
+    "2, 1, at, body FROM k) INSERT INTO labels (account, transaction_id, source, labelled_at, is_fraud, "
+    "known_at, n) SELECT 1, id, $5::int8, at, $6::bool, at, n FROM k";
+
+static void tell(const struct telling *t)
+{
+    struct arena arena = { 0 };
+    struct pg_params p = { 0 };
+    struct pg_array *a[4] = { pg_add_array(&p, PG_INT8), pg_add_array(&p, PG_TIMESTAMPTZ),
+                              pg_add_array(&p, PG_BYTEA), pg_add_array(&p, PG_TEXT) };
+    int64_t at_us = t->at_us;
+
+    for (uint64_t n = t->first; n <= t->last; n += t->step, at_us += SECOND_US) {
+        struct label label = { .transaction_id = arena_printf(&arena, "t-%llu", (unsigned long long)n),
+                               .is_fraud = t->is_fraud,
+                               .source = (enum label_source)t->source,
+                               .labelled_at_us = at_us };
+
+        pg_array_i64(a[0], (int64_t)++w.n);
+        pg_array_time_us(a[1], at_us);
+        pg_array_bytes(a[2], label_pack(&label, &arena));
+        pg_array_text(a[3], label.transaction_id);
+    }
+    pg_add_i64(&p, t->source);
+    pg_add_bool(&p, t->is_fraud);
+    MUST(pg_exec(w.pg, label_sql, &p, NULL, &w.why));
+    pg_params_release(&p);
+    arena_release(&arena);
 }
 
 /* ---- what it counted ---- */
@@ -345,6 +388,8 @@ static const char digest_sql[] =
     "monitor_windows UNION "
     "ALL SELECT 'v' || v::text FROM monitor_verdicts v UNION ALL "
     "SELECT 'c' || condition || is_raised || text FROM monitor_conditions WHERE kind <> 'mismatch' UNION ALL "
+    "SELECT 'q' || lane || version || day || md5(counts) FROM monitor_quality UNION ALL "
+    "SELECT 'j' || lane || version || name || label_delay_days FROM monitor_quality_models UNION ALL "
     "SELECT 'r' || name || version || reason FROM monitor_requests) x";
 
 static void feed_the_same(void)
@@ -353,19 +398,29 @@ static void feed_the_same(void)
     feed_and_forget(&(struct feeding){ .rows = 12000, .scale = 1.6, .from_us = START + 6 * HOUR_US });
 }
 
+/* The same, with labels between: some are taken back, some said twice. */
+static void feed_the_same_and_labels(void)
+{
+    feed_the_same();
+    tell(&(struct telling){ 1, 30000, 17, START + 12 * HOUR_US, true, 0 });
+    tell(&(struct telling){ 1, 3000, 34, START + 30 * HOUR_US, false, 1 });
+    feed_and_forget(&(struct feeding){ .rows = 6000, .scale = 1, .from_us = START + 48 * HOUR_US });
+    tell(&(struct telling){ 1, 32000, 51, START + 52 * HOUR_US, true, 3 });
+}
+
 Test(monitor, counts_the_same_however_often_it_is_killed)
 {
     char undisturbed[64];
     int kills = 0;
 
-    feed_the_same();
+    feed_the_same_and_labels();
     start(&w.monitor);
     wait_for_monitor();
     snprintf(undisturbed, sizeof undisturbed, "%s", sql_text(digest_sql));
     world_close();
 
     world_open();
-    feed_the_same();
+    feed_the_same_and_labels();
     srand(11);
     while (sql_int(PLACE) < (int64_t)w.n) {
         process_launch(&w.monitor, "monitor",
@@ -533,38 +588,166 @@ Test(monitor, finds_features_as_the_log_gives_them)
     history_close(&past);
 }
 
+/* What the monitor answers about quality; the caller's, for json_decref(). */
+static json_t *ask_quality(void)
+{
+    struct http_said said = http_ask(w.monitor.port, "GET", "/v1/quality", w.key, NULL, NULL, 0);
+    json_t *kept = json_incref(said.json);
+
+    cr_assert_eq(said.status, 200);
+    http_said_free(&said);
+    return kept;
+}
+
+static double figure(const json_t *of, const char *object, const char *name)
+{
+    const json_t *value = json_object_get(object ? json_object_get(of, object) : of, name);
+
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static const json_t *day_of(const json_t *quality, size_t i)
+{
+    return json_array_get(json_object_get(quality, "days"), i);
+}
+
 Test(monitor, shows_what_labels_have_said_of_a_day)
 {
     struct buf said;
-    json_t *root, *day;
+    json_t *shown, *answered;
+    const json_t *day;
+    int64_t seen, frauds;
 
-    /* Ten days, of which the first have matured after the model's week; a hundred frauds are told on the first. */
+    /* Ten days, of which the first has matured after the model's week; a hundred frauds of it are told. */
     buf_init(&said, 0);
     feed_and_forget(&(struct feeding){ .rows = 2000, .scale = 1, .from_us = START });
+    tell(&(struct telling){ 1, 100, 1, START + 2 * DAY_US, true, 3 });
     feed_and_forget(&(struct feeding){ .rows = 2000, .scale = 1, .from_us = START + 9 * DAY_US });
-    sql("INSERT INTO labels (account, transaction_id, source, labelled_at, is_fraud, known_at, n) SELECT 1, "
-        "transaction_id, 3, known_at, true, known_at + interval '2 days', 100000 + n FROM decisions WHERE n "
-        "<= 100");
     start(&w.monitor);
     wait_for_monitor();
     cr_assert_eq(command_run(&said, w.conninfo, "", "quality --json"), 0, "%s", buf_str(&said));
-    root = json_loads(buf_str(&said), 0, NULL);
-    cr_assert_not_null(root, "%s", buf_str(&said));
-    cr_assert_eq(json_array_size(json_object_get(root, "days")), 2);
-    day = json_array_get(json_object_get(root, "days"), 0);
+    shown = json_loads(buf_str(&said), 0, NULL);
+    answered = ask_quality();
+    cr_assert_not_null(shown, "%s", buf_str(&said));
+    cr_assert(json_equal(shown, answered), "the command line says what REST says");
+    cr_assert_eq(json_array_size(json_object_get(shown, "days")), 2);
+    day = day_of(shown, 0);
+    seen = sql_int("SELECT count(*) FROM decisions WHERE n <= 2000 AND action <> 3");
+    frauds = sql_int("SELECT count(*) FROM decisions WHERE n <= 100 AND action <> 3");
     cr_assert(json_is_true(json_object_get(day, "is_matured")));
     cr_assert_eq(json_integer_value(json_object_get(day, "decisions")), 2000);
-    cr_assert_eq(json_integer_value(json_object_get(day, "labelled")), 100);
-    cr_assert_eq((int64_t)json_number_value(json_object_get(day, "frauds")), 100);
+    cr_assert_eq(json_integer_value(json_object_get(day, "known_frauds")), 100);
+    cr_assert_eq(figure(day, "realised", "rows"), (double)seen, "what was declined stands for nothing");
+    cr_assert_eq(figure(day, "realised", "frauds"), (double)frauds);
     /* All scores are equal: the average precision is the share of frauds. */
-    cr_assert_float_eq(json_number_value(json_object_get(day, "average_precision")),
-                       100 / json_number_value(json_object_get(day, "rows")), 1e-12);
-    cr_assert_float_eq(
-        json_number_value(json_object_get(day, "expected_frauds")),
-        0.1 * (double)sql_int("SELECT count(*) FROM decisions WHERE n <= 2000 AND action <> 3"), 1e-6);
-    cr_assert(json_is_false(json_object_get(json_array_get(json_object_get(root, "days"), 1), "is_matured")));
-    json_decref(root);
+    cr_assert_float_eq(figure(day, "realised", "average_precision"), (double)frauds / (double)seen, 1e-12);
+    cr_assert_float_eq(figure(day, "estimated", "frauds"), 200, 1e-6);
+    cr_assert_float_eq(figure(json_object_get(shown, "estimate_error"), "frauds", "error"),
+                       200 - (double)frauds, 1e-6);
+    cr_assert(json_is_null(json_object_get(day_of(shown, 1), "realised")));
+    cr_assert_eq(figure(shown, "calibration", "happened"), (double)frauds);
+    json_decref(shown);
+    json_decref(answered);
     cr_assert_eq(command_run(&said, w.conninfo, "LC_ALL=C", "quality"), 0, "%s", buf_str(&said));
     cr_assert_not_null(strstr(buf_str(&said), "later"), "%s", buf_str(&said));
     buf_release(&said);
+}
+
+Test(monitor, a_label_moves_the_quality_of_its_own_day)
+{
+    json_t *before, *after;
+
+    feed_and_forget(&(struct feeding){ .rows = 1000, .scale = 1, .from_us = START });
+    feed_and_forget(&(struct feeding){ .rows = 1000, .scale = 1, .from_us = START + DAY_US });
+    feed_and_forget(&(struct feeding){ .rows = 10, .scale = 1, .from_us = START + 12 * DAY_US });
+    start(&w.monitor);
+    wait_for_monitor();
+    before = ask_quality();
+    tell(&(struct telling){ 1, 40, 1, START + 11 * DAY_US, true, 0 });
+    wait_for_monitor();
+    after = ask_quality();
+    cr_assert_eq(figure(day_of(before, 0), NULL, "known_frauds"), 0);
+    cr_assert_eq(figure(day_of(after, 0), NULL, "known_frauds"), 40);
+    cr_assert_eq(figure(day_of(after, 0), "realised", "frauds"),
+                 (double)sql_int("SELECT count(*) FROM decisions WHERE n <= 40 AND action <> 3"));
+    cr_assert(json_equal(day_of(before, 1), day_of(after, 1)) ||
+              figure(day_of(after, 1), NULL, "known_frauds") == 0);
+    json_decref(before);
+    /* A weaker source cannot take it back; a stronger one can, and the day is as it was. */
+    tell(&(struct telling){ 1, 40, 1, START + 11 * DAY_US + HOUR_US, false, 3 });
+    tell(&(struct telling){ 1, 40, 1, START + 11 * DAY_US + 2 * HOUR_US, true, 1 });
+    wait_for_monitor();
+    before = ask_quality();
+    cr_assert_eq(figure(day_of(before, 0), NULL, "known_frauds"), 0);
+    json_decref(before);
+    json_decref(after);
+}
+
+Test(monitor, counts_a_label_that_came_before_the_decision_it_is_about)
+{
+    json_t *quality;
+
+    feed_and_forget(&(struct feeding){ .rows = 100, .scale = 1, .from_us = START, .is_undecided = true });
+    tell(&(struct telling){ 1, 20, 1, START + HOUR_US, true, 0 });
+    start(&w.monitor);
+    wait_for_monitor();
+    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_pending"), 100);
+    sql("WITH d AS (SELECT l.n, 't-' || l.n AS id, l.known_at FROM log l WHERE l.kind = 1), t AS (INSERT "
+        "INTO "
+        "transaction_ids (account, id, body_hash, epoch, n, known_at) SELECT 1, id, '', 1, n, known_at FROM "
+        "d) INSERT INTO decisions (account, transaction_id, known_at, decided_at, n, action, score, margin, "
+        "p_allow, model_version, ruleset_version, arm, plan, vector, amount_base_minor, record) SELECT 1, "
+        "id, "
+        "known_at, known_at, n, 0, 0.1, -2, 1, '1', '1', 'champion', '', '', 100, '' FROM d");
+    wait_until("SELECT count(*) FROM monitor_pending", 0);
+    quality = ask_quality();
+    cr_assert_eq(figure(day_of(quality, 0), NULL, "decisions"), 100);
+    cr_assert_eq(figure(day_of(quality, 0), NULL, "known_frauds"), 20);
+    json_decref(quality);
+}
+
+/* Days of 400 decisions, of which the first `frauds` turn out to be fraud two days later. */
+static void feed_days(int64_t from_us, size_t days, uint64_t frauds)
+{
+    for (size_t d = 0; d < days; d++) {
+        int64_t at_us = from_us + (int64_t)d * DAY_US;
+        uint64_t first = w.n + 1;
+
+        feed_and_forget(&(struct feeding){ .rows = 400, .scale = 1, .from_us = at_us });
+        tell(&(struct telling){ .first = first,
+                                .last = first + frauds - 1,
+                                .step = 1,
+                                .at_us = at_us + 2 * DAY_US,
+                                .is_fraud = true,
+                                .source = 3 });
+    }
+}
+
+Test(monitor, tells_when_a_model_is_not_as_good_as_was_promised_and_asks_for_another)
+{
+    static const char raised[] = "SELECT count(*) FROM monitor_conditions WHERE is_raised AND condition = "
+                                 "'quality/0/1/average_precision'";
+    struct http_said said;
+
+    /* The bundle promises an average precision of 0.75. All scores are equal, so it is the share of frauds. */
+    feed_days(START, 14, 20);
+    feed_and_forget(&(struct feeding){ .rows = 10, .scale = 1, .from_us = START + 20 * DAY_US });
+    start(&w.monitor);
+    wait_for_monitor();
+    feed_and_forget(&(struct feeding){ .rows = 10, .scale = 1, .from_us = START + 21 * DAY_US });
+    wait_until(raised, 1);
+    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_conditions WHERE is_raised AND condition = "
+                         "'quality/0/1/calibration'"),
+                 1, "the scores say 0.1, and 0.05 are frauds");
+    cr_assert_eq(sql_int("SELECT count(*) FROM training_runs WHERE name = 'sample'"), 1);
+    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_requests WHERE reason LIKE 'decay of version 1: %'"),
+                 1);
+    said = http_ask(w.monitor.admin_port, "GET", "/metrics", NULL, NULL, NULL, 0);
+    cr_assert_not_null(strstr(said.body, "assay_quality_average_precision_promised 0.75"), "%s", said.body);
+    http_said_free(&said);
+    /* A week in which the scores rank well again. */
+    feed_days(START + 22 * DAY_US, 7, 400);
+    feed_and_forget(&(struct feeding){ .rows = 10, .scale = 1, .from_us = START + 36 * DAY_US });
+    wait_until(raised, 0);
+    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_requests"), 1, "one while it cools down");
 }
