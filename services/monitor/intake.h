@@ -21,7 +21,7 @@
 #include "pg/session.h"
 #include "sighting.h"
 
-enum { INTAKE_BATCH = 2000, INTAKE_PENDING_BATCH = 500, INTAKE_PENDING_MAX = 100000 };
+enum { INTAKE_BATCH = 1000, INTAKE_PENDING_BATCH = 500, INTAKE_PENDING_MAX = 100000 };
 
 /* A decision, with the transaction it is about. Slices live as long as the batch. */
 struct decided {

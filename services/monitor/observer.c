@@ -32,7 +32,7 @@
 #define OBSERVER_LOCK "4707174031187263829"
 #define FOLLOWER      "monitor"
 
-enum { HOURS_MOST = 64, SETTLE_US = 1000000, TIDY_US = 10000000 };
+enum { HOURS_MOST = 64, SETTLE_US = 1000000, TIDY_US = 10000000, FOLLOWER_RESTS = 4 };
 
 enum {
     METRIC_ACTIVE,
@@ -576,9 +576,10 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
                      struct why *why)
 {
     struct observer *o = ctx;
-    bool is_taken, is_full = true;
+    bool is_taken, is_full = false;
     enum err err;
 
+    (void)is_ending;
     *rest_us = o->conf->turn_ms * MS_US;
     if (!s)
         return ERR_OK;
@@ -586,10 +587,10 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
     if (!err && is_taken != o->figures.is_active)
         log_event(LOG_INFO, is_taken ? "active" : "waiting", "follower=%s", FOLLOWER);
     o->figures.is_active = !err && is_taken;
-    while (!err && is_taken && is_full && !atomic_load(is_ending)) {
+    if (!err && is_taken)
         err = follow(o, s, &is_full, why);
-        show(o);
-    }
+    if (is_full)
+        *rest_us = 0; /* there is more, after what watch.h has it rest */
     show(o);
     return err;
 }
@@ -699,6 +700,7 @@ enum err observer_open(struct observer **out, struct metrics *metrics, const str
                                            .conninfo = conf->pg_url,
                                            .application = "assay-monitor",
                                            .role = conf->pg_role,
+                                           .rests = FOLLOWER_RESTS,
                                            .turn = turn,
                                            .ctx = o },
                      why);

@@ -427,6 +427,7 @@ enum err shadow_open(struct shadow **out, struct service *app, const struct shad
                                            .conninfo = conf->pg_url,
                                            .application = "assay-shadow",
                                            .role = conf->pg_role,
+                                           .rests = 4,
                                            .turn = turn,
                                            .ctx = s },
                      why);

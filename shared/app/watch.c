@@ -5,14 +5,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "log/log.h"
 #include "pg/session.h"
 
-enum { PAUSE_FIRST_US = 100000, PAUSE_MOST_US = 5000000 };
+enum { PAUSE_FIRST_US = 100000, PAUSE_MOST_US = 5000000, GIVEN_WAY_MOST_US = 2000000, NICE = 10 };
 
 struct watch {
     struct watch_conf conf;
@@ -111,12 +113,26 @@ static void rest(struct watch *w, int64_t us)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* How long to give way to others after what took so long. */
+static int64_t given_way_us(const struct watch *w, int64_t took_us)
+{
+    int64_t us = took_us * w->conf.rests;
+
+    return us < GIVEN_WAY_MOST_US ? us : GIVEN_WAY_MOST_US;
+}
+
 static void *run(void *arg)
 {
     struct watch *w = arg;
 
-    while (!atomic_load(&w->is_ending))
-        rest(w, turn(w));
+    if (w->conf.rests)
+        setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+    while (!atomic_load(&w->is_ending)) {
+        int64_t began_us = clock_mono_us(), us = turn(w),
+                least_us = given_way_us(w, clock_mono_us() - began_us);
+
+        rest(w, us > least_us ? us : least_us);
+    }
     return NULL;
 }
 

@@ -6,7 +6,10 @@
  *                                    after a pause that grows from 0.1 s to 5 s
  *
  * No statement of a turn gets parallel workers of PostgreSQL. Turns never overlap. Everything but the turn itself is
- * called from the loop's thread. */
+ * called from the loop's thread.
+ *
+ * What only follows can wait, and decisions cannot: `rests` bounds its share of a machine. The busier PostgreSQL is, the
+ * longer a turn takes and the longer it rests; so under overload it falls behind, and catches up afterwards. */
 #ifndef ASSAY_APP_WATCH_H
 #define ASSAY_APP_WATCH_H
 
@@ -25,6 +28,8 @@ struct watch_conf {
     const char *application; /* "assay-shadow" */
     const char *role;        /* taken with SET ROLE; NULL or empty: none */
     const char *session_sql; /* run once on each connection; NULL: none */
+    int rests; /* so many times as long as a turn took it rests at least, up to 2 s, and its thread
+                                is nice; 0: neither */
     /* *rest_us is how long to rest now, 0 before; what is to do with a long turn when `*is_ending` says yes is
      * up to it. `s` is NULL when there is no connection: then the turn may only say so to those who wait, and
      * its result does not matter. An error is logged, once until it changes. */
