@@ -117,9 +117,9 @@ struct gate *gate_new(struct ingestion *in)
 {
     size_t most = (size_t)in->conf.jobs_most;
     const struct admission_conf confs[WORK_COUNT] = {
-        /* Half of the deadline: the other half is for what cannot be foreseen. */
-        [WORK_DECIDE] = { most, most < DECIDE_LEAST ? most : DECIDE_LEAST, in->conf.deadline_ms * MS_US / 2,
-                          in->conf.deadline_ms * MS_US * 3 / 4, DECIDE_RATE },
+        /* A third of the deadline keeps all steps in full groups; the rest is for what cannot be foreseen. */
+        [WORK_DECIDE] = { most, most < DECIDE_LEAST ? most : DECIDE_LEAST, in->conf.deadline_ms * MS_US / 3,
+                          in->conf.deadline_ms * MS_US / 2, DECIDE_RATE },
         [WORK_READ] = { READ_MOST, READ_LEAST, READ_WAIT_US, 4 * READ_WAIT_US, OTHER_RATE },
         [WORK_LABEL] = { LABEL_MOST, LABEL_LEAST, LABEL_WAIT_US, 4 * LABEL_WAIT_US, OTHER_RATE },
     };
