@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * drift_fuzz.c - any bytes are what watching has packed (a layout, a window, alarms, data health, a day of quality, a
+ * drift_fuzz.c - any bytes are what watching has packed (a layout, a window, alarms, a day of quality, a
  * track of estimates) or are refused; what is one is packed again as the same bytes, and can be used. The first byte
  * says which; checksums and the layout's identity are made to fit, or nothing behind them would ever be read. */
 #include <math.h>
@@ -8,11 +8,10 @@
 
 #include "base/array.h"
 #include "base/hash.h"
-#include "drift/health.h"
 #include "drift/verdict.h"
 #include "quality/figures.h"
 
-enum { KINDS = 6, SUM_BYTES = 8 };
+enum { KINDS = 5, SUM_BYTES = 8 };
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
@@ -107,16 +106,6 @@ static enum err open_alarms(struct slice bytes, const struct drift_layout *layou
     return err;
 }
 
-static enum err open_health(struct slice bytes, struct buf *again, struct why *why)
-{
-    struct drift_health health;
-    enum err err = drift_health_open(&health, bytes, why);
-
-    if (!err)
-        drift_health_pack(&health, again);
-    return err;
-}
-
 static enum err open_day(struct slice bytes, struct buf *again, struct why *why)
 {
     struct quality_day *day = mem_new(struct quality_day);
@@ -175,9 +164,6 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         err = open_alarms(bytes, layout, &again, &why);
         break;
     case 3:
-        err = open_health(bytes, &again, &why);
-        break;
-    case 4:
         sign(copy, bytes.len, "assay quality 1");
         err = open_day(bytes, &again, &why);
         break;

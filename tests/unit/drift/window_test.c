@@ -4,7 +4,6 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
-#include "drift/health.h"
 #include "stats/interval.h"
 #include "unit/bundle/samples.h"
 
@@ -351,36 +350,5 @@ Test(drift_window, reference_is_the_bundles_counts_and_a_baseline_fills_the_rest
     drift_layout_free(l);
     bundle_close(bundle);
     bundle_sample_release(&sample);
-    buf_release(&bytes);
-}
-
-Test(drift_health, counts_merge_and_come_back_from_their_bytes)
-{
-    struct drift_health a, b, all, again;
-    struct buf bytes;
-
-    drift_health_init(&a);
-    drift_health_init(&b);
-    drift_health_init(&all);
-    for (int64_t i = 0; i < 100; i++) {
-        struct drift_health *part = i % 3 ? &a : &b;
-
-        drift_health_decision(part, i * 500000, 0, i < 90 ? 20 : 2000000000, i % 10 == 0, i % 20 != 0);
-        drift_health_decision(&all, i * 500000, 0, i < 90 ? 20 : 2000000000, i % 10 == 0, i % 20 != 0);
-    }
-    a.mismatched = all.mismatched = 1;
-    drift_health_merge(&b, &a);
-    cr_assert_arr_eq(&b, &all, sizeof all);
-    cr_assert_eq(all.degraded, 10);
-    cr_assert_eq(all.unscored, 5);
-    cr_assert_float_eq(drift_health_rate(&all), 2, 1e-9);
-    cr_assert_eq(drift_health_lateness_us(&all, 0.5), 1000000);
-    cr_assert_eq(drift_health_lateness_us(&all, 0.99), INT64_C(3600000000));
-    buf_init(&bytes, 0);
-    drift_health_pack(&all, &bytes);
-    cr_assert_eq(drift_health_open(&again, buf_slice(&bytes), &why), ERR_OK);
-    cr_assert_arr_eq(&again, &all, sizeof all);
-    for (size_t len = 0; len < bytes.len; len++)
-        cr_assert_eq(drift_health_open(&again, slice_of(buf_slice(&bytes).ptr, len), &why), ERR_SYNTAX);
     buf_release(&bytes);
 }
