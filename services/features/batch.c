@@ -418,6 +418,17 @@ static void apply_range(struct features *f)
     metric_observe_us(f->metrics, M_APPEND_SECONDS, 0, clock_mono_us() - b->began_us);
 }
 
+static void tell_refused(const struct item *item, const struct why *why)
+{
+    const struct grpc_request *request = item->call->request;
+    struct slice parent = { 0 };
+
+    if (request)
+        parent = grpc_request_metadata(request, SLICE("traceparent"));
+    log_limited(LOG_ERROR, "item_refused", "account=%" PRIu32 " id=%s why=%s parent=%s", item->account,
+                log_quoted(item->id), log_quoted(slice_str(why->text)), log_quoted(parent));
+}
+
 static void on_append(void *ctx, const struct pg_reply *reply)
 {
     struct features *f = ctx;
@@ -449,15 +460,14 @@ static void on_append(void *ctx, const struct pg_reply *reply)
             struct item *item = b->items[b->begin];
 
             item->fate = FATE_FAILED;
-            log_event(LOG_ERROR, "item_refused", "account=%" PRIu32 " id=%s why=%s", item->account,
-                      log_quoted(item->id), log_quoted(slice_str(reply->why.text)));
+            tell_refused(item, &reply->why);
             b->begin = b->end;
             b->end = b->count;
         } else {
             b->end = b->begin + (b->end - b->begin) / 2;
         }
     } else {
-        log_event(LOG_ERROR, "append_failed", "why=%s", log_quoted(slice_str(reply->why.text)));
+        log_limited(LOG_ERROR, "append_failed", "why=%s", log_quoted(slice_str(reply->why.text)));
         batch_end(f, reply->err == ERR_INTERNAL ? ERR_INTERNAL : ERR_UNAVAILABLE, &reply->why);
     }
 }

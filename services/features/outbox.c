@@ -31,8 +31,8 @@ static bool read_row(struct item *item, const struct pg_result *r, size_t row)
     err = item->kind == ENTRY_TXN ? txn_unpack(&item->txn, item->body, arena, &why)
                                   : label_unpack(&item->label, item->body, arena, &why);
     if (err)
-        log_event(LOG_ERROR, "outbox_unreadable", "seq=%" PRId64 " why=%s", item->seq,
-                  log_quoted(slice_str(why.text)));
+        log_limited(LOG_ERROR, "outbox_unreadable", "seq=%" PRId64 " why=%s", item->seq,
+                    log_quoted(slice_str(why.text)));
     return err == ERR_OK;
 }
 

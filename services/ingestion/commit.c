@@ -76,8 +76,8 @@ static void halve(struct group *group)
 static void poisoned(struct job *job, const struct pg_reply *reply)
 {
     count(job->pipeline->in, M_POISONED, NULL);
-    log_event(LOG_ERROR, "row_refused", "account=%u transaction=%s sqlstate=%s trace=%.*s", job->txn.account,
-              log_quoted(job->txn.id), reply->sqlstate, SLICE_ARG(trace_id(&job->trace)));
+    log_limited(LOG_ERROR, "row_refused", "account=%u transaction=%s sqlstate=%s trace=%.*s",
+                job->txn.account, log_quoted(job->txn.id), reply->sqlstate, SLICE_ARG(trace_id(&job->trace)));
     job_fail(job, ERR_INTERNAL, "the database cannot store this decision");
 }
 
@@ -142,7 +142,7 @@ static void on_stored(void *ctx, const struct pg_reply *reply)
     else if (reply->err == ERR_UNKNOWN)
         count(group->pipeline->in, M_COMMIT_UNKNOWN, NULL);
     else if (reply->err == ERR_INTERNAL)
-        log_event(LOG_ERROR, "commit_refused", "reason=%s", log_quoted(slice_str(reply->why.text)));
+        log_limited(LOG_ERROR, "commit_refused", "reason=%s", log_quoted(slice_str(reply->why.text)));
     for (size_t i = 0; i < group->count; i++) {
         struct job *job = group->jobs[i];
 

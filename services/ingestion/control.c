@@ -221,8 +221,8 @@ static void on_claimed(void *ctx, const struct pg_reply *reply)
 
     group_end(group); /* whether PostgreSQL is silent, the commit finds out: this may have met a lock */
     if (reply->err)
-        log_event(LOG_WARN, "control_slice_not_asked", "payments=%zu err=%s reason=%s", group->count,
-                  err_name(reply->err), log_quoted(slice_str(reply->why.text)));
+        log_limited(LOG_WARN, "control_slice_not_asked", "payments=%zu err=%s reason=%s", group->count,
+                    err_name(reply->err), log_quoted(slice_str(reply->why.text)));
     for (size_t row = 0; r && row < pg_rows(r); row++) {
         int64_t ord = pg_get_int(r, row, 0);
 

@@ -61,10 +61,10 @@ bool status_is_passing(int status)
 
 void exchange_reply(struct exchange *x, int status, struct slice body)
 {
-    if (status >= 500) /* an outage makes many: only our own faults are worth a line each */
-        log_event(status == 500 ? LOG_ERROR : LOG_DEBUG, "request_failed",
-                  "route=%s status=%d account=%u trace=%.*s", log_quoted(slice_str(x->route->name)), status,
-                  x->key.account, SLICE_ARG(trace_id(&x->trace)));
+    if (status >= 500) /* an outage makes many: only our own faults are worth a line */
+        log_limited(status == 500 ? LOG_ERROR : LOG_DEBUG, "request_failed",
+                    "route=%s status=%d account=%u trace=%.*s", log_quoted(slice_str(x->route->name)), status,
+                    x->key.account, SLICE_ARG(trace_id(&x->trace)));
     if (x->is_idempotent)
         idempotency_end(x, status, body);
     else

@@ -118,7 +118,8 @@ static void on_kept(void *ctx, const struct pg_reply *reply)
     struct kept_reply *kept = ctx;
 
     if (reply->err)
-        log_event(LOG_WARN, "idempotent_reply_not_kept", "reason=%s", log_quoted(slice_str(reply->why.text)));
+        log_limited(LOG_WARN, "idempotent_reply_not_kept", "reason=%s trace=%.*s",
+                    log_quoted(slice_str(reply->why.text)), SLICE_ARG(trace_id(&kept->x->trace)));
     exchange_send(kept->x, kept->status, kept->body, false);
 }
 

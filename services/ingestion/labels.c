@@ -116,7 +116,8 @@ static void on_queued(void *ctx, const struct pg_reply *reply)
                      ? err_set(&l->why, ERR_INTERNAL, "the database cannot store this")
                      : err_set(&l->why, ERR_UNAVAILABLE, "the labels could not be stored; send them again");
         if (is_refused)
-            log_event(LOG_ERROR, "labels_refused", "reason=%s", log_quoted(slice_str(reply->why.text)));
+            log_limited(LOG_ERROR, "labels_refused", "reason=%s trace=%.*s",
+                        log_quoted(slice_str(reply->why.text)), SLICE_ARG(trace_id(&l->x->trace)));
     }
     for (size_t i = 0; !reply->err && i < l->count; i++) {
         if (is_sound(&l->items[i])) {

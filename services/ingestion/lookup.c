@@ -107,7 +107,7 @@ static void on_looked_up(void *ctx, const struct pg_reply *reply)
             job_enter(job, job->after_lookup);
     }
     if (reply->err == ERR_INTERNAL)
-        log_event(LOG_ERROR, "lookup_refused", "reason=%s", log_quoted(slice_str(reply->why.text)));
+        log_limited(LOG_ERROR, "lookup_refused", "reason=%s", log_quoted(slice_str(reply->why.text)));
     group_unref(group);
 }
 

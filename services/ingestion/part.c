@@ -201,8 +201,8 @@ static void on_answer(void *arg, enum err err, const ProtobufCMessage *reply, co
             probe_all(p); /* slow, or gone? That is no question when it had no time. */
         break;
     default: /* it is there and did not like the question */
-        log_event(LOG_ERROR, "part_refused", "part=%s method=%s error=%s reason=%s", p->name, a->method,
-                  err_name(err), log_quoted(slice_str(why->text)));
+        log_limited(LOG_ERROR, "part_refused", "part=%s method=%s error=%s reason=%s parent=%s", p->name,
+                    a->method, err_name(err), log_quoted(slice_str(why->text)), a->parent ? a->parent : "-");
         break;
     }
     a->done(a->arg, err, reply, why);

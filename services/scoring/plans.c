@@ -118,7 +118,7 @@ static void learn(struct plans *p, struct slice id, struct slice text)
     if (k != NULL && k->state == PLAN_KNOWN)
         return;
     if (plan_parse(&plan, text, &why) || memcmp(plan_hash(plan), id.ptr, SHA256_BYTES) != 0) {
-        log_event(LOG_ERROR, "plan_refused", "why=%s", log_quoted(slice_str(why.text)));
+        log_limited(LOG_ERROR, "plan_refused", "why=%s", log_quoted(slice_str(why.text)));
         plan_free(plan);
         return;
     }

@@ -95,8 +95,8 @@ static void reply(struct desk *d, struct call *c)
     d->under_way--;
     if (c->err) {
         if (c->err == ERR_INTERNAL)
-            log_event(LOG_ERROR, "request_failed", "path=%s why=%s", log_quoted(c->req->path),
-                      log_quoted(slice_str(c->why.text)));
+            log_limited(LOG_ERROR, "request_failed", "path=%s why=%s", log_quoted(c->req->path),
+                        log_quoted(slice_str(c->why.text)));
         reply_problem(c);
     } else {
         http_reply(c->req, &(struct http_reply){ .status = c->status,

@@ -275,7 +275,7 @@ static void on_failed(void *arg, const char *reason)
     c->connect_failures++;
     err_set(&c->last_failure, ERR_UNAVAILABLE, "cannot connect to %s: %s", address_of(k), reason);
     if (c->failures == 0)
-        log_event(LOG_WARN, "peer_away", "peer=%s why=%s", address_of(k), log_quoted(slice_str(reason)));
+        log_limited(LOG_WARN, "peer_away", "peer=%s why=%s", address_of(k), log_quoted(slice_str(reason)));
     turn_to_next(c, k->at);
     connection_free(k);
     if (is_connecting_or_open(c))
@@ -297,8 +297,8 @@ static void connection_lost(struct connection *k, const char *reason)
 
     if (client_session_calls(k->session) || !is_leaving(k)) {
         c->connections_lost++;
-        log_event(LOG_DEBUG, "connection_lost", "peer=%s in_flight=%zu why=%s", address_of(k),
-                  client_session_calls(k->session), log_quoted(slice_str(reason)));
+        log_limited(LOG_DEBUG, "connection_lost", "peer=%s in_flight=%zu why=%s", address_of(k),
+                    client_session_calls(k->session), log_quoted(slice_str(reason)));
     }
     /* A peer that takes connections only to drop them is away all the same. */
     if (!k->has_answered && !k->is_retired) {
@@ -391,8 +391,8 @@ static void connection_read(struct connection *k)
         if (n == 0)
             break;
         if (client_session_receive(k->session, c->read_buf, (size_t)n, &why)) {
-            log_event(LOG_WARN, "peer_broke_protocol", "peer=%s why=%s", address_of(k),
-                      log_quoted(slice_str(why.text)));
+            log_limited(LOG_WARN, "peer_broke_protocol", "peer=%s why=%s", address_of(k),
+                        log_quoted(slice_str(why.text)));
             connection_lost(k, why.text);
             return;
         }

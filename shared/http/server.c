@@ -62,7 +62,6 @@ enum {
 #define ACCEPT_PAUSE_US (100 * MS_US)
 #define RELIEF_PAUSE_US (2 * MS_US) /* it looks at all connections */
 #define LINGER_US       (2 * SECOND_US)
-#define COMPLAINT_US    (1 * SECOND_US) /* between log lines that any peer can cause */
 
 enum {
     M_REQUESTS,
@@ -178,9 +177,7 @@ struct http_server {
     unsigned tls_generation; /* that the connections have been looked through for */
     int64_t tls_replaced_us;
     size_t stale_a_sweep;
-    int64_t relieved_us; /* when some last had to let go of memory */
-    int64_t complained_us, flood_told_us, accept_told_us;
-    size_t floods_untold;
+    int64_t relieved_us;           /* when some last had to let go of memory */
     int64_t handshakes_us;         /* the turn in which */
     int handshakes;                /* so many were worked on */
     char *in;                      /* READ_BYTES */
@@ -226,21 +223,13 @@ static void count_reply(void *ctx, const struct http_router_entry *entry, int st
     metric_observe_us(s->metrics, M_SECONDS, entry ? entry->series : s->no_route_series, took_us);
 }
 
-/* The log is not flooded in turn: a line a second, with how many it stands for. */
 static void count_flood(void *ctx, const struct http_peer *peer, const char *what)
 {
     struct http_server *s = ctx;
-    int64_t now_us = loop_mono_us(s->loop);
 
     if (s->metrics)
         metric_inc(s->metrics, M_FLOODS, metric_series(s->metrics, M_FLOODS, s->name, what));
-    s->floods_untold++;
-    if (now_us - s->flood_told_us < COMPLAINT_US)
-        return;
-    s->flood_told_us = now_us;
-    log_event(LOG_WARN, "http_flood", "server=%s peer=%s what=%s connections=%zu", s->name, peer->address,
-              what, s->floods_untold);
-    s->floods_untold = 0;
+    log_limited(LOG_WARN, "http_flood", "server=%s peer=%s what=%s", s->name, peer->address, what);
 }
 
 static void count_connections(struct http_server *s)
@@ -557,15 +546,11 @@ static void start_session(struct conn *c, enum http_protocol protocol)
 static void complain_of_handshake(const struct conn *c)
 {
     struct http_server *s = c->server;
-    int64_t now_us = loop_mono_us(s->loop);
 
     if (s->metrics)
         metric_inc(s->metrics, M_HANDSHAKES, s->series);
-    if (now_us - s->complained_us < COMPLAINT_US)
-        return;
-    s->complained_us = now_us;
-    log_event(LOG_WARN, "tls_handshake_failed", "server=%s peer=%s why=%s", s->name, c->peer.address,
-              log_quoted(slice_str(tls_conn_reason(c->tls))));
+    log_limited(LOG_WARN, "tls_handshake_failed", "server=%s peer=%s why=%s", s->name, c->peer.address,
+                log_quoted(slice_str(tls_conn_reason(c->tls))));
 }
 
 /* True when the handshake is done and the session can begin. */
@@ -961,14 +946,9 @@ static bool make_room(struct http_server *s)
     return true;
 }
 
-static void complain_of_accept(struct http_server *s, int e)
+static void complain_of_accept(const struct http_server *s, int e)
 {
-    int64_t now_us = loop_mono_us(s->loop);
-
-    if (now_us - s->accept_told_us < COMPLAINT_US)
-        return;
-    s->accept_told_us = now_us;
-    log_event(LOG_WARN, "accept_failed", "server=%s why=%s", s->name, log_quoted(slice_str(strerror(e))));
+    log_limited(LOG_WARN, "accept_failed", "server=%s why=%s", s->name, log_quoted(slice_str(strerror(e))));
 }
 
 static void accept_some(struct http_server *s, int most)

@@ -23,6 +23,10 @@ bool log_level_find(struct slice name, enum log_level *level);
  * anything go through log_quoted(). */
 void log_event(enum log_level level, const char *event, const char *format, ...) PRINTF_LIKE(3, 4);
 
+/* The same for what somebody outside can cause as often as they like, a request, a connection, a message: one line a
+ * second of each event and level. The next ends in "suppressed=N" when N were not written. */
+void log_limited(enum log_level level, const char *event, const char *format, ...) PRINTF_LIKE(3, 4);
+
 /* A value in quotes, for "%s": at most 240 bytes of it; the text lives until the fourth next call on this
  * thread. */
 const char *log_quoted(struct slice value);

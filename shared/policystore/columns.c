@@ -84,7 +84,7 @@ static void on_plan(void *ctx, const struct pg_reply *reply)
         known->knowledge = PLAN_UNKNOWN;
     if (known && !reply->err && pg_rows(reply->results[0]) == 1) {
         if (plan_parse(&known->plan, pg_get_text(reply->results[0], 0, 0), &why)) {
-            log_event(LOG_ERROR, "plan_refused", "why=%s", log_quoted(slice_str(why.text)));
+            log_limited(LOG_ERROR, "plan_refused", "why=%s", log_quoted(slice_str(why.text)));
         } else {
             known->knowledge = PLAN_KNOWN;
             bind(known, c->policy);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * log_test.c - the shape of a line. */
+ * log_test.c - the shape of a line, and how many there are. */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "log/limit.h"
 #include "log/log.h"
 
 static size_t written(char *line, size_t room, void (*say)(void))
@@ -54,4 +56,53 @@ Test(log, cuts_a_line_that_is_too_long_and_ends_it)
 
     cr_assert(len > 2000 && len <= 2048);
     cr_assert_eq(line[len - 1], '\n');
+}
+
+static void say_often(void)
+{
+    log_open("tester", LOG_INFO);
+    for (int i = 0; i < 1000; i++) {
+        log_limited(LOG_DEBUG, "noise", "i=%d", i);
+        log_limited(LOG_WARN, "noise", "i=%d", i);
+    }
+}
+
+Test(log, writes_the_first_of_many_lines_that_a_peer_causes)
+{
+    char line[4096];
+
+    written(line, sizeof line, say_often);
+    cr_assert_str_eq(strstr(line, "Z ") + 2, "warn tester noise i=0\n");
+}
+
+Test(log, tells_with_the_next_line_how_many_were_not_written)
+{
+    struct log_limit limit = { 0 };
+    uint64_t suppressed = 7;
+
+    cr_assert(log_limit_take(&limit, "flood", LOG_WARN, 5, &suppressed));
+    cr_assert_eq(suppressed, 0);
+    cr_assert_not(log_limit_take(&limit, "flood", LOG_WARN, 5, &suppressed));
+    cr_assert_not(log_limit_take(&limit, "flood", LOG_WARN, 4 + SECOND_US, &suppressed));
+    cr_assert(log_limit_take(&limit, "flood", LOG_WARN, 5 + SECOND_US, &suppressed));
+    cr_assert_eq(suppressed, 2);
+    cr_assert(log_limit_take(&limit, "flood", LOG_WARN, 5 + 2 * SECOND_US, &suppressed));
+    cr_assert_eq(suppressed, 0, "each is told of once");
+}
+
+Test(log, keeps_a_second_for_each_event_and_level_and_never_grows)
+{
+    struct log_limit limit = { 0 };
+    static char names[2 * LOG_KINDS_MOST][8];
+    uint64_t suppressed;
+    size_t written_lines = 0;
+
+    cr_assert(log_limit_take(&limit, "a", LOG_WARN, 0, &suppressed));
+    cr_assert(log_limit_take(&limit, "a", LOG_ERROR, 0, &suppressed));
+    cr_assert(log_limit_take(&limit, "b", LOG_WARN, 0, &suppressed));
+    for (size_t i = 0; i < 2 * LOG_KINDS_MOST; i++) {
+        snprintf(names[i], sizeof names[i], "e%zu", i);
+        written_lines += log_limit_take(&limit, names[i], LOG_WARN, 0, &suppressed);
+    }
+    cr_assert_eq(written_lines, LOG_KINDS_MOST - 3);
 }
