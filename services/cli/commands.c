@@ -23,6 +23,14 @@
     X(cmd_keys_create) \
     X(cmd_keys_list) \
     X(cmd_keys_revoke) \
+    X(cmd_users_add) \
+    X(cmd_users_list) \
+    X(cmd_users_passwd) \
+    X(cmd_users_roles) \
+    X(cmd_users_disable) \
+    X(cmd_users_enable) \
+    X(cmd_audit_list) \
+    X(cmd_audit_verify) \
     X(cmd_certs_init) \
     X(cmd_certs_issue) \
     X(cmd_certs_rotate) \

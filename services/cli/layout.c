@@ -26,7 +26,7 @@ static const struct program {
 } programs[] = {
     { "features", 9001, 9101, true },   { "scoring", 9002, 9102, true },    { "rules", 9003, 9103, true },
     { "ingestion", 8080, 9100, false }, { "retrainer", 9005, 9105, false }, { "shadow", 0, 9107, false },
-    { "monitor", 9004, 9104, false },
+    { "monitor", 9004, 9104, false },   { "dashboard", 8090, 9106, false },
 };
 
 /* Callers come from outside, so there may be several beside each other. */
@@ -179,13 +179,17 @@ static void tell_address(struct maker *m, const char *program)
 static void tell_certificates(struct maker *m, const char *program, char **env)
 {
     const char *https = setting_name(m, program, "HTTPS_CERT"), *certs = m->wish->home;
+    bool is_dashboard = strcmp(program, "dashboard") == 0; /* it calls no other service */
+    bool is_from_outside = is_dashboard || strcmp(program, "ingestion") == 0;
     size_t n = 0;
 
-    env[n++] =
-        assignment(m, "ASSAY_TLS_CERT", arena_printf(m->arena, "%s/certs/%s/tls.pem", certs, program).ptr);
-    env[n++] =
-        assignment(m, "ASSAY_TLS_CA", arena_printf(m->arena, "%s/certs/%s/ca.pem", certs, program).ptr);
-    if (strcmp(program, "ingestion") == 0 && !getenv(https))
+    if (!is_dashboard) {
+        env[n++] = assignment(m, "ASSAY_TLS_CERT",
+                              arena_printf(m->arena, "%s/certs/%s/tls.pem", certs, program).ptr);
+        env[n++] =
+            assignment(m, "ASSAY_TLS_CA", arena_printf(m->arena, "%s/certs/%s/ca.pem", certs, program).ptr);
+    }
+    if (is_from_outside && !getenv(https))
         env[n] = assignment(m, https, arena_printf(m->arena, "%s/certs/edge/tls.pem", certs).ptr);
 }
 
@@ -210,6 +214,21 @@ static void set_env(struct maker *m)
                 tell_certificates(m, program, &env[n]);
         }
         p->env = env;
+    }
+}
+
+/* The built pages, beside the programs; nothing when they were not built, or the environment says where they are. */
+static void tell_pages(struct maker *m)
+{
+    static const char *const places[] = { "../web", "../../web" };
+
+    for (size_t i = 0; i < ARRAY_LEN(places) && !getenv("ASSAY_DASHBOARD_PAGES"); i++) {
+        const char *place = arena_printf(m->arena, "%s/%s", m->dir, places[i]).ptr;
+
+        if (access(arena_printf(m->arena, "%s/index.html", place).ptr, R_OK) == 0) {
+            m->common[m->common_count++] = assignment(m, "ASSAY_DASHBOARD_PAGES", place);
+            return;
+        }
     }
 }
 
@@ -264,6 +283,7 @@ enum err layout_make(struct plan *plan, const struct layout_wish *wish, struct a
     for (size_t i = 0; i < ARRAY_LEN(programs); i++)
         if (programs[i].is_called)
             tell_address(&m, programs[i].name);
+    tell_pages(&m);
     set_env(&m);
     plan->processes = m.processes;
     plan->count = m.count;

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api/problem.h"
 #include "app/watch.h"
@@ -69,19 +70,28 @@ static void call_free(struct call *c)
     mem_free(c);
 }
 
-static void reply_problem(struct call *c)
+static size_t add_headers(const struct desk *d, struct http_header *headers)
+{
+    for (size_t i = 0; i < d->conf.header_count; i++)
+        headers[i] = d->conf.headers[i];
+    return d->conf.header_count;
+}
+
+static void reply_problem(const struct desk *d, struct call *c)
 {
     struct problem problem = { .status = err_http_status(c->err), .detail = slice_str(c->why.text) };
-    struct http_header headers[1];
-    size_t count = 0;
+    struct http_header headers[DESK_HEADERS_MAX + 2];
+    size_t count = add_headers(d, headers);
+    char wait[24];
     struct json_out o;
 
     buf_clear(&c->out);
     o = json_out_to(&c->out);
     problem_write(&o, NULL, &problem);
-    if (problem.status == 503)
-        headers[count++] = (struct http_header){ SLICE("retry-after"), SLICE("1") };
-    if (problem.status == 401)
+    snprintf(wait, sizeof wait, "%lld", c->retry_after_s ? (long long)c->retry_after_s : 1LL);
+    if (problem.status == 503 || c->retry_after_s)
+        headers[count++] = (struct http_header){ SLICE("retry-after"), slice_str(wait) };
+    if (problem.status == 401 && !d->conf.admit)
         headers[count++] = (struct http_header){ SLICE("www-authenticate"), SLICE("Bearer") };
     http_reply(c->req, &(struct http_reply){ .status = problem.status,
                                              .type = PROBLEM_MEDIA_TYPE,
@@ -97,13 +107,22 @@ static void reply(struct desk *d, struct call *c)
         if (c->err == ERR_INTERNAL)
             log_limited(LOG_ERROR, "request_failed", "path=%s why=%s", log_quoted(c->req->path),
                         log_quoted(slice_str(c->why.text)));
-        reply_problem(c);
+        reply_problem(d, c);
+    } else if (c->take_over) {
+        c->take_over(d->conf.ctx, c->req);
     } else {
+        struct http_header headers[DESK_HEADERS_MAX + 1];
+        size_t count = add_headers(d, headers);
+
+        if (c->set_cookie.len)
+            headers[count++] = (struct http_header){ SLICE("set-cookie"), c->set_cookie };
         http_reply(c->req, &(struct http_reply){ .status = c->status,
                                                  .type = !c->out.len ? NULL
                                                          : c->type   ? c->type
                                                                      : "application/json",
-                                                 .body = buf_slice(&c->out) });
+                                                 .body = buf_slice(&c->out),
+                                                 .headers = headers,
+                                                 .header_count = count });
     }
     call_free(c);
 }
@@ -165,6 +184,13 @@ void desk_ask_for(struct desk *d, struct http_request *req, const char *scope,
     buf_init(&c->out, 0);
     c->authorization = arena_slice(&c->arena, http_header(req, "authorization"));
     c->body = arena_slice(&c->arena, req->body);
+    c->cookie = arena_slice(&c->arena, http_header(req, "cookie"));
+    c->csrf = arena_slice(&c->arena, http_header(req, "x-csrf-token"));
+    c->content_type = arena_slice(&c->arena, http_header(req, "content-type"));
+    c->is_tls = req->peer->is_tls;
+    snprintf(c->address, sizeof c->address, "%s", req->peer->address);
+    if (strrchr(c->address, ':'))
+        *strrchr(c->address, ':') = '\0';
     c->id = arena_slice(&c->arena, http_param(req, "id"));
     for (size_t i = 0; i < DESK_QUERY_MAX && d->conf.queries && d->conf.queries[i]; i++) {
         struct slice said = http_query(req, d->conf.queries[i]);
@@ -223,7 +249,8 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
     while (!lost && (c = take(d)) != NULL) {
         if (!s)
             c->err = err_set(&c->why, ERR_UNAVAILABLE, "the database cannot be reached");
-        else if (!(c->err = check_key(c, s, d->conf.has_owners, &c->why)))
+        else if (!(c->err = d->conf.admit ? d->conf.admit(c, s, &c->why)
+                                          : check_key(c, s, d->conf.has_owners, &c->why)))
             c->err = c->answer(c, s, &c->why);
         if (is_lost(c->err) && s) {
             lost = c->err; /* with a new connection the next one may fare better */

@@ -14,24 +14,33 @@ struct desk;
 struct loop;
 struct pg_session;
 
-enum { DESK_QUERY_MAX = 12 };
+enum { DESK_QUERY_MAX = 16, DESK_HEADERS_MAX = 8 };
 
 /* One request, from the loop to the desk and back. The request itself is the loop's: the desk sees copies. */
 struct call {
     struct http_request *req;
     struct slice authorization, body, id; /* id: what stands in the path; the arena's, as the others */
-    struct slice query[DESK_QUERY_MAX];   /* what the query says for conf.queries; ptr NULL: nothing */
-    int64_t before, limit;                /* of a list: as its query says */
+    struct slice cookie, csrf;            /* the headers Cookie and X-CSRF-Token */
+    struct slice content_type;
+    char address[64]; /* of the peer, without its port */
+    bool is_tls;
+    struct slice query[DESK_QUERY_MAX]; /* what the query says for conf.queries; ptr NULL: nothing */
+    int64_t before, limit;              /* of a list: as its query says */
     int64_t now_us;
     enum err (*answer)(struct call *c, struct pg_session *s, struct why *why);
 
     struct arena arena;
     const char *scope; /* that the key must have, unless it has `admin` */
     char actor[80]; /* "key:<prefix>", once it is known; with has_owners the key's owner, where it has one */
-    void *ctx;      /* conf.ctx, for the answer */
-    struct buf out; /* JSON, or what `type` says */
-    const char *type; /* of an answer; NULL: application/json */
-    int status;       /* of an answer: 200 unless it says otherwise */
+    struct slice roles;      /* of who asks, where conf.admit tells them */
+    void *ctx;               /* conf.ctx, for the answer */
+    struct buf out;          /* JSON, or what `type` says */
+    const char *type;        /* of an answer; NULL: application/json */
+    int status;              /* of an answer: 200 unless it says otherwise */
+    struct slice set_cookie; /* of an answer, the header; the arena's */
+    int64_t retry_after_s;   /* of a refusal; 0: as usual */
+    /* Instead of a reply: on the loop, with conf.ctx. It replies then or later. */
+    void (*take_over)(void *ctx, struct http_request *req);
     enum err err;
     struct why why;
     struct call *next;
@@ -43,6 +52,10 @@ struct desk_conf {
     const char *application;      /* "assay-retrainer-desk" */
     const char *const *queries; /* names that requests may have in their query, NULL-terminated; NULL: none */
     bool has_owners;            /* the role may read api_keys.owner */
+    /* Who may ask, instead of the holders of keys: looks at `scope`, and fills `actor` and `roles`. NULL: keys. */
+    enum err (*admit)(struct call *c, struct pg_session *s, struct why *why);
+    const struct http_header *headers; /* of every reply; borrowed */
+    size_t header_count;               /* at most DESK_HEADERS_MAX */
     /* Called on the desk's thread after each answer to a request that changes something; may be NULL. */
     void (*changed)(void *ctx);
     void *ctx;

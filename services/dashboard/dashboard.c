@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dashboard.h"
+
+#include "app/service.h"
+#include "app/watch.h"
+#include "base/array.h"
+#include "base/mem.h"
+#include "desk/desk.h"
+#include "pages.h"
+#include "pg/session.h"
+#include "routes.h"
+#include "visitor.h"
+
+enum { DESKS = 3, LOOK_US = 1000000, MINUTE_MS = 60000, DAY_MS = 86400000 };
+
+#define AT(field) offsetof(struct dashboard_settings, field)
+const struct conf_field dashboard_fields[] = {
+    { "PG_URL", CONF_TEXT, AT(pg_url), "", "PostgreSQL", 0, 0 },
+    { "DASHBOARD_PG_ROLE", CONF_TEXT, AT(pg_role), "assay_dashboard",
+      "role taken on PostgreSQL; empty: the login's own", 0, 0 },
+    { "DASHBOARD_PAGES", CONF_TEXT, AT(pages), "", "directory of the built pages; empty: none are served", 0,
+      0 },
+    { "DASHBOARD_IDLE", CONF_DURATION_MS, AT(idle_ms), "30m",
+      "without a request for that long a session ends", 1000, DAY_MS },
+    { "DASHBOARD_SESSION", CONF_DURATION_MS, AT(longest_ms), "12h", "the longest that a session lasts",
+      MINUTE_MS, INT64_C(31) * DAY_MS },
+    { "DASHBOARD_UNDO", CONF_DURATION_MS, AT(undo_ms), "10s", "how long a decision on a case can be undone",
+      0, 3600000 },
+    { "DASHBOARD_LOCK", CONF_DURATION_MS, AT(lock_ms), "30m", "how long a case that was taken is its taker's",
+      1000, DAY_MS },
+};
+const size_t dashboard_field_count = ARRAY_LEN(dashboard_fields);
+
+static const char *const queries[] = {
+    [QUERY_ACTOR] = "actor",
+    [QUERY_ACTION] = "action",
+    [QUERY_SUBJECT] = "subject",
+    [QUERY_COUNT] = NULL,
+};
+static_assert((int)QUERY_COUNT <= (int)DESK_QUERY_MAX, "the desk keeps all of them");
+
+struct dashboard {
+    const struct dashboard_settings *conf;
+    struct pages *pages;
+    struct desk *desks[DESKS], *slow;
+    size_t next; /* of the desks */
+    struct watch *watch;
+};
+
+const struct dashboard_settings *dashboard_conf(const struct dashboard *d)
+{
+    return d->conf;
+}
+
+const struct pages *dashboard_pages(const struct dashboard *d)
+{
+    return d->pages;
+}
+
+void dashboard_ask(struct dashboard *d, struct http_request *req, const char *roles,
+                   enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+{
+    desk_ask_for(d->desks[d->next++ % DESKS], req, roles, answer);
+}
+
+void dashboard_ask_slow(struct dashboard *d, struct http_request *req, const char *roles,
+                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+{
+    desk_ask_for(d->slow, req, roles, answer);
+}
+
+static enum err look(void *ctx, struct pg_session *s, int64_t *rest_us, const atomic_bool *is_ending,
+                     struct why *why)
+{
+    (void)ctx;
+    (void)is_ending;
+    *rest_us = LOOK_US;
+    return s ? pg_exec(s, "SELECT FROM users LIMIT 1", NULL, NULL, why) : ERR_UNAVAILABLE;
+}
+
+static bool is_database_well(void *arg, struct why *detail)
+{
+    const struct dashboard *d = arg;
+
+    return watch_is_well(d->watch, detail);
+}
+
+static enum err open_desk(struct dashboard *d, struct desk **out, struct service *app,
+                          const char *application, struct why *why)
+{
+    return desk_open(out,
+                     &(struct desk_conf){ .loop = service_loop(app),
+                                          .pg_url = d->conf->pg_url,
+                                          .pg_role = d->conf->pg_role,
+                                          .application = application,
+                                          .queries = queries,
+                                          .admit = visitor_admit,
+                                          .headers = rest_headers,
+                                          .header_count = rest_header_count,
+                                          .ctx = d },
+                     why);
+}
+
+enum err dashboard_open(struct dashboard **out, struct service *app, const struct dashboard_settings *conf,
+                        struct why *why)
+{
+    struct dashboard *d = mem_new(struct dashboard);
+    enum err err;
+
+    *out = NULL;
+    d->conf = conf;
+    err = pages_open(&d->pages, conf->pages, why);
+    for (size_t i = 0; i < DESKS && !err; i++)
+        err = open_desk(d, &d->desks[i], app, "assay-dashboard-desk", why);
+    if (!err)
+        err = open_desk(d, &d->slow, app, "assay-dashboard-login", why);
+    if (!err)
+        err = watch_open(&d->watch,
+                         &(struct watch_conf){ .name = "dashboard",
+                                               .conninfo = conf->pg_url,
+                                               .application = "assay-dashboard",
+                                               .role = conf->pg_role,
+                                               .turn = look,
+                                               .ctx = d },
+                         why);
+    if (!err) {
+        service_check(app, "postgres", is_database_well, d);
+        err = service_listen(app,
+                             &(struct service_listener){ .routes = dashboard_routes,
+                                                         .route_count = dashboard_route_count,
+                                                         .service = d },
+                             why);
+    }
+    if (err) {
+        dashboard_close(d);
+        return err;
+    }
+    *out = d;
+    return ERR_OK;
+}
+
+void dashboard_close(struct dashboard *d)
+{
+    if (!d)
+        return;
+    watch_close(d->watch);
+    desk_close(d->slow);
+    for (size_t i = 0; i < DESKS; i++)
+        desk_close(d->desks[i]);
+    pages_close(d->pages);
+    mem_free(d);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * dashboard.h - the settings of the service, and what its parts share. */
+#ifndef ASSAY_DASHBOARD_DASHBOARD_H
+#define ASSAY_DASHBOARD_DASHBOARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "conf/conf.h"
+
+struct call;
+struct dashboard;
+struct http_request;
+struct pages;
+struct pg_session;
+struct service;
+
+struct dashboard_settings {
+    const char *pg_url, *pg_role;
+    const char *pages;           /* a directory; empty: none */
+    int64_t idle_ms, longest_ms; /* of a session */
+    int64_t undo_ms;             /* until a decision takes effect */
+    int64_t lock_ms;             /* how long a case that was taken is its taker's */
+};
+
+extern const struct conf_field dashboard_fields[];
+extern const size_t dashboard_field_count;
+
+/* Listens. Ready while PostgreSQL answers. Errors are those of service_listen(), pages_open() and watch_open(). */
+MUST_USE enum err dashboard_open(struct dashboard **out, struct service *app,
+                                 const struct dashboard_settings *conf, struct why *why);
+void dashboard_close(struct dashboard *d);
+
+const struct dashboard_settings *dashboard_conf(const struct dashboard *d);
+const struct pages *dashboard_pages(const struct dashboard *d);
+
+/* Names that may stand in the query of a request, in the order of call.query. */
+enum dashboard_query { QUERY_ACTOR, QUERY_ACTION, QUERY_SUBJECT, QUERY_COUNT };
+
+/* Answers a request that one of `roles` may make ("analyst lead", "any" who is logged in, "none": anybody), on one of
+ * a few threads; what hashes passwords on a thread of its own. */
+void dashboard_ask(struct dashboard *d, struct http_request *req, const char *roles,
+                   enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
+void dashboard_ask_slow(struct dashboard *d, struct http_request *req, const char *roles,
+                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
+
+#endif

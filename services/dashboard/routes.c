@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "routes.h"
+
+#include "base/array.h"
+#include "dashboard.h"
+#include "desk/desk.h"
+#include "pages.h"
+#include "people.h"
+#include "visitor.h"
+
+enum { BODY_BYTES = 256 << 10 };
+
+/* X(method, path, answer, roles): "any" who is logged in, "none" for everybody. */
+#define ROUTES(X)                                                                                            \
+    X("GET", "/v1/session", session_get, "any")                                                              \
+    X("DELETE", "/v1/session", session_end, "any")                                                           \
+    X("GET", "/v1/users", users_list, "admin auditor")                                                       \
+    X("POST", "/v1/users/{id}:roles", users_roles, "admin")                                                  \
+    X("POST", "/v1/users/{id}:disable", users_disable, "admin")                                              \
+    X("POST", "/v1/users/{id}:enable", users_enable, "admin")                                                \
+    X("GET", "/v1/audit", audit_get, "admin auditor")                                                        \
+    X("POST", "/v1/audit:verify", audit_post_verify, "admin auditor")
+
+/* Those that hash a password. */
+#define SLOW_ROUTES(X)                                                                                       \
+    X("POST", "/v1/session", session_begin, "none")                                                          \
+    X("POST", "/v1/session/password", session_password, "any")                                               \
+    X("POST", "/v1/users", users_add, "admin")                                                               \
+    X("POST", "/v1/users/{id}:password", users_password, "admin")
+
+#define ROUTE_HANDLER(method, path, answer, roles)                                                           \
+    static void on_##answer(void *service, struct http_request *req)                                         \
+    {                                                                                                        \
+        dashboard_ask(service, req, roles, answer);                                                          \
+    }
+ROUTES(ROUTE_HANDLER)
+#undef ROUTE_HANDLER
+#define ROUTE_HANDLER(method, path, answer, roles)                                                           \
+    static void on_##answer(void *service, struct http_request *req)                                         \
+    {                                                                                                        \
+        dashboard_ask_slow(service, req, roles, answer);                                                     \
+    }
+SLOW_ROUTES(ROUTE_HANDLER)
+#undef ROUTE_HANDLER
+
+static void on_page(void *service, struct http_request *req)
+{
+    pages_answer(dashboard_pages(service), req);
+}
+
+const struct http_route dashboard_routes[] = {
+#define ROUTE_ROW(method, path, answer, roles) { method, path, on_##answer, BODY_BYTES },
+    ROUTES(ROUTE_ROW) SLOW_ROUTES(ROUTE_ROW)
+#undef ROUTE_ROW
+        { "GET", "/", on_page, 0 },
+    { "GET", "/{a}", on_page, 0 },
+    { "GET", "/{a}/{b}", on_page, 0 },
+    { "GET", "/{a}/{b}/{c}", on_page, 0 },
+    { "GET", "/{a}/{b}/{c}/{d}", on_page, 0 },
+};
+const size_t dashboard_route_count = ARRAY_LEN(dashboard_routes);
+
+/* Nothing that is answered here is a page, whatever a browser takes it for. */
+#define HEADER(name, value)                                                                                  \
+    {                                                                                                        \
+        { name, sizeof(name) - 1 },                                                                          \
+        {                                                                                                    \
+            value, sizeof(value) - 1                                                                         \
+        }                                                                                                    \
+    }
+const struct http_header rest_headers[] = {
+    HEADER("cache-control", "no-store"),
+    HEADER("x-content-type-options", "nosniff"),
+    HEADER("content-security-policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
+    HEADER("referrer-policy", "no-referrer"),
+};
+const size_t rest_header_count = ARRAY_LEN(rest_headers);
+static_assert(ARRAY_LEN(rest_headers) <= DESK_HEADERS_MAX, "the desk takes all of them");

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * dashboard_test.c - who may do what on the dashboard: the real program, real PostgreSQL. What is expected stands in
+ * docs/api/dashboard.yaml. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "auditstore/audit.h"
+#include "base/array.h"
+#include "base/hash.h"
+#include "harness/cluster.h"
+#include "harness/command.h"
+#include "harness/http.h"
+#include "harness/process.h"
+#include "pg/session.h"
+#include "userstore/user.h"
+
+static struct {
+    const char *conninfo;
+    struct pg_session *pg;
+    struct process dashboard;
+    char pg_url[512];
+    struct why why;
+} w;
+
+#define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
+#define PASSWORD   "correct horse battery staple"
+
+static void sql(const char *text)
+{
+    MUST(pg_exec_script(w.pg, text, &w.why));
+}
+
+static int64_t sql_int(const char *text)
+{
+    struct pg_result *r = NULL;
+    int64_t value;
+
+    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
+    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
+    pg_result_free(r);
+    return value;
+}
+
+static void start_with(const char *more)
+{
+    w.conninfo = test_database();
+    MUST(pg_session_open(&w.pg, w.conninfo, "test", &w.why));
+    snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
+    process_start(&w.dashboard, "dashboard", (const char *const[]){ w.pg_url, more, NULL });
+}
+
+static void start(void)
+{
+    start_with(NULL);
+}
+
+static void stop(void)
+{
+    cr_assert_eq(process_stop(&w.dashboard), 0);
+    pg_session_close(w.pg);
+}
+
+TestSuite(dashboard, .init = start, .fini = stop, .timeout = 300);
+
+/* ---- people ---- */
+
+static void add_user(const char *name, const char *roles)
+{
+    struct user user = { .name = slice_str(name), .full_name = SLICE("Somebody"), .roles = slice_str(roles) };
+
+    MUST(user_add(w.pg, &user, slice_str(PASSWORD), SLICE("test"), &w.why));
+}
+
+struct visit {
+    char cookie[128], csrf[96];
+};
+
+/* A session as log-in makes it, put straight into the table: the cookie, and the token that belongs to it. */
+static struct visit visit_of(const char *name, const char *seen)
+{
+    static int serial;
+    char token[65], hex[SHA256_HEX_SIZE], text[512];
+    struct visit v;
+
+    snprintf(text, sizeof text, "%s %d", name, ++serial);
+    sha256_hex(slice_str(text), token);
+    sha256_hex(slice_str(token), hex);
+    snprintf(text, sizeof text,
+             "INSERT INTO sessions (token_sha256, name, address, expires_at, seen_at) VALUES ('\\x%s', '%s', "
+             "'test', now() + interval '1 hour', %s)",
+             hex, name, seen);
+    sql(text);
+    snprintf(v.cookie, sizeof v.cookie, "Cookie: assay_session=%s", token);
+    snprintf(text, sizeof text, "csrf:%s", token);
+    sha256_hex(slice_str(text), hex);
+    snprintf(v.csrf, sizeof v.csrf, "X-CSRF-Token: %s", hex);
+    return v;
+}
+
+static struct http_said ask(const char *method, const char *path, const struct visit *v, const char *body)
+{
+    const char *const headers[] = { v ? v->cookie : NULL, v ? v->csrf : NULL, NULL };
+
+    return http_ask(w.dashboard.port, method, path, NULL, headers, body, body ? strlen(body) : 0);
+}
+
+static int status_of(const char *method, const char *path, const struct visit *v, const char *body)
+{
+    struct http_said said = ask(method, path, v, body);
+    int status = said.status;
+
+    http_said_free(&said);
+    return status;
+}
+
+/* ---- every route ---- */
+
+struct operation {
+    char path[128], method[16], roles[128];
+};
+
+/* The operations of docs/api/dashboard.yaml, in its own layout, with a number or a name in the place of parameters. */
+static size_t read_operations(struct operation *out, size_t most)
+{
+    FILE *f = fopen("docs/api/dashboard.yaml", "r");
+    char line[1024], path[128] = "", method[16] = "";
+    size_t count = 0;
+
+    cr_assert(f != NULL);
+    while (fgets(line, sizeof line, f)) {
+        char word[128];
+
+        if (sscanf(line, "  /v1/%127[^:\n]", word) == 1 && line[2] == '/') {
+            char *end = strrchr(line, ':'), *to = path;
+
+            *end = '\0';
+            for (const char *p = line + 2; *p; p++) {
+                if (*p == '{') {
+                    to += sprintf(to, "%s", strncmp(p, "{name}", 6) == 0 ? "nobody" : "1");
+                    p = strchr(p, '}');
+                } else {
+                    *to++ = *p;
+                }
+            }
+            *to = '\0';
+        } else if (line[4] != ' ' && sscanf(line, "    %7[a-z]:", word) == 1) {
+            snprintf(method, sizeof method, "%.15s", word);
+            for (char *p = method; *p; p++)
+                *p = (char)(*p - 'a' + 'A');
+        } else if (sscanf(line, "      x-roles: [%127[^]]]", word) == 1) {
+            cr_assert(count < most);
+            snprintf(out[count].path, sizeof out->path, "%s", path);
+            snprintf(out[count].method, sizeof out->method, "%s", method);
+            snprintf(out[count].roles, sizeof out->roles, "%s", word);
+            count++;
+        }
+    }
+    fclose(f);
+    return count;
+}
+
+static const char *const role_names[] = { "analyst",     "lead",  "rule_author", "publisher",
+                                          "model_owner", "admin", "auditor" };
+
+static bool has_word(const char *list, const char *word)
+{
+    char copy[256], *rest = copy, *each;
+
+    snprintf(copy, sizeof copy, "%s", list);
+    while ((each = strsep(&rest, ", ")) != NULL)
+        if (strcmp(each, word) == 0)
+            return true;
+    return false;
+}
+
+static void try_operation(const struct operation *op)
+{
+    bool is_reading = strcmp(op->method, "GET") == 0, is_open = has_word(op->roles, "none");
+    const char *body = is_reading ? NULL : "{}";
+    struct visit old = visit_of("analyst", "now() - interval '31 minutes'"), made_up = old, wrong;
+    int status = status_of(op->method, op->path, NULL, body);
+
+    cr_expect(is_open ? status != 401 && status != 403 : status == 401, "%s %s without a session: %d",
+              op->method, op->path, status);
+    if (is_open)
+        return;
+    cr_expect_eq(status_of(op->method, op->path, &old, body), 401, "%s %s: expired", op->method, op->path);
+    memset(strchr(made_up.cookie, '=') + 1, 'a', 64);
+    cr_expect_eq(status_of(op->method, op->path, &made_up, body), 401, "%s %s: made up", op->method,
+                 op->path);
+    for (size_t i = 0; i < ARRAY_LEN(role_names); i++) {
+        struct visit v = visit_of(role_names[i], "now()");
+        bool may = has_word(op->roles, "any") || has_word(op->roles, role_names[i]);
+
+        wrong = v;
+        memset(strchr(wrong.csrf, ' ') + 1, '0', 64);
+        status = status_of(op->method, op->path, &wrong, body);
+        cr_expect(is_reading && may ? status != 403 : status == 403, "%s %s by %s with a wrong token: %d",
+                  op->method, op->path, role_names[i], status);
+        status = status_of(op->method, op->path, &v, body);
+        cr_expect(may ? status != 401 && status != 403 && status < 500 && status != 405 : status == 403,
+                  "%s %s by %s: %d", op->method, op->path, role_names[i], status);
+    }
+}
+
+Test(dashboard, lets_each_role_do_what_is_documented_and_nothing_else)
+{
+    static struct operation operations[128];
+    size_t count = read_operations(operations, ARRAY_LEN(operations));
+
+    cr_assert(count >= 12, "%zu operations were found", count);
+    for (size_t i = 0; i < ARRAY_LEN(role_names); i++)
+        add_user(role_names[i], role_names[i]);
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(operations[i].path, "/v1/session", 11) == 0 ||
+            strncmp(operations[i].path, "/v1/users", 9) == 0 ||
+            strncmp(operations[i].path, "/v1/audit", 9) == 0)
+            try_operation(&operations[i]);
+}
+
+/* ---- log-in ---- */
+
+static struct http_said log_in(const char *name, const char *password)
+{
+    char body[256];
+
+    snprintf(body, sizeof body, "{\"name\": \"%s\", \"password\": \"%s\"}", name, password);
+    return ask("POST", "/v1/session", NULL, body);
+}
+
+static struct visit enter(const char *name, const char *password)
+{
+    struct http_said said = log_in(name, password);
+    struct visit v = { 0 };
+    const char *cookie;
+
+    cr_assert_eq(said.status, 200, "%s", said.body);
+    cookie = http_said_header(&said, "set-cookie");
+    cr_assert(strstr(cookie, "HttpOnly") && strstr(cookie, "SameSite=Strict") && !strstr(cookie, "Secure"));
+    snprintf(v.cookie, sizeof v.cookie, "Cookie: %.78s", cookie);
+    snprintf(v.csrf, sizeof v.csrf, "X-CSRF-Token: %s",
+             json_string_value(json_object_get(said.json, "csrf")));
+    http_said_free(&said);
+    return v;
+}
+
+Test(dashboard, a_session_begins_with_the_password_and_ends_when_it_is_told_to)
+{
+    struct visit v;
+
+    add_user("ann", "analyst");
+    v = enter("ann", PASSWORD);
+    cr_assert_eq(status_of("GET", "/v1/session", &v, NULL), 200);
+    cr_assert_eq(status_of("DELETE", "/v1/session", &v, NULL), 204);
+    cr_assert_eq(status_of("GET", "/v1/session", &v, NULL), 401);
+    cr_assert_eq(sql_int("SELECT count(*) FROM users WHERE password LIKE '$argon2id$v=19$m=65536,t=2,p=1$%'"),
+                 1);
+    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action IN ('session.begin', 'session.end')"), 2);
+}
+
+Test(dashboard, wrong_passwords_are_answered_alike_and_lock_for_longer_and_longer)
+{
+    struct http_said there, nobody;
+
+    add_user("ann", "analyst");
+    there = log_in("ann", "wrong");
+    nobody = log_in("zoe", "wrong");
+    cr_assert_eq(there.status, 401);
+    cr_assert_str_eq(there.body, nobody.body);
+    http_said_free(&there);
+    http_said_free(&nobody);
+    for (int i = 0; i < 4; i++)
+        http_said_free(&(struct http_said[]){ log_in("ann", "wrong") }[0]);
+    there = log_in("ann", PASSWORD);
+    cr_assert_eq(there.status, 429, "also the right one has to wait: %d", there.status);
+    cr_assert(atoi(http_said_header(&there, "retry-after")) >= 1);
+    http_said_free(&there);
+    sql("UPDATE login_failures SET failures = 12, locked_until = now()");
+    http_said_free(&(struct http_said[]){ log_in("ann", "wrong") }[0]);
+    cr_assert_gt(
+        sql_int("SELECT extract(epoch FROM locked_until - now())::int8 FROM login_failures WHERE kind "
+                "= 'user' AND subject = 'ann'"),
+        200);
+    sql("UPDATE login_failures SET locked_until = now()");
+    there = log_in("ann", PASSWORD);
+    cr_assert_eq(there.status, 200);
+    http_said_free(&there);
+    cr_assert_eq(sql_int("SELECT count(*) FROM login_failures WHERE subject = 'ann'"), 0);
+}
+
+Test(dashboard, sessions_end_with_the_rights_that_they_were_made_with)
+{
+    static const char *const changes[] = { "users disable ann", "users roles ann lead", "users enable ann" };
+    struct buf said;
+
+    buf_init(&said, 0);
+    add_user("ann", "analyst");
+    for (size_t i = 0; i < 2; i++) {
+        struct visit v;
+
+        if (i)
+            cr_assert_eq(command_run(&said, w.conninfo, "", changes[2]), 0);
+        v = enter("ann", PASSWORD);
+        cr_assert_eq(command_run(&said, w.conninfo, "", changes[i]), 0, "%s", buf_str(&said));
+        cr_assert_eq(status_of("GET", "/v1/session", &v, NULL), 401, "%s", changes[i]);
+    }
+    buf_release(&said);
+}
+
+Test(dashboard, a_password_is_changed_by_who_knows_the_old_one_and_other_sessions_end)
+{
+    struct visit one, other;
+
+    add_user("ann", "analyst");
+    one = enter("ann", PASSWORD);
+    other = enter("ann", PASSWORD);
+    cr_assert_eq(
+        status_of("POST", "/v1/session/password", &one, "{\"old\": \"x\", \"new\": \"123456789012\"}"), 401);
+    cr_assert_eq(
+        status_of("POST", "/v1/session/password", &one, "{\"old\": \"" PASSWORD "\", \"new\": \"short\"}"),
+        422);
+    cr_assert_eq(status_of("POST", "/v1/session/password", &one,
+                           "{\"old\": \"" PASSWORD "\", \"new\": \"123456789012\"}"),
+                 204);
+    cr_assert_eq(status_of("GET", "/v1/session", &one, NULL), 200);
+    cr_assert_eq(status_of("GET", "/v1/session", &other, NULL), 401);
+    enter("ann", "123456789012");
+}
+
+Test(dashboard, a_body_that_a_form_of_another_site_could_send_is_refused)
+{
+    char command[256], got[64] = "";
+    FILE *f;
+
+    snprintf(command, sizeof command,
+             "curl -s -o /dev/null -w '%%{http_code}' -H 'Content-Type: text/plain' -d '{}' "
+             "http://127.0.0.1:%d/v1/session",
+             w.dashboard.port);
+    f = popen(command, "r");
+    cr_assert(f != NULL && fgets(got, sizeof got, f) != NULL);
+    pclose(f);
+    cr_assert_str_eq(got, "400");
+}
+
+/* ---- the audit trail ---- */
+
+static struct audit_check verify(void)
+{
+    struct audit_check check;
+
+    MUST(audit_verify(w.pg, &check, &w.why));
+    return check;
+}
+
+Test(dashboard, every_audit_row_is_chained_whoever_writes_it_and_none_can_be_changed_unseen)
+{
+    struct audit_check check;
+    struct buf said;
+    char head[65];
+
+    buf_init(&said, 0);
+    for (int i = 0; i < 20; i++)
+        sql("SET ROLE assay_monitor; INSERT INTO audit (actor, action, subject, detail) SELECT 'test', "
+            "'test.put', g::text, "
+            "'{\"a\": [1, \"<script>\"]}' FROM generate_series(1, 5) g; RESET ROLE");
+    sql("BEGIN; INSERT INTO audit (actor, action) VALUES ('test', 'lost'); ROLLBACK");
+    check = verify();
+    cr_assert(check.is_whole, "%s", check.trouble.text);
+    cr_assert_eq(check.rows, 100);
+    snprintf(head, sizeof head, "%s", check.head);
+    cr_assert_eq(command_run(&said, w.conninfo, "", "audit verify"), 0, "%s", buf_str(&said));
+    cr_assert(strstr(buf_str(&said), head) != NULL);
+
+    cr_assert_neq(pg_exec_script(w.pg, "UPDATE audit SET actor = 'x' WHERE id = 40", &w.why), ERR_OK);
+    cr_assert_neq(pg_exec_script(w.pg, "DELETE FROM audit WHERE id = 40", &w.why), ERR_OK);
+    cr_assert_neq(pg_exec_script(w.pg, "TRUNCATE audit", &w.why), ERR_OK);
+
+    sql("ALTER TABLE audit DISABLE TRIGGER audit_refuse; UPDATE audit SET actor = 'x' WHERE id = 40");
+    check = verify();
+    cr_assert(!check.is_whole && check.broken_link == 40 && check.broken_id == 40, "%s", check.trouble.text);
+    cr_assert_eq(command_run(&said, w.conninfo, "", "audit verify"), 1);
+    cr_assert(strstr(buf_str(&said), "row 40") != NULL, "%s", buf_str(&said));
+    sql("UPDATE audit SET actor = 'test' WHERE id = 40");
+    cr_assert(verify().is_whole);
+
+    sql("DELETE FROM audit WHERE id = 60");
+    check = verify();
+    cr_assert(!check.is_whole && check.broken_link == 60, "%s", check.trouble.text);
+    buf_release(&said);
+}
+
+Test(dashboard, the_chain_holds_when_many_write_at_once)
+{
+    struct pg_session *others[4];
+
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        MUST(pg_session_open(&others[i], w.conninfo, "test", &w.why));
+        MUST(pg_exec_script(others[i], "BEGIN; INSERT INTO audit (actor, action) VALUES ('test', 'put')",
+                            &w.why));
+    }
+    sql("INSERT INTO audit (actor, action) VALUES ('test', 'first')");
+    for (size_t i = ARRAY_LEN(others); i-- > 0;) {
+        MUST(pg_exec_script(others[i], "COMMIT", &w.why));
+        pg_session_close(others[i]);
+    }
+    cr_assert(verify().is_whole);
+    cr_assert_eq(verify().rows, 5);
+    cr_assert_eq(sql_int("SELECT id FROM audit_chain WHERE link = 1"), 5,
+                 "links are in the order of commits");
+}
+
+/* ---- pages ---- */
+
+static void write_file(const char *directory, const char *name, const char *text)
+{
+    char path[256];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    f = fopen(path, "w");
+    cr_assert(f != NULL, "%s", path);
+    fputs(text, f);
+    fclose(f);
+}
+
+static char pages_dir[64];
+
+static void start_with_pages(void)
+{
+    char path[128], setting[96];
+
+    snprintf(pages_dir, sizeof pages_dir, "/tmp/assay-pages-XXXXXX");
+    cr_assert(mkdtemp(pages_dir) != NULL);
+    snprintf(path, sizeof path, "%s/assets", pages_dir);
+    mkdir(path, 0755);
+    write_file(pages_dir, "index.html", "<!doctype html>hello");
+    write_file(pages_dir, "assets/app-1.js", "let a = 1;");
+    write_file(pages_dir, "assets/app-1.js.gz", "compressed");
+    write_file(pages_dir, ".secret", "hidden");
+    snprintf(path, sizeof path, "%s/passwd", pages_dir);
+    cr_assert_eq(symlink("/etc/passwd", path), 0);
+    snprintf(setting, sizeof setting, "ASSAY_DASHBOARD_PAGES=%s", pages_dir);
+    start_with(strdup(setting));
+}
+
+static void stop_with_pages(void)
+{
+    char command[128];
+
+    stop();
+    snprintf(command, sizeof command, "rm -rf %s", pages_dir);
+    cr_assert_eq(system(command), 0);
+}
+
+TestSuite(dashboard_pages, .init = start_with_pages, .fini = stop_with_pages, .timeout = 60);
+
+Test(dashboard_pages, serves_what_was_built_and_nothing_beside_it)
+{
+    static const char *const not_there[] = {
+        "/passwd",     "/.secret",    "/../etc/passwd",     "/%2e%2e/etc/passwd", "/assets/..%2f..%2fx.y",
+        "/nothing.js", "/v1/nothing", "/assets/app-1.js.gz"
+    };
+    static const char *const places[] = { "/", "/cases", "/cases/17/x", "/index.html" };
+    const char *headers[] = { "Accept-Encoding: gzip", NULL, NULL };
+    char match[96];
+    struct http_said said;
+
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        said = ask("GET", places[i], NULL, NULL);
+        cr_assert_eq(said.status, 200, "%s", places[i]);
+        cr_assert_str_eq(said.body, "<!doctype html>hello");
+        cr_assert_str_eq(http_said_header(&said, "content-type"), "text/html; charset=utf-8");
+        cr_assert_str_eq(http_said_header(&said, "cache-control"), "no-cache");
+        cr_assert(strstr(http_said_header(&said, "content-security-policy"), "frame-ancestors 'none'") !=
+                  NULL);
+        cr_assert(strstr(http_said_header(&said, "content-security-policy"), "unsafe") == NULL);
+        cr_assert_str_eq(http_said_header(&said, "x-content-type-options"), "nosniff");
+        http_said_free(&said);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(not_there); i++) {
+        said = ask("GET", not_there[i], NULL, NULL);
+        cr_expect(said.status == 404 ||
+                      (said.status == 200 && strcmp(said.body, "<!doctype html>hello") == 0),
+                  "%s: %d", not_there[i], said.status);
+        cr_expect(!said.body || !strstr(said.body, "root:"), "%s", not_there[i]);
+        http_said_free(&said);
+    }
+    said = http_ask(w.dashboard.port, "GET", "/assets/app-1.js", NULL, headers, NULL, 0);
+    cr_assert_str_eq(said.body, "compressed");
+    cr_assert_str_eq(http_said_header(&said, "content-encoding"), "gzip");
+    cr_assert(strstr(http_said_header(&said, "cache-control"), "immutable") != NULL);
+    snprintf(match, sizeof match, "If-None-Match: %s", http_said_header(&said, "etag"));
+    http_said_free(&said);
+    headers[1] = match;
+    said = http_ask(w.dashboard.port, "GET", "/assets/app-1.js", NULL, headers, NULL, 0);
+    cr_assert_eq(said.status, 304);
+    cr_assert_eq(said.body_len, 0);
+    http_said_free(&said);
+    said = ask("GET", "/assets/app-1.js", NULL, NULL);
+    cr_assert_str_eq(said.body, "let a = 1;");
+    http_said_free(&said);
+}
