@@ -412,13 +412,10 @@ static enum err begin(struct work *w, int64_t run, int *status)
 {
     bool is_ours = false;
     int64_t now_us;
-    char role[128];
     enum err err = pg_session_open(&w->pg, w->conf.pg_url, "assay-retrainer-run", w->why);
 
-    if (!err && *w->conf.pg_role) {
-        snprintf(role, sizeof role, "SET ROLE \"%s\"", w->conf.pg_role);
-        err = pg_exec_script(w->pg, role, w->why);
-    }
+    if (!err)
+        err = pg_session_role(w->pg, w->conf.pg_role, w->why);
     if (!err)
         err = run_lock(w->pg, &is_ours, w->why);
     if (err || !is_ours) {

@@ -13,6 +13,7 @@
 #include "log/log.h"
 #include "loop/loop.h"
 #include "metrics/metrics.h"
+#include "modelstore/keys.h"
 #include "pg/pg.h"
 
 enum {
@@ -53,14 +54,16 @@ struct trial {
     double share;
 };
 
-/* A version that does not get better by trying again, unless somebody signs it. */
+/* A version that does not get better by trying again, unless somebody signs it, or others are trusted. */
 struct refused {
     int64_t version, signature;
+    uint64_t keys; /* model_keys_stamp() */
 };
 
 /* What the worker was asked for and came back with. */
 struct job {
     int64_t version, signature;
+    uint64_t keys; /* model_keys_stamp() before they were read */
     struct model *model;
     enum err err;
     struct why why;
@@ -102,25 +105,25 @@ static void collect(void *ctx);
 
 static enum err worker_connect(struct registry *r, struct pg_session **s, struct why *why)
 {
-    char text[128];
     enum err err = pg_session_open(s, r->options.conninfo, "assay-scoring", why);
 
-    if (!err && r->options.role) {
-        snprintf(text, sizeof text, "SET ROLE \"%s\"", r->options.role);
-        err = pg_exec_script(*s, text, why);
-    }
-    return err;
+    return err ? err : pg_session_role(*s, r->options.role, why);
 }
 
 /* A connection for each job: they are rare, and it may have been lost since the last. */
 static void work(struct registry *r, struct job *job)
 {
+    const struct trusted_keys *keys;
+    struct arena arena = { 0 };
     struct pg_session *s = NULL;
 
-    job->err = worker_connect(r, &s, &job->why);
+    job->err = model_keys_read(&keys, r->options.model_keys, &arena, &job->why);
     if (!job->err)
-        job->err = model_load(&job->model, s, job->version, r->options.keys, &job->why);
+        job->err = worker_connect(r, &s, &job->why);
+    if (!job->err)
+        job->err = model_load(&job->model, s, job->version, keys, &job->why);
     pg_session_close(s);
+    arena_release(&arena);
 }
 
 static void *worker_main(void *arg)
@@ -153,6 +156,7 @@ static void ask(struct registry *r, const struct place *p)
 
     job->version = r->loading = p->version;
     job->signature = p->signature;
+    job->keys = model_keys_stamp(r->options.model_keys);
     pthread_mutex_lock(&r->lock);
     job->next = r->asked;
     r->asked = job;
@@ -221,12 +225,31 @@ static struct model *find_loaded(const struct registry *r, int64_t version)
     return NULL;
 }
 
-static bool is_refused(const struct registry *r, const struct place *p)
+static struct refused *find_refused(const struct registry *r, int64_t version)
 {
     for (size_t i = 0; i < r->refused_count; i++)
-        if (r->refused[i].version == p->version && r->refused[i].signature == p->signature)
-            return true;
-    return false;
+        if (r->refused[i].version == version)
+            return &r->refused[i];
+    return NULL;
+}
+
+static bool is_refused(const struct registry *r, const struct place *p)
+{
+    const struct refused *refused = find_refused(r, p->version);
+
+    return refused && refused->signature == p->signature &&
+           refused->keys == model_keys_stamp(r->options.model_keys);
+}
+
+static void refuse(struct registry *r, const struct job *job)
+{
+    struct refused *refused = find_refused(r, job->version);
+
+    if (!refused) {
+        ARRAY_RESERVE_ONE(r->refused, r->refused_count, r->refused_cap);
+        refused = &r->refused[r->refused_count++];
+    }
+    *refused = (struct refused){ job->version, job->signature, job->keys };
 }
 
 static void put_version(struct registry *r, const struct place *p, int64_t version)
@@ -281,10 +304,8 @@ static void finish(struct registry *r, struct job *job)
         log_event(LOG_ERROR, "model_refused", "version=%" PRId64 " err=%s why=%s", job->version,
                   err_name(job->err), log_quoted(slice_str(job->why.text)));
         /* What PostgreSQL could not give is asked for again at the next look; what is broken stays so. */
-        if (job->err != ERR_UNAVAILABLE && job->err != ERR_TIMEOUT && job->err != ERR_UNKNOWN) {
-            ARRAY_RESERVE_ONE(r->refused, r->refused_count, r->refused_cap);
-            r->refused[r->refused_count++] = (struct refused){ job->version, job->signature };
-        }
+        if (job->err != ERR_UNAVAILABLE && job->err != ERR_TIMEOUT && job->err != ERR_UNKNOWN)
+            refuse(r, job);
     }
     metric_inc(r->metrics, METRIC_LOADS, metric_series(r->metrics, METRIC_LOADS, err_name(job->err), NULL));
     mem_free(job);

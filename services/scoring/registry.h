@@ -26,11 +26,12 @@ struct registry;
 
 struct registry_options {
     struct loop *loop;
-    struct pg_pool *pool;            /* for reading aliases */
-    const char *conninfo;            /* for the worker's own connection, */
-    const char *role;                /* which takes this role; NULL: none */
-    const char *name;                /* whose champion decides; empty: the one that became champion last */
-    const struct trusted_keys *keys; /* whose signatures count; NULL: none is asked for */
+    struct pg_pool *pool;   /* for reading aliases */
+    const char *conninfo;   /* for the worker's own connection, */
+    const char *role;       /* which takes this role; NULL: none */
+    const char *name;       /* whose champion decides; empty: the one that became champion last */
+    const char *model_keys; /* file of those whose signatures count, read for each version that is loaded;
+                                      * empty: none is asked for */
     struct metrics *metrics;
     void (*on_change)(void *ctx); /* models came or went: what was derived from them is void */
     void *ctx;

@@ -61,7 +61,6 @@ struct scoring {
     struct http_server *rest; /* NULL: the Open Inference Protocol is on the port of gRPC */
     struct oip oip;
     struct metric_set *metrics;
-    struct arena arena; /* of the trusted keys */
     size_t by_champion, by_previous, by_challenger;
     struct waiting *waiting;
     size_t waiting_count, waiting_cap;
@@ -427,6 +426,7 @@ enum err scoring_open(struct scoring **out, struct service *app, const struct sc
     static const char *const channels[] = { "models", NULL };
     struct scoring *s = mem_new(struct scoring);
     const struct trusted_keys *keys;
+    struct arena arena = { 0 };
     const char *role = *conf->pg_role ? conf->pg_role : NULL;
     const struct pg_pool_options pool = {
         .conninfo = conf->pg_url,
@@ -446,7 +446,8 @@ enum err scoring_open(struct scoring **out, struct service *app, const struct sc
     s->by_champion = metric_series(s->metrics, METRIC_ROWS, "champion", NULL);
     s->by_previous = metric_series(s->metrics, METRIC_ROWS, "previous_champion", NULL);
     s->by_challenger = metric_series(s->metrics, METRIC_ROWS, "challenger", NULL);
-    err = model_keys_read(&keys, conf->model_keys, &s->arena, why);
+    err = model_keys_read(&keys, conf->model_keys, &arena, why); /* so that a wrong path is noticed at once */
+    arena_release(&arena);
     if (err)
         goto out;
     err = pg_pool_open(&s->pg, service_loop(app), &pool, why);
@@ -459,7 +460,7 @@ enum err scoring_open(struct scoring **out, struct service *app, const struct sc
                                                     .conninfo = conf->pg_url,
                                                     .role = role,
                                                     .name = conf->model,
-                                                    .keys = keys,
+                                                    .model_keys = conf->model_keys,
                                                     .metrics = service_metrics(app),
                                                     .on_change = on_models,
                                                     .ctx = s },
@@ -487,6 +488,5 @@ void scoring_close(struct scoring *s)
     registry_close(s->registry);
     plans_close(s->plans);
     mem_free(s->waiting);
-    arena_release(&s->arena);
     mem_free(s);
 }

@@ -8,6 +8,7 @@
 #include "bundle/bundle.h"
 #include "lifestore/row.h"
 #include "log/log.h"
+#include "modelstore/keys.h"
 #include "modelstore/modelstore.h"
 #include "pg/session.h"
 #include "policy/policy.h"
@@ -26,6 +27,7 @@ struct candidate {
     struct bundle *bundle; /* NULL: it could not be opened, or nobody who is trusted signed it */
     struct arena arena;
     struct slice signature; /* as it stood when it was read; the arena's */
+    uint64_t keys;          /* model_keys_stamp() then */
     struct forest_scratch *scratch;
     size_t columns;
     float *row;
@@ -34,7 +36,7 @@ struct candidate {
 };
 
 struct candidates {
-    const struct trusted_keys *keys;
+    const char *model_keys;
     struct candidate **items;
     size_t count, cap;
 };
@@ -50,11 +52,11 @@ static void candidate_free(struct candidate *c)
     mem_free(c);
 }
 
-struct candidates *candidates_new(const struct trusted_keys *keys)
+struct candidates *candidates_new(const char *model_keys)
 {
     struct candidates *c = mem_new(struct candidates);
 
-    c->keys = keys;
+    c->model_keys = model_keys;
     return c;
 }
 
@@ -92,13 +94,19 @@ static enum err load(struct candidates *c, struct pg_session *s, int64_t version
                      struct why *why)
 {
     struct candidate *item = mem_new(struct candidate);
+    const struct trusted_keys *keys;
+    struct arena arena = { 0 };
     struct buf bytes;
     enum err err;
 
     item->version = version;
+    item->keys = model_keys_stamp(c->model_keys);
     item->signature = arena_slice(&item->arena, signature);
     buf_init(&bytes, BUNDLE_BYTES_MAX);
-    err = model_read(s, version, c->keys, &bytes, why);
+    err = model_keys_read(&keys, c->model_keys, &arena, why);
+    if (!err)
+        err = model_read(s, version, keys, &bytes, why);
+    arena_release(&arena);
     if (!err)
         err = bundle_open(&item->bundle, buf_slice(&bytes), why);
     buf_release(&bytes);
@@ -120,12 +128,13 @@ static enum err load(struct candidates *c, struct pg_session *s, int64_t version
     return ERR_OK;
 }
 
-/* Not one that was refused and has another signature since: that is loaded again. */
-static bool is_wanted(const struct pg_result *r, const struct candidate *item)
+/* Not one that was refused, and has another signature since, or others are trusted: that is loaded again. */
+static bool is_wanted(const struct candidates *c, const struct pg_result *r, const struct candidate *item)
 {
     for (size_t i = 0; i < pg_rows(r); i++)
         if (pg_get_int(r, i, 0) == item->version)
-            return item->bundle || slice_eq(pg_get_bytes(r, i, 1), item->signature);
+            return item->bundle || (slice_eq(pg_get_bytes(r, i, 1), item->signature) &&
+                                    item->keys == model_keys_stamp(c->model_keys));
     return false;
 }
 
@@ -148,7 +157,7 @@ enum err candidates_look(struct candidates *c, struct pg_session *s, struct why 
                            NULL, &r, why);
 
     for (size_t i = 0; !err && i < c->count; i++) {
-        if (is_wanted(r, c->items[i]))
+        if (is_wanted(c, r, c->items[i]))
             c->items[kept++] = c->items[i];
         else
             candidate_free(c->items[i]);

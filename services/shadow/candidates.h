@@ -13,17 +13,17 @@
 #include "fraud/txn.h"
 
 struct pg_session;
-struct trusted_keys;
 struct candidates;
 struct candidate;
 
-/* `keys` are whose signatures are asked for, and outlive it; NULL: nobody's. */
-struct candidates *candidates_new(const struct trusted_keys *keys);
+/* `model_keys` is the path of those whose signatures are asked for, read for each version that is loaded, and
+ * outlives it; empty: nobody's. */
+struct candidates *candidates_new(const char *model_keys);
 void candidates_free(struct candidates *c);
 
 /* Reads which versions have the aliases, loads those that are new and lets go of the others. A bundle that cannot
- * be opened, or that none of the keys signed, is told of once and left out, until
- * it is signed. */
+ * be opened, or that none of the keys signed, is told of and left out, until it is signed or the file of the keys
+ * changes. */
 MUST_USE enum err candidates_look(struct candidates *c, struct pg_session *s, struct why *why);
 size_t candidates_count(const struct candidates *c);
 struct candidate *candidates_at(const struct candidates *c, size_t i);

@@ -60,7 +60,6 @@ struct figures {
 struct shadow {
     struct shadow_conf conf;
     struct watch *watch;
-    struct arena arena; /* of the trusted keys */
     struct candidates *candidates;
     struct metric_set *metrics;
     size_t by_reason[SCORED_COUNT];
@@ -407,17 +406,19 @@ enum err shadow_open(struct shadow **out, struct service *app, const struct shad
 {
     struct shadow *s = mem_new(struct shadow);
     const struct trusted_keys *keys;
+    struct arena arena = { 0 };
     enum err err;
 
     *out = NULL;
     s->conf = *conf;
     pthread_mutex_init(&s->lock, NULL);
-    err = model_keys_read(&keys, conf->model_keys, &s->arena, why);
+    err = model_keys_read(&keys, conf->model_keys, &arena, why); /* so that a wrong path is noticed at once */
+    arena_release(&arena);
     if (err) {
         shadow_close(s);
         return err;
     }
-    s->candidates = candidates_new(keys);
+    s->candidates = candidates_new(conf->model_keys);
     s->metrics = metrics_add(service_metrics(app), metric_table, METRIC_COUNT);
     for (size_t i = SCORED + 1; i < SCORED_COUNT; i++)
         s->by_reason[i] = metric_series(s->metrics, METRIC_UNSCORED, reasons[i], NULL);
@@ -446,7 +447,6 @@ void shadow_close(struct shadow *s)
         return;
     watch_close(s->watch);
     candidates_free(s->candidates);
-    arena_release(&s->arena);
     pthread_mutex_destroy(&s->lock);
     mem_free(s);
 }

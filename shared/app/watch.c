@@ -36,7 +36,6 @@ static const char alone_sql[] = "SET max_parallel_workers_per_gather = 0; SET ji
 
 static enum err connect(struct watch *w, struct why *why)
 {
-    char text[128];
     enum err err;
 
     if (w->session)
@@ -46,10 +45,8 @@ static enum err connect(struct watch *w, struct why *why)
         err = pg_exec_script(w->session, alone_sql, why);
     if (!err && w->conf.session_sql)
         err = pg_exec_script(w->session, w->conf.session_sql, why);
-    if (!err && w->conf.role && *w->conf.role) {
-        snprintf(text, sizeof text, "SET ROLE \"%s\"", w->conf.role);
-        err = pg_exec_script(w->session, text, why);
-    }
+    if (!err)
+        err = pg_session_role(w->session, w->conf.role, why);
     if (err) {
         pg_session_close(w->session);
         w->session = NULL;

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hash.h"
+
 enum { KEYS_FILE_MAX = 1 << 18, SECRET_FILE_MAX = 4096, PIECE = 4096 };
 
 /* All of what `fd` still gives, at most the cap of `text`. */
@@ -51,6 +53,23 @@ enum err model_keys_read(const struct trusted_keys **keys, const char *path, str
     close(fd);
     buf_release(&text);
     return err;
+}
+
+uint64_t model_keys_stamp(const char *path)
+{
+    const struct hash_key key = { "assay key files" };
+    struct stat is;
+
+    if (path == NULL || *path == '\0' || stat(path, &is) != 0)
+        return 0;
+    {
+        const int64_t told[] = { (int64_t)is.st_dev,          (int64_t)is.st_ino,
+                                 (int64_t)is.st_size,         (int64_t)is.st_mtim.tv_sec,
+                                 (int64_t)is.st_mtim.tv_nsec, (int64_t)is.st_ctim.tv_sec,
+                                 (int64_t)is.st_ctim.tv_nsec };
+
+        return hash64(&key, slice_of((const char *)told, sizeof told));
+    }
 }
 
 enum err signing_key_read(struct signing_key *key, const char *path, struct why *why)

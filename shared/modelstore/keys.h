@@ -7,6 +7,8 @@
 #ifndef ASSAY_MODELSTORE_KEYS_H
 #define ASSAY_MODELSTORE_KEYS_H
 
+#include <stdint.h>
+
 #include "base/arena.h"
 #include "base/err.h"
 #include "bundle/signature.h"
@@ -16,6 +18,10 @@
  *   ERR_NOT_FOUND  the file cannot be read      others are those of trusted_keys_parse() */
 MUST_USE enum err model_keys_read(const struct trusted_keys **keys, const char *path, struct arena *arena,
                                   struct why *why);
+
+/* Another number when the file is another or was written since: by its device, inode, length and times. 0 when it
+ * cannot be looked at, or for an empty path. What was refused by a stamp is worth another try by the next. */
+uint64_t model_keys_stamp(const char *path);
 
 /* The key that signs, from its file; give it to signing_key_wipe().
  *   ERR_NOT_FOUND  the file cannot be read      ERR_FORBIDDEN  others than its owner may read it

@@ -59,6 +59,25 @@ void pg_session_close(struct pg_session *s)
     mem_free(s);
 }
 
+enum err pg_session_role(struct pg_session *s, const char *role, struct why *why)
+{
+    struct buf sql;
+    char *quoted;
+    enum err err;
+
+    if (!role || !*role)
+        return ERR_OK;
+    quoted = PQescapeIdentifier(s->conn, role, strlen(role));
+    if (!quoted)
+        return err_set(why, ERR_INVALID, "%s is no name of a role", role);
+    buf_init(&sql, 0);
+    buf_printf(&sql, "SET ROLE %s", quoted);
+    PQfreemem(quoted);
+    err = pg_exec_script(s, buf_str(&sql), why);
+    buf_release(&sql);
+    return err;
+}
+
 enum err pg_session_verifier(struct pg_session *s, const char *user, const char *password, char **out,
                              struct why *why)
 {

@@ -28,6 +28,8 @@ struct pg_session;
 MUST_USE enum err pg_session_open(struct pg_session **out, const char *conninfo, const char *application,
                                   struct why *why);
 void pg_session_close(struct pg_session *s);
+/* From now on the session may do what `role` may, and no more: SET ROLE. NULL or empty: nothing changes. */
+MUST_USE enum err pg_session_role(struct pg_session *s, const char *role, struct why *why);
 
 /* What CREATE ROLE takes in the place of the password, which so never reaches the server or its log. *out is
  * the caller's, for mem_free(). */

@@ -660,21 +660,27 @@ Test(scoring, lets_the_champion_score_where_the_challenger_lacks_a_feature)
 static struct signing_key signer;
 static char keys_path[64];
 
+/* One more is trusted. */
+static void trust(const struct signing_key *key)
+{
+    FILE *file = fopen(keys_path, "a");
+    struct buf text;
+
+    buf_init(&text, 0);
+    signing_key_format_public(&text, key);
+    cr_assert(file && fputs(buf_str(&text), file) >= 0 && fclose(file) == 0);
+    buf_release(&text);
+}
+
 static void setup_signed(void)
 {
-    struct buf text;
     char setting[96];
-    FILE *file;
 
     prepare(test_database());
     signing_key_make(&signer);
-    buf_init(&text, 0);
-    signing_key_format_public(&text, &signer);
     snprintf(keys_path, sizeof keys_path, "/tmp/assay_keys_XXXXXX");
     close(mkstemp(keys_path));
-    file = fopen(keys_path, "w");
-    cr_assert(file && fputs(buf_str(&text), file) >= 0 && fclose(file) == 0);
-    buf_release(&text);
+    trust(&signer);
     snprintf(setting, sizeof setting, "ASSAY_MODEL_KEYS=%s", keys_path);
     launch(w.conninfo, setting);
 }
@@ -709,6 +715,22 @@ Test(scoring_signed, serves_what_a_trusted_key_signed_and_nothing_else)
     MUST(model_sign(w.pg, w.versions[1], &signer, SLICE("test"), &w.why));
     wait_for_version(1);
     arena_release(&a.arena);
+}
+
+Test(scoring_signed, a_key_that_is_trusted_later_makes_its_models_good)
+{
+    struct signing_key other;
+
+    signing_key_make(&other);
+    MUST(model_sign(w.pg, w.versions[0], &signer, SLICE("test"), &w.why));
+    MUST(model_sign(w.pg, w.versions[1], &other, SLICE("test"), &w.why));
+    connect_to(&w.scoring);
+    wait_for_version(0);
+    promote(1);
+    while (metric_of("assay_scoring_loads_total{outcome=\"forbidden\"} ") < 1)
+        ;
+    trust(&other);
+    wait_for_version(1);
 }
 
 static struct test_cluster own;

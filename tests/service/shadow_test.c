@@ -266,28 +266,40 @@ Test(shadow, scores_the_challenger_too_and_each_version_from_its_own_beginning)
     bundle_sample_release(&sample);
 }
 
-Test(shadow, scores_only_what_a_trusted_key_signed)
+static void trust(const char *path, const struct signing_key *key)
 {
-    char path[] = "/tmp/assay_keys_XXXXXX", setting[64];
-    struct signing_key trusted, other;
+    FILE *file = fopen(path, "a");
     struct buf text;
-    FILE *file;
 
-    signing_key_make(&trusted);
-    signing_key_make(&other);
     buf_init(&text, 0);
-    signing_key_format_public(&text, &trusted);
-    close(mkstemp(path));
-    file = fopen(path, "w");
+    signing_key_format_public(&text, key);
     cr_assert(file && fputs(buf_str(&text), file) >= 0 && fclose(file) == 0);
     buf_release(&text);
-    snprintf(setting, sizeof setting, "ASSAY_MODEL_KEYS=%s", path);
+}
 
+/* It shadows the champion and trusts what stands in the file. */
+static void start_with_keys(const char *path)
+{
+    char setting[64];
+
+    snprintf(setting, sizeof setting, "ASSAY_MODEL_KEYS=%s", path);
     cr_assert_eq(post(0), 200);
     point_alias("shadow", w.champion);
     process_start(&w.shadow, "shadow",
                   (const char *const[]){ w.pg_url, "ASSAY_SHADOW_TURN=10ms", setting, NULL });
     wait_until("SELECT count(*) FROM followers", 1);
+}
+
+Test(shadow, scores_only_what_a_trusted_key_signed)
+{
+    char path[] = "/tmp/assay_keys_XXXXXX";
+    struct signing_key trusted, other;
+
+    signing_key_make(&trusted);
+    signing_key_make(&other);
+    close(mkstemp(path));
+    trust(path, &trusted);
+    start_with_keys(path);
     for (int i = 1; i <= 10; i++)
         cr_assert_eq(post(i), 200);
     MUST(model_sign(w.pg, w.champion, &other, SLICE("test"), &w.why));
@@ -301,6 +313,29 @@ Test(shadow, scores_only_what_a_trusted_key_signed)
         cr_assert_eq(post(i), 200);
     wait_until(SCORED, 10);
     cr_assert_eq(sql_int(SAME_BITS), 10);
+    unlink(path);
+}
+
+Test(shadow, scores_what_a_key_signed_that_is_trusted_since)
+{
+    char path[] = "/tmp/assay_keys_XXXXXX";
+    struct signing_key trusted, other;
+
+    signing_key_make(&trusted);
+    signing_key_make(&other);
+    MUST(model_sign(w.pg, w.champion, &other, SLICE("test"), &w.why));
+    close(mkstemp(path));
+    trust(path, &trusted);
+    start_with_keys(path);
+    for (int i = 1; i <= 10; i++)
+        cr_assert_eq(post(i), 200);
+    wait_until("SELECT ((position->>'n')::int8 = (SELECT max(n) FROM log))::int FROM followers", 1);
+    cr_assert_eq(sql_int(SCORED), 0, "signed by a stranger");
+    trust(path, &other);
+    usleep(500000);
+    for (int i = 11; i <= 20; i++)
+        cr_assert_eq(post(i), 200);
+    wait_until(SCORED, 10);
     unlink(path);
 }
 
