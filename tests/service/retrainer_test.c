@@ -533,7 +533,7 @@ Test(retrainer, keeps_the_payments_that_wait_within_their_room)
     make_champion();
     history_live_until(&w.past, LIVED_UNTIL + 12 * DAY_US);
     wait_until(ALL_LEARNED, 1);
-    cr_assert_gt(sql_int("SELECT count(*) FROM online_pending"), 200);
+    cr_assert_gt(sql_int("SELECT count(*) FROM online_pending"), 150);
     cr_assert_eq(measure("assay_online_waiting"), (double)sql_int("SELECT count(*) FROM online_pending"));
     cr_assert_eq(measure("assay_online_drawn_share"), 1);
     share = measure("assay_online_fraud_share");
@@ -549,10 +549,10 @@ Test(retrainer, keeps_the_payments_that_wait_within_their_room)
         "NULL; END "
         "$$; CREATE TRIGGER note_most AFTER INSERT ON online_pending FOR EACH STATEMENT EXECUTE FUNCTION "
         "note_most()");
-    start_learning_in("ASSAY_RETRAINER_ONLINE_WAITING=150");
+    start_learning_in("ASSAY_RETRAINER_ONLINE_WAITING=100");
     wait_until(ALL_LEARNED, 1);
-    cr_assert_leq(sql_int("SELECT waiting FROM most"), 150);
-    cr_assert_gt(sql_int("SELECT waiting FROM most"), 75);
+    cr_assert_leq(sql_int("SELECT waiting FROM most"), 100);
+    cr_assert_gt(sql_int("SELECT waiting FROM most"), 50);
     cr_assert_eq(measure("assay_online_waiting"), (double)sql_int("SELECT count(*) FROM online_pending"));
     cr_assert_gt(sql_int("SELECT count(*) FROM online_pending WHERE times > 1"), 0);
     /* Fewer taught, and stood for all. */
