@@ -40,15 +40,6 @@ const char *outcome_name(enum outcome outcome)
     return outcome_names[outcome];
 }
 
-enum outcome outcome_find(struct slice name)
-{
-    enum outcome o = OUTCOME_PASS;
-
-    while (o < OUTCOME_COUNT && !slice_eq_str(name, outcome_names[o]))
-        o++;
-    return o;
-}
-
 static const char *const stage_names[] = {
     [STAGE_VALIDATION] = "validation",
     [STAGE_SHADOW] = "shadow",
@@ -97,14 +88,6 @@ enum outcome verdicts_outcome(const struct verdicts *v, size_t from)
         if (v->items[i].outcome > worst)
             worst = v->items[i].outcome;
     return worst;
-}
-
-const struct verdict *verdicts_first(const struct verdicts *v, size_t from, enum outcome outcome)
-{
-    for (size_t i = from; i < v->count; i++)
-        if (v->items[i].outcome == outcome)
-            return &v->items[i];
-    return NULL;
 }
 
 const struct verdict *verdicts_find(const struct verdicts *v, const char *gate)

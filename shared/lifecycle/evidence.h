@@ -57,7 +57,6 @@ double decision_loss(const struct loss_costs *costs, enum action action, bool is
 enum outcome { OUTCOME_PASS, OUTCOME_INCONCLUSIVE, OUTCOME_FAIL, OUTCOME_COUNT };
 /* "pass", "inconclusive", "fail": what stands in `verdicts.outcome`. */
 const char *outcome_name(enum outcome outcome);
-enum outcome outcome_find(struct slice name); /* OUTCOME_COUNT when there is none */
 
 enum stage { STAGE_VALIDATION, STAGE_SHADOW, STAGE_AB, STAGE_GUARDRAIL, STAGE_COUNT };
 /* "validation", "shadow", "ab", "guardrail": what stands in `verdicts.stage`. */
@@ -83,8 +82,6 @@ void verdicts_add(struct verdicts *v, enum stage stage, const char *gate, enum o
                   const struct buf *evidence, const char *reason, ...) PRINTF_LIKE(6, 7);
 /* The worst of `items[from..]`: fail before inconclusive before pass. Pass when there are none. */
 enum outcome verdicts_outcome(const struct verdicts *v, size_t from);
-/* The first with that outcome, or NULL. */
-const struct verdict *verdicts_first(const struct verdicts *v, size_t from, enum outcome outcome);
 /* The one of a gate, the newest; NULL when there is none. */
 const struct verdict *verdicts_find(const struct verdicts *v, const char *gate);
 

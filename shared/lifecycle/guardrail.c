@@ -89,14 +89,6 @@ static double proportion(const struct guard_counts *counts, const struct share *
     return counts->rows ? (double)count_of(counts, s) / (double)counts->rows : NAN;
 }
 
-/* Of a share; half a success and half a failure more, so that nothing seen is not nothing possible. */
-static double variance(const struct guard_counts *counts, const struct share *s)
-{
-    double n = (double)counts->rows, p = ((double)count_of(counts, s) + 0.5) / (n + 1);
-
-    return p * (1 - p) / n;
-}
-
 struct watch {
     struct guard_counts reference, current; /* up to the period that is looked at */
     struct always_valid tests[ARRAY_LEN(shares)];
@@ -144,13 +136,12 @@ static void look_psi(struct watch *w, const struct guardrail_settings *s, const 
 static void look(struct watch *w, const struct guardrail_settings *s, const struct guard_counts *own)
 {
     const struct guard_counts *r = &w->reference, *c = &w->current;
-    double units = (double)(r->rows < c->rows ? r->rows : c->rows);
 
     if (!r->rows || !c->rows)
         return;
     for (size_t i = 0; i < ARRAY_LEN(shares); i++)
-        always_valid_update(&w->tests[i], proportion(c, &shares[i]) - proportion(r, &shares[i]),
-                            s->design_effect * (variance(c, &shares[i]) + variance(r, &shares[i])), units);
+        always_valid_proportions(&w->tests[i], count_of(c, &shares[i]), c->rows, count_of(r, &shares[i]),
+                                 r->rows, s->design_effect);
     if (own)
         look_psi(w, s, own);
 }

@@ -19,12 +19,11 @@
  * effects near it, and by a factor of ten off costs about the same (the boundary grows with the log of it).
  * So: the tolerance of the guardrail is a good tau (a drop of the approval rate by 0.01: tau = 0.01).
  *
- * V is taken as known. It is estimated, so the promise is asymptotic: below `least` units (1000 transactions,
- * or 50 customers in each arm, is a good choice) an update is not counted, for a few early observations can
- * have a variance of nearly 0. With a cluster-robust variance (clustered.h) clusters may be customers.
- * That is for shares and for what has no long tail. Of a net loss in an arm of 300 customers, a tenth of all, the
- * side "worse" is crossed in 7 of 100 experiments without an effect instead of 5; in equal arms of 1000 in 1
- * of 100 (tests/unit/stats/simulation_test.c).
+ * V is taken as known. It is estimated, so the promise is asymptotic: below `least` units (1000 transactions of each
+ * side is a good choice) an update is not counted, for a few early observations can have a variance of nearly 0. For
+ * shares that is soon true. It is not for what has a long tail: of a net loss in an arm of 300 customers "worse" would
+ * be crossed in 7 of 100 experiments without an effect instead of 5, which is why loss has no guardrail, and is held
+ * to sequential.h at the end of each day.
  *
  * It needs more data than a group-sequential test (sequential.h) to find the same effect; it is for what has
  * no planned end. */
@@ -35,7 +34,6 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "stats/clustered.h"
 
 #define ALWAYS_VALID_SIDE_LIST(X)                                                                            \
     X(ALWAYS_VALID_EITHER, "either")                                                                         \
@@ -48,53 +46,27 @@ enum always_valid_side {
         ALWAYS_VALID_SIDE_COUNT
 };
 
-/* Plain figures, all of which may be stored and read again as they are. */
 struct always_valid {
     enum always_valid_side side;
     double alpha, tau, null;
     double least;     /* units below which an update is not counted */
     double p;         /* 1 at the start */
     uint64_t updates; /* counted */
-    double estimate;  /* of the last counted update */
-    double variance;  /* of the last counted update */
     bool has_crossed; /* p <= alpha */
 };
 
 /* ERR_INVALID  alpha not in 0..1 (exclusive), tau not above 0, or a figure that is not finite */
 MUST_USE enum err always_valid_init(struct always_valid *test, enum always_valid_side side, double alpha,
                                     double tau, double null, double least, struct why *why);
-/* For one that was stored: ERR_INVALID when it cannot be one. */
-MUST_USE enum err always_valid_check(const struct always_valid *test, struct why *why);
 
 /* Takes what is known now, cumulative from the start, made of `units`; returns whether the test has crossed.
  * An estimate or variance that is NaN, and a variance of 0 or below, are not counted. */
 bool always_valid_update(struct always_valid *test, double estimate, double variance, double units);
 
-/* The same from cumulative figures.
- *   mean             of n values with their running variance (units: n)
- *   two proportions  a's share of successes less b's, Wald's variance with each share's own, half a success
- *                    and half a failure added to each for the variance only (units: the smaller n)
- *   two means        a's mean less b's, Welch's variance (units: the smaller n)
- *   clusters         a's mean per transaction less b's, cluster-robust with one variance for both arms
- *                    (cluster_difference(); units: the smaller number of clusters) */
-struct moments {
-    double n, mean, m2; /* m2: sum of squared deviations from the mean */
-};
-/* One value more (Welford 1962), and all values of another (Chan, Golub and LeVeque 1979). */
-void moments_add(struct moments *m, double value);
-void moments_merge(struct moments *m, const struct moments *other);
-/* m2 / (n - 1); NaN below two values. */
-double moments_variance(const struct moments *m);
-
-bool always_valid_mean(struct always_valid *test, const struct moments *values);
+/* The same from two proportions: a's share of successes less b's, Wald's variance with each share's own, half a
+ * success and half a failure added to each for the variance only (units: the smaller n). `design_effect` is how many
+ * times the variance of counts is that of independent ones. */
 bool always_valid_proportions(struct always_valid *test, uint64_t a_successes, uint64_t a,
-                              uint64_t b_successes, uint64_t b);
-bool always_valid_means(struct always_valid *test, const struct moments *a, const struct moments *b);
-bool always_valid_clusters(struct always_valid *test, const struct cluster_sums *a,
-                           const struct cluster_sums *b);
-
-/* The interval around the last estimate that holds at all times at once with 1 - alpha: the effects that the
- * two-sided test would not have refused just now. -inf..+inf before the first update. */
-struct interval always_valid_interval(const struct always_valid *test);
+                              uint64_t b_successes, uint64_t b, double design_effect);
 
 #endif

@@ -41,18 +41,6 @@ void cluster_sums_scale(struct cluster_sums *s, double factor)
         s->moments[i] *= power;
 }
 
-void cluster_sums_add(struct cluster_sums *s, const struct cluster_sums *other)
-{
-    s->clusters += other->clusters;
-    s->y += other->y;
-    s->n += other->n;
-    s->yy += other->yy;
-    s->yn += other->yn;
-    s->nn += other->nn;
-    for (int i = 0; i < 5; i++)
-        s->moments[i] += other->moments[i];
-}
-
 struct estimate cluster_ratio(const struct cluster_sums *s)
 {
     struct estimate e = { .value = NAN, .variance = NAN, .clusters = s->clusters };
@@ -115,11 +103,4 @@ double estimate_z(struct estimate e)
     if (e.value == 0 && e.variance == 0)
         return 0;
     return e.value / sqrt(e.variance);
-}
-
-struct interval estimate_interval(struct estimate e, double confidence)
-{
-    double reach = normal_quantile(0.5 + confidence / 2) * sqrt(e.variance);
-
-    return (struct interval){ e.value - reach, e.value + reach };
 }

@@ -59,8 +59,6 @@ void cluster_sums_move(struct cluster_sums *s, double y_before, double n_before,
                        double n_after);
 /* As if each y had been `factor` times as much. */
 void cluster_sums_scale(struct cluster_sums *s, double factor);
-/* Puts `other`, which shares no cluster with `s`, into it. */
-void cluster_sums_add(struct cluster_sums *s, const struct cluster_sums *other);
 
 struct estimate {
     double value;
@@ -77,7 +75,5 @@ struct estimate estimate_difference(struct estimate a, struct estimate b);
 struct estimate cluster_difference(const struct cluster_sums *a, const struct cluster_sums *b);
 /* value / sqrt(variance): 0 when both are 0, NaN when the variance is NaN. */
 double estimate_z(struct estimate e);
-/* value +/- the normal quantile * deviation. */
-struct interval estimate_interval(struct estimate e, double confidence);
 
 #endif

@@ -10,37 +10,6 @@
 #include "base/mem.h"
 #include "stats/distribution.h"
 
-static const char *const spending_names[] = {
-#define SPENDING_NAME(code, name) [code] = (name),
-    SPENDING_LIST(SPENDING_NAME)
-};
-
-static const char *const outcome_names[] = {
-#define SEQUENTIAL_NAME(code, name) [code] = (name),
-    SEQUENTIAL_OUTCOME_LIST(SEQUENTIAL_NAME)
-};
-
-const char *spending_name(enum spending spending)
-{
-    return spending_names[spending];
-}
-
-bool spending_named(enum spending *out, const char *name)
-{
-    for (int i = 0; i < SPENDING_COUNT; i++) {
-        if (strcmp(spending_names[i], name) == 0) {
-            *out = (enum spending)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-const char *sequential_outcome_name(enum sequential_outcome outcome)
-{
-    return outcome_names[outcome];
-}
-
 double spending_at(enum spending spending, double alpha, double t)
 {
     if (t <= 0)
@@ -480,22 +449,4 @@ enum err sequential_restore(struct sequential_test *test, const struct sequentia
     else if (is_ended && test->outcome == SEQUENTIAL_CONTINUE)
         test->outcome = SEQUENTIAL_ENDED;
     return err;
-}
-
-double sequential_spent(const struct sequential_test *test)
-{
-    return test->spent * test->design.sides;
-}
-
-struct interval sequential_interval(const struct sequential_test *test, double deviation)
-{
-    const struct sequential_look *last = test->count ? &test->looks[test->count - 1] : NULL;
-    struct interval all = { -INFINITY, INFINITY };
-
-    if (!last)
-        return all;
-    all.low = (last->z - last->bound) * deviation;
-    if (test->design.sides == 2)
-        all.high = (last->z + last->bound) * deviation;
-    return all;
 }

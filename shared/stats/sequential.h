@@ -32,22 +32,10 @@
 #include "base/err.h"
 #include "stats/interval.h"
 
-/* X(name in the code, name in JSON). Both as Lan and DeMets give them for one side with error a:
+/* Both as Lan and DeMets give them for one side with error a:
  *   obrien_fleming  2 - 2 Phi(z_{a/2} / sqrt(t)): hardly anything early, nearly a fixed test at the end
  *   pocock          a ln(1 + (e - 1) t): about the same boundary at each look */
-#define SPENDING_LIST(X)                                                                                     \
-    X(SPENDING_OBRIEN_FLEMING, "obrien_fleming")                                                             \
-    X(SPENDING_POCOCK, "pocock")
-enum spending {
-#define SPENDING_ENUM(code, name) code,
-    SPENDING_LIST(SPENDING_ENUM)
-#undef SPENDING_ENUM
-        SPENDING_COUNT
-};
-const char *spending_name(enum spending spending);
-/* False when there is none of that name. */
-bool spending_named(enum spending *out, const char *name);
-
+enum spending { SPENDING_OBRIEN_FLEMING, SPENDING_POCOCK, SPENDING_COUNT };
 /* What one side with error `alpha` may have spent at information fraction t: 0 at t <= 0, alpha at t >= 1. */
 double spending_at(enum spending spending, double alpha, double t);
 
@@ -94,19 +82,12 @@ MUST_USE enum err sequential_information(const struct sequential_design *design,
 
 /* ---- a test as its looks come in ---- */
 
-#define SEQUENTIAL_OUTCOME_LIST(X)                                                                           \
-    X(SEQUENTIAL_CONTINUE, "continue")                                                                       \
-    X(SEQUENTIAL_UPPER, "upper") /* a positive effect is shown */                                            \
-    X(SEQUENTIAL_LOWER, "lower") /* a negative one */                                                        \
-    X(SEQUENTIAL_ENDED, "ended") /* all information is in, or the last look was taken: no effect is shown */
 enum sequential_outcome {
-#define SEQUENTIAL_ENUM(code, name) code,
-    SEQUENTIAL_OUTCOME_LIST(SEQUENTIAL_ENUM)
-#undef SEQUENTIAL_ENUM
-        SEQUENTIAL_OUTCOME_COUNT
+    SEQUENTIAL_CONTINUE,
+    SEQUENTIAL_UPPER, /* a positive effect is shown */
+    SEQUENTIAL_LOWER, /* a negative one */
+    SEQUENTIAL_ENDED, /* all information is in, or the last look was taken: no effect is shown */
 };
-const char *sequential_outcome_name(enum sequential_outcome outcome);
-
 struct sequential_look {
     double information;
     double z;
@@ -149,13 +130,5 @@ void sequential_release(struct sequential_test *test);
  * taken at most; the last of them is the last. */
 enum sequential_outcome sequential_look(struct sequential_test *test, double information, double z,
                                         bool is_last);
-
-/* How much of alpha has been spent, on all sides. */
-double sequential_spent(const struct sequential_test *test);
-
-/* The repeated confidence interval of the effect at the last counted look (Jennison and Turnbull 2000, chapter
- * 9): holds at all looks at once with 1 - alpha. It is (z +/- bound) * `deviation`, the estimate's standard
- * error then. One-sided: high is +inf. Without a look: -inf..+inf. */
-struct interval sequential_interval(const struct sequential_test *test, double deviation);
 
 #endif

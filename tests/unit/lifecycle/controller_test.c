@@ -257,8 +257,6 @@ Test(controller, names_are_read_back)
 {
     for (int w = 0; w < UNSURE_COUNT; w++)
         cr_assert_eq(when_unsure_find(slice_str(when_unsure_name((enum when_unsure)w))), (enum when_unsure)w);
-    for (int o = 0; o < OUTCOME_COUNT; o++)
-        cr_assert_eq(outcome_find(slice_str(outcome_name((enum outcome)o))), (enum outcome)o);
     cr_assert_eq(when_unsure_find(SLICE("perhaps")), UNSURE_COUNT);
     cr_assert_str_eq(candidate_name(CANDIDATE_AB), "ab");
     for (int s = 0; s < STEP_COUNT; s++)

@@ -59,60 +59,23 @@ Test(always_valid, p_only_falls)
     cr_assert_eq(test.updates, 2);
     cr_assert(always_valid_update(&test, 3, 0.05, 20));
     cr_assert(always_valid_update(&test, 0, 0.01, 30), "what has crossed stays so");
-    cr_assert(!always_valid_check(&test, NULL));
-    test.p = 2;
-    cr_assert(always_valid_check(&test, NULL));
 }
 
-/* The interval holds an effect exactly when the test of that effect would not have crossed. */
-Test(always_valid, the_interval_turns_the_test_around)
+Test(always_valid, shares_come_from_counts)
 {
-    struct always_valid test, at;
-    struct interval i;
+    struct always_valid test, by_hand;
+    double variance = 90.5 / 101 * 10.5 / 101 / 100 + 40.5 / 51 * 10.5 / 51 / 50;
 
-    cr_assert(!always_valid_init(&test, ALWAYS_VALID_EITHER, 0.05, 0.3, 0, 0, NULL));
-    cr_assert(isinf(always_valid_interval(&test).high));
-    always_valid_update(&test, 0.4, 0.01, 50);
-    i = always_valid_interval(&test);
-    cr_assert_float_eq((i.low + i.high) / 2, 0.4, 1e-12);
-    for (int outside = 0; outside < 2; outside++) {
-        cr_assert(!always_valid_init(&at, ALWAYS_VALID_EITHER, 0.05, 0.3, i.low + (outside ? -1e-9 : 1e-9), 0,
-                                     NULL));
-        cr_assert_eq(always_valid_update(&at, 0.4, 0.01, 50), outside == 1);
-    }
-}
-
-Test(always_valid, figures_come_from_sums)
-{
-    static const double values[] = { 1, 4, 4, 9, 2.5 };
-    struct moments all = { 0 }, left = { 0 }, right = { 0 };
-    struct always_valid test;
-    struct cluster_sums a = { 0 }, b = { 0 };
-
-    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
-        moments_add(&all, values[i]);
-        moments_add(i < 2 ? &left : &right, values[i]);
-        cluster_sums_move(i < 2 ? &a : &b, 0, 0, values[i], 1);
-    }
-    cr_assert_float_eq(all.mean, 4.1, 1e-12);
-    cr_assert_float_eq(moments_variance(&all), 9.05, 1e-12);
-    cr_assert(!always_valid_init(&test, ALWAYS_VALID_EITHER, 0.05, 1, 0, 0, NULL));
-    always_valid_mean(&test, &all);
-    cr_assert_float_eq(test.variance, 9.05 / 5, 1e-12);
-    always_valid_means(&test, &left, &right);
-    cr_assert_float_eq(test.estimate, 2.5 - 15.5 / 3, 1e-12);
-    always_valid_clusters(&test, &a, &b);
-    cr_assert_float_eq(test.estimate, 2.5 - 15.5 / 3, 1e-12);
-    cr_assert_float_eq(test.variance, cluster_difference(&a, &b).variance, 1e-15);
-    always_valid_proportions(&test, 90, 100, 40, 50);
-    cr_assert_float_eq(test.estimate, 0.1, 1e-12);
-    cr_assert_float_eq(test.variance, 90.5 / 101 * 10.5 / 101 / 100 + 40.5 / 51 * 10.5 / 51 / 50, 1e-12);
-    always_valid_proportions(&test, 0, 0, 1, 1);
-    cr_assert_eq(test.updates, 4);
-    moments_merge(&left, &right);
-    cr_assert_float_eq(left.m2, all.m2, 1e-12);
-    moments_merge(&left, &(struct moments){ 0 });
-    cr_assert_eq(left.n, 5);
+    cr_assert(!always_valid_init(&test, ALWAYS_VALID_EITHER, 0.05, 0.1, 0, 50, NULL));
+    by_hand = test;
+    always_valid_proportions(&test, 90, 100, 40, 50, 2);
+    always_valid_update(&by_hand, 0.1, 2 * variance, 50);
+    cr_assert_float_eq(test.p, by_hand.p, 1e-12);
+    cr_assert_lt(test.p, 1);
+    cr_assert_eq(test.updates, 1);
+    always_valid_proportions(&test, 0, 0, 1, 1, 2);
+    always_valid_proportions(&test, 0, 49, 49, 50, 2);
+    cr_assert_eq(test.updates, 1, "nothing, and too few");
 }
 
 Test(always_valid, what_is_no_test_is_refused)

@@ -22,7 +22,6 @@ Test(clustered, a_ratio_is_that_of_the_textbook)
     cr_assert_float_eq(e.effective, 1.5 * 1.5 / 1.125, 1e-12);
     cr_assert_eq(e.clusters, 4);
     cr_assert_float_eq(estimate_z(e), 1.5 / sqrt(4.0 / 3 * 1.5 / 64), 1e-12);
-    cr_assert_float_eq(estimate_interval(e, 0.95).high, 1.5 + 1.959964 * sqrt(e.variance), 1e-6);
 }
 
 /* One payment a customer: the variance of a mean, s^2 / n. */
@@ -42,14 +41,12 @@ Test(clustered, clusters_of_one_give_the_variance_of_a_mean)
     cr_assert_float_eq(cluster_ratio(&s).variance, squares / 99 / 100, 1e-14);
 }
 
-Test(clustered, totals_that_move_and_sums_that_are_added_up_give_the_same)
+Test(clustered, totals_that_move_give_what_their_ends_give)
 {
     enum { CUSTOMERS = 50, DAYS = 20 };
-    struct cluster_sums moved = { 0 }, parts[2], direct = { 0 };
+    struct cluster_sums moved = { 0 }, direct = { 0 };
     double y[CUSTOMERS] = { 0 }, n[CUSTOMERS] = { 0 };
     struct random random = { 8 };
-
-    memset(parts, 0, sizeof parts);
 
     for (int day = 0; day < DAYS; day++) {
         for (int c = 0; c < CUSTOMERS; c++) {
@@ -63,15 +60,13 @@ Test(clustered, totals_that_move_and_sums_that_are_added_up_give_the_same)
     }
     for (int c = 0; c < CUSTOMERS; c++) {
         cluster_sums_move(&direct, 0, 0, y[c], n[c]);
-        cluster_sums_move(&parts[c % 2], 0, 0, y[c], n[c]);
     }
-    cluster_sums_add(&parts[0], &parts[1]);
     cr_assert_eq(moved.clusters, direct.clusters);
     cr_assert_eq(moved.y, direct.y); /* whole numbers: exact */
     cr_assert_eq(moved.yy, direct.yy);
-    cr_assert_eq(parts[0].yn, direct.yn);
+    cr_assert_eq(moved.yn, direct.yn);
     cr_assert_float_eq(cluster_ratio(&moved).variance / cluster_ratio(&direct).variance, 1, 1e-12);
-    cr_assert_float_eq(cluster_ratio(&parts[0]).effective / cluster_ratio(&direct).effective, 1, 1e-9);
+    cr_assert_float_eq(cluster_ratio(&moved).effective / cluster_ratio(&direct).effective, 1, 1e-9);
     for (int c = 0; c < CUSTOMERS; c++)
         cluster_sums_move(&moved, y[c], n[c], 0, 0);
     cr_assert_eq(moved.clusters, 0);
