@@ -64,12 +64,12 @@ Test(always_valid, p_only_falls)
 Test(always_valid, shares_come_from_counts)
 {
     struct always_valid test, by_hand;
-    double variance = 90.5 / 101 * 10.5 / 101 / 100 + 40.5 / 51 * 10.5 / 51 / 50;
+    double variance = 95.5 / 101 * 5.5 / 101 / 100 + 20.5 / 51 * 30.5 / 51 / 50;
 
     cr_assert(!always_valid_init(&test, ALWAYS_VALID_EITHER, 0.05, 0.1, 0, 50, NULL));
     by_hand = test;
-    always_valid_proportions(&test, 90, 100, 40, 50, 2);
-    always_valid_update(&by_hand, 0.1, 2 * variance, 50);
+    always_valid_proportions(&test, 95, 100, 20, 50, 2);
+    always_valid_update(&by_hand, 0.55, 2 * variance, 50);
     cr_assert_float_eq(test.p, by_hand.p, 1e-12);
     cr_assert_lt(test.p, 1);
     cr_assert_eq(test.updates, 1);
