@@ -15,6 +15,7 @@
 #include "lifecycle_run.h"
 #include "reach.h"
 #include "replay.h"
+#include "training/trainer.h"
 
 struct replay_settings {
     struct replay_conf conf;
@@ -57,12 +58,13 @@ static const struct option options[] = {
     { "schedule", OPTION_TEXT, AT(life.schedule), "CRON", "when it is trained again, UTC (\"0 3 * * 1\")" },
     { "history-days", OPTION_NUMBER, AT(life.history_days), "N", "that a model is trained on at most (42)" },
     { "shadow-days", OPTION_INT, AT(life.shadow_days), "N", "of matured days in shadow (7)" },
-    { "ab-days", OPTION_INT, AT(life.ab_days), "N", "of matured days with two arms (7); 0: none" },
+    { "ab-days", OPTION_INT, AT(life.ab_days), "N",
+      "of matured days with two arms (7; with --hide-labels 28); 0: none" },
     { "share", OPTION_NUMBER, AT(life.share), "SHARE", "of the customers, to the candidate (0.5)" },
     { "hide-labels", OPTION_FLAG, AT(life.hides_labels), NULL, "what is declined has no label" },
     { "control", OPTION_NUMBER, AT(life.control), "SHARE",
       "of the declines that is let through to get labels (0)" },
-    { "trees", OPTION_INT, AT(life.trees), "N", "at most (250)" },
+    { "trees", OPTION_INT, AT(life.trees), "N", "at most (500)" },
     { "seed", OPTION_INT, AT(life.seed), "N", "of training, arms and slice (1)" },
     { "plot", OPTION_TEXT, AT(life.plot), "FILE", "write the weeks there, as SVG" },
     { "quiet", OPTION_FLAG, AT(is_quiet), NULL, "no progress" },
@@ -76,10 +78,10 @@ static const struct replay_settings defaults = {
               .first_days = 30,
               .history_days = 42,
               .shadow_days = 7,
-              .ab_days = 7,
+              .ab_days = -1,
               .share = 0.5,
-              .trees = 250,
-              .seed = 1 },
+              .trees = TRAINER_TREES,
+              .seed = TRAINER_SEED },
 };
 
 /* ---- the figures ---- */

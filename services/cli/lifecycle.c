@@ -2,20 +2,22 @@
 #include "lifecycle.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "json/json_out.h"
 #include "policy/control.h"
 
-enum { LEAK_ROWS = 20000, STEPS_MOST = 32 };
+enum { LEAK_ROWS = 20000, STEPS_MOST = 32, PAST_DAYS = 28 };
 
 struct life_settings life_settings_default(void)
 {
     struct life_settings s = {
-        .trainer = TRAINER_DEFAULT,
+        .trainer = trainer_usual(),
         .steps = LIFECYCLE_SETTINGS_DEFAULT,
         .gates = GATE_SETTINGS_DEFAULT,
         .shadow = SHADOW_SETTINGS_DEFAULT,
@@ -30,7 +32,6 @@ struct life_settings life_settings_default(void)
 
     assert(!err);
     (void)err;
-    s.trainer.warm_up_us = 7 * DAY_US;
     s.steps.wait_most_us = DAY_US; /* there is nobody to decide */
     return s;
 }
@@ -371,17 +372,76 @@ static void clear_days(struct life *l)
     memset(l->today, 0, sizeof l->today);
 }
 
+static struct ab_row ab_row_at(const struct life *l, size_t i, int64_t now_us)
+{
+    struct evidence_row e = evidence_at(l, i, now_us);
+    const struct life_row *r = &l->row[i];
+
+    return (struct ab_row){ .at_us = e.at_us,
+                            .amount_minor = e.amount_minor,
+                            .customer = e.customer,
+                            .arm = (enum arm)r->arm,
+                            .action = (enum action)r->action,
+                            .p_label = e.p_label,
+                            .is_fraud = e.is_fraud };
+}
+
+/* The first row that became known at that time or later. */
+static size_t row_since(const struct life *l, int64_t at_us)
+{
+    size_t i = l->rows.count;
+
+    while (i > 0 && l->rows.row[i - 1].known_at_us >= at_us)
+        i--;
+    return i;
+}
+
+/* Whether what is planned is enough, by what the champion's last matured weeks say. */
+static void tell_plan(struct life *l, const struct ab_design *design, double rows_a_day, int64_t now_us)
+{
+    int64_t until_us = now_us - l->settings.label_delay_us;
+    size_t from = row_since(l, until_us - PAST_DAYS * DAY_US), until = row_since(l, until_us), count = 0;
+    struct ab_row *past = mem_new_n(struct ab_row, until - from + 1);
+    int64_t needed;
+    struct buf json;
+    struct json_out o;
+
+    for (size_t i = from; i < until; i++)
+        if (l->row[i].version == l->champion->version)
+            past[count++] = ab_row_at(l, i, now_us);
+    needed = ab_rows_needed(design, past, count, AB_EFFECT, AB_POWER);
+    mem_free(past);
+    buf_init(&json, 0);
+    o = json_out_to(&json);
+    json_out_open(&o, NULL);
+    json_out_int(&o, "planned_rows", design->planned_rows);
+    json_out_int(&o, "needed_rows", needed);
+    json_out_number(&o, "rows_a_day", rows_a_day);
+    json_out_number(&o, "effect", AB_EFFECT);
+    json_out_number(&o, "power", AB_POWER);
+    json_out_end(&o);
+    if (needed > 0)
+        verdicts_add(
+            &l->verdicts, STAGE_AB, "plan",
+            needed <= design->planned_rows ? OUTCOME_PASS : OUTCOME_INCONCLUSIVE, &json,
+            "a loss that is lower by %.0f %% is found with a chance of %.0f %% in %.0f days; %" PRId64
+            " are planned",
+            100 * AB_EFFECT, 100 * AB_POWER, ceil((double)needed / rows_a_day), l->settings.ab_days);
+    else
+        verdicts_add(&l->verdicts, STAGE_AB, "plan", OUTCOME_INCONCLUSIVE, &json,
+                     "the champion's past has too few losses to say what can be found in %" PRId64 " days",
+                     l->settings.ab_days);
+    buf_release(&json);
+}
+
 static enum err step_begin_ab(struct life *l, int64_t now_us, struct why *why)
 {
     struct ab_design design = l->settings.ab;
-    size_t from = l->rows.count, week = 0;
+    double rows_a_day = (double)(l->rows.count - row_since(l, now_us - 7 * DAY_US)) / 7;
 
     (void)why;
-    while (from > 0 && l->rows.row[from - 1].known_at_us >= now_us - 7 * DAY_US) {
-        from--;
-        week++;
-    }
-    design.planned_rows = (int64_t)week * l->settings.ab_days / 7 + 1;
+    ab_plan(&design, rows_a_day, (double)l->settings.ab_days);
+    tell_plan(l, &design, rows_a_day, now_us);
     enter(l, CANDIDATE_AB, now_us);
     l->ab = ab_new(&design);
     l->ab_from = l->rows.count;
@@ -398,15 +458,7 @@ static enum err step_look_ab(struct life *l, int64_t now_us, struct why *why)
 
     (void)why;
     for (; l->ab_from < l->rows.count && l->rows.row[l->ab_from].known_at_us < until_us; l->ab_from++) {
-        struct evidence_row e = evidence_at(l, l->ab_from, now_us);
-        const struct life_row *r = &l->row[l->ab_from];
-        struct ab_row row = { .at_us = e.at_us,
-                              .amount_minor = e.amount_minor,
-                              .customer = e.customer,
-                              .arm = (enum arm)r->arm,
-                              .action = (enum action)r->action,
-                              .p_label = e.p_label,
-                              .is_fraud = e.is_fraud };
+        struct ab_row row = ab_row_at(l, l->ab_from, now_us);
 
         ab_add(l->ab, &row);
     }

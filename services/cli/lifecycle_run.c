@@ -15,7 +15,9 @@
 #include "shipped.h"
 #include "stream.h"
 
-enum { REFERENCES_MOST = 16 };
+/* Of an experiment. Where declines have no label, what they cost is seen in the control slice alone, and so many are
+ * seen there only in weeks. */
+enum { REFERENCES_MOST = 16, AB_DAYS = 7, AB_DAYS_HIDDEN = 28 };
 
 /* What a stream is read with. */
 struct origin {
@@ -58,25 +60,18 @@ static enum err read_settings(struct life_settings *s, const struct lifecycle_co
     s->trainer.name = slice_str(slash ? slash + 1 : catalogue);
     s->trainer.name.len = strcspn(s->trainer.name.ptr, ".");
     s->trainer.history_us = (int64_t)(c->history_days * (double)DAY_US);
+    /* Of a month of history the usual week and its tenth to choose by would leave too little. */
     s->trainer.warm_up_us = 2 * DAY_US;
     s->trainer.tune = s->trainer.judge = 0.15;
     s->trainer.tune_most_us = s->trainer.judge_most_us = 7 * DAY_US;
-    s->trainer.params = BOOSTER_PARAMS_DEFAULT;
     s->trainer.params.trees = (size_t)c->trees;
-    s->trainer.params.depth = 4;
-    s->trainer.params.eta = 0.06;
-    s->trainer.params.subsample = 0.8;
-    s->trainer.params.colsample_bytree = 0.3;
-    s->trainer.params.min_child_weight = 10;
-    s->trainer.params.base_score = 0.5;
-    s->trainer.params.max_bin = 512;
-    s->trainer.params.patience = 30;
     s->trainer.params.seed = c->seed;
+    s->trainer.search.seed = (uint64_t)c->seed;
     s->first_us = (int64_t)(c->first_days * (double)DAY_US);
     s->shadow.days_least = c->shadow_days;
-    s->steps.has_ab = c->ab_days > 0;
     s->ab.share = c->share;
-    s->ab_days = c->ab_days;
+    s->ab_days = c->ab_days >= 0 ? c->ab_days : c->hides_labels ? AB_DAYS_HIDDEN : AB_DAYS;
+    s->steps.has_ab = s->ab_days > 0;
     s->hides_labels = c->hides_labels;
     s->control_share = c->control;
     s->seed = (uint64_t)c->seed;

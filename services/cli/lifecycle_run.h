@@ -8,7 +8,8 @@
 struct lifecycle_conf {
     const char *mapping, *catalogue, *label_delay, *schedule, *plot;
     double first_days, history_days, share, control;
-    int64_t shadow_days, ab_days, trees, seed;
+    int64_t shadow_days, trees, seed;
+    int64_t ab_days; /* 0: no experiment; below: as many as there have to be */
     bool hides_labels;
 };
 

@@ -23,6 +23,14 @@ const struct ab_design AB_DESIGN_DEFAULT = {
     .costs = { .decline_cost = 0.5, .review_minor = 200, .challenge_cost = 0.05 },
 };
 
+enum { PLANNED_LOOKS = 14 };
+
+void ab_plan(struct ab_design *design, double rows_a_day, double days)
+{
+    design->planned_rows = (int64_t)fmax(rows_a_day * days, 1);
+    design->days_most = (int64_t)ceil(2 * days);
+}
+
 /* What one customer has done in one arm. */
 struct tally {
     int64_t customer;
@@ -179,9 +187,15 @@ static void write_arm(struct json_out *o, enum arm arm, const struct ab_arm_figu
 
 static void tell(const struct ab *ab, const struct ab_look *look, const char *reason, struct verdicts *out)
 {
+    char needed[64] = "";
     struct buf json;
     struct json_out o;
 
+    if (isinf(look->days_needed))
+        snprintf(needed, sizeof needed, "; no number of days like these would do");
+    else if (!isnan(look->days_needed))
+        snprintf(needed, sizeof needed, " in %.0f days; it takes about %.0f like these", look->days,
+                 ceil(look->days_needed));
     buf_init(&json, 0);
     o = json_out_to(&json);
     json_out_open(&o, NULL);
@@ -195,28 +209,87 @@ static void tell(const struct ab *ab, const struct ab_look *look, const char *re
     json_out_number(&o, "z_fail", look->z_fail);
     json_out_number(&o, "bound", look->bound);
     json_out_bool(&o, "is_last", look->is_last);
+    json_out_number(&o, "days", look->days);
+    json_out_number(&o, "days_needed", look->days_needed);
+    json_out_int(&o, "control_least", (int64_t)ab->design.control_least);
     for (size_t a = 0; a < ARM_COUNT; a++)
         write_arm(&o, (enum arm)a, &look->arms[a]);
     json_out_end(&o);
     verdicts_add(
         out, STAGE_AB, "net_loss", look->outcome, &json,
-        "%s: %.2f minor units per transaction against the champion's %.2f, %.0f %% of what was planned",
-        reason, look->arms[ARM_CANDIDATE].loss, look->arms[ARM_CHAMPION].loss, 100 * look->information);
+        "%s: %.2f minor units per transaction against the champion's %.2f, %.0f %% of what was planned%s",
+        reason, look->arms[ARM_CANDIDATE].loss, look->arms[ARM_CHAMPION].loss, 100 * look->information,
+        needed);
     buf_release(&json);
 }
 
-/* Why nothing can be said about loss yet; NULL when something can. */
-static const char *too_little(const struct ab *ab, struct estimate difference)
+/* Declines with a label, in the arm that has fewer. */
+static uint64_t labelled_declines(const struct ab *ab)
 {
-    double share = ab->design.share;
+    uint64_t champion = ab->arms[ARM_CHAMPION].figures.control,
+             candidate = ab->arms[ARM_CANDIDATE].figures.control;
 
-    for (size_t a = 0; a < ARM_COUNT; a++)
-        if (ab->arms[a].figures.control < ab->design.control_least)
-            return "without a control slice in both arms (or with too few declines in it) nothing is known "
-                   "of what was declined";
-    if (!(difference.effective * fmin(share, 1 - share) >= ab->design.effective_least))
-        return "too few customers with a loss to know how sure the figure is";
-    return NULL;
+    return champion < candidate ? champion : candidate;
+}
+
+/* Effective customers that the smaller arm is to expect. */
+static double effective_customers(const struct ab *ab, struct estimate difference)
+{
+    return difference.effective * fmin(ab->design.share, 1 - ab->design.share);
+}
+
+enum { REASON_SIZE = 192 };
+
+/* Says why nothing can be said about loss yet; false when something can. */
+static bool is_too_little(const struct ab *ab, struct estimate difference, char reason[REASON_SIZE])
+{
+    const struct ab_design *d = &ab->design;
+    double effective = effective_customers(ab, difference);
+
+    if (labelled_declines(ab) < d->control_least) {
+        snprintf(reason, REASON_SIZE,
+                 "of what was declined too little is known: the control slice has %" PRIu64
+                 " labels in the champion's arm and %" PRIu64 " in the other, of %zu that each needs",
+                 ab->arms[ARM_CHAMPION].figures.control, ab->arms[ARM_CANDIDATE].figures.control,
+                 d->control_least);
+        return true;
+    }
+    if (!(effective >= d->effective_least)) {
+        snprintf(reason, REASON_SIZE,
+                 "too few customers with a loss to know how sure the figure is: as %.0f equal ones, of %.0f",
+                 effective, d->effective_least);
+        return true;
+    }
+    return false;
+}
+
+/* Of a difference of the losses: 1 / its variance when `effect` is found with that power. 0 when there is none. */
+static double information_needed(const struct ab_design *d, double loss, double effect, double power)
+{
+    struct sequential_design test = one_sided(d->alpha);
+    double information;
+
+    if (!(loss > 0) || !(effect + d->margin > 0) ||
+        sequential_information(&test, PLANNED_LOOKS, power, (effect + d->margin) * loss, &information, NULL,
+                               NULL) != ERR_OK)
+        return 0;
+    return information;
+}
+
+/* Counts and information grow with the days. */
+static double days_needed(const struct ab *ab, double days, struct estimate difference,
+                          struct estimate beyond)
+{
+    const struct ab_design *d = &ab->design;
+    double information =
+        information_needed(d, cluster_ratio(&ab->arms[ARM_CHAMPION].sums).value, AB_EFFECT, AB_POWER);
+    double effective = effective_customers(ab, difference), times = 0;
+
+    if (d->control_least > 0)
+        times = (double)d->control_least / (double)labelled_declines(ab);
+    times = effective > 0 ? fmax(times, d->effective_least / effective) : INFINITY;
+    times = information > 0 && beyond.variance > 0 ? fmax(times, information * beyond.variance) : INFINITY;
+    return days * times;
 }
 
 struct ab_look ab_take_look(struct ab *ab, int64_t at_us, struct verdicts *out)
@@ -227,8 +300,10 @@ struct ab_look ab_take_look(struct ab *ab, int64_t at_us, struct verdicts *out)
     struct cluster_sums allowed = *arms[ARM_CHAMPION];
     struct estimate difference, beyond;
     double rows = (double)(ab->arms[ARM_CHAMPION].figures.rows + ab->arms[ARM_CANDIDATE].figures.rows);
-    struct ab_look look = { .at_us = at_us, .bound = NAN, .outcome = OUTCOME_INCONCLUSIVE };
-    const char *reason;
+    struct ab_look look = {
+        .at_us = at_us, .bound = NAN, .outcome = OUTCOME_INCONCLUSIVE, .days_needed = NAN
+    };
+    char reason[REASON_SIZE];
 
     cluster_sums_scale(&allowed, 1 + d->margin);
     difference = cluster_difference(arms[ARM_CHAMPION], arms[ARM_CANDIDATE]);
@@ -239,12 +314,11 @@ struct ab_look ab_take_look(struct ab *ab, int64_t at_us, struct verdicts *out)
     look.margin = d->margin * cluster_ratio(arms[ARM_CHAMPION]).value;
     look.z_pass = estimate_z(beyond);
     look.z_fail = -estimate_z(difference);
-    look.is_last =
-        rows >= (double)d->planned_rows || (ab->has_rows && ab->last_day - ab->first_day + 1 >= d->days_most);
+    look.days = ab->has_rows ? (double)(ab->last_day - ab->first_day + 1) : 0;
+    look.is_last = rows >= (double)d->planned_rows || look.days >= (double)d->days_most;
     for (size_t a = 0; a < ARM_COUNT; a++)
         look.arms[a] = arm_figures(&ab->arms[a]);
-    reason = too_little(ab, difference);
-    if (!reason) {
+    if (!is_too_little(ab, difference, reason)) {
         enum sequential_outcome pass, fail;
         size_t before = ab->pass.count;
 
@@ -256,11 +330,14 @@ struct ab_look ab_take_look(struct ab *ab, int64_t at_us, struct verdicts *out)
         look.outcome = pass == SEQUENTIAL_UPPER   ? OUTCOME_PASS
                        : fail == SEQUENTIAL_UPPER ? OUTCOME_FAIL
                                                   : OUTCOME_INCONCLUSIVE;
-        reason = look.outcome == OUTCOME_PASS   ? d->margin > 0 ? "not worse than the margin" : "better"
+        snprintf(reason, sizeof reason, "%s",
+                 look.outcome == OUTCOME_PASS   ? d->margin > 0 ? "not worse than the margin" : "better"
                  : look.outcome == OUTCOME_FAIL ? "worse"
                  : look.is_last                 ? "neither better nor worse at the end of the plan"
-                                                : "not decided yet";
+                                                : "not decided yet");
     }
+    if (look.is_last && look.outcome == OUTCOME_INCONCLUSIVE)
+        look.days_needed = days_needed(ab, look.days, difference, beyond);
     tell(ab, &look, reason, out);
     return look;
 }
@@ -347,23 +424,18 @@ enum err ab_restore(struct ab *ab, struct slice text, struct why *why)
 
 /* ---- planning ---- */
 
-enum { PLANNED_LOOKS = 14 };
-
 int64_t ab_rows_needed(const struct ab_design *design, const struct ab_row *past, size_t count, double effect,
                        double power)
 {
-    struct sequential_design test = one_sided(design->alpha);
     struct arm_sums sums = { 0 };
     struct estimate loss;
-    double per_row, arms, information;
-    enum err err;
+    double per_row, arms;
 
     for (size_t i = 0; i < count; i++)
         arm_add(&sums, &past[i], &design->costs);
     loss = cluster_ratio(&sums.sums);
     mem_free(sums.customers.items);
-    if (!(loss.variance > 0) || !(loss.value > 0) || !(design->share > 0 && design->share < 1) ||
-        !(effect + design->margin > 0))
+    if (!(loss.variance > 0) || !(design->share > 0 && design->share < 1))
         return 0;
     /* What one row adds to what is known, if every customer goes on as before, and how two arms share the rows: one
      * variance for both, of which each arm gives as much as it has rows. The candidate's losses are fewer, and their
@@ -372,7 +444,5 @@ int64_t ab_rows_needed(const struct ab_design *design, const struct ab_row *past
     arms =
         ((1 - design->share) * (1 + design->margin) * (1 + design->margin) + design->share * (1 - effect)) *
         (1 / (1 - design->share) + 1 / design->share);
-    err = sequential_information(&test, PLANNED_LOOKS, power, (effect + design->margin) * loss.value,
-                                 &information, NULL, NULL);
-    return err ? 0 : (int64_t)ceil(per_row * arms * information);
+    return (int64_t)ceil(per_row * arms * information_needed(design, loss.value, effect, power));
 }

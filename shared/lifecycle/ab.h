@@ -14,7 +14,7 @@
  *
  * Declines have no labels, so what declining cost can only be seen in the control slice: a decline counts
  * 1 / p_allow when the slice let it through, else nothing. By rule, without such rows in both arms the verdict
- * is inconclusive however the figures look. */
+ * is inconclusive however the figures look. An end without a verdict says how long it would have taken. */
 #ifndef ASSAY_LIFECYCLE_AB_H
 #define ASSAY_LIFECYCLE_AB_H
 
@@ -34,6 +34,11 @@ struct ab_design {
     struct loss_costs costs;
 };
 extern const struct ab_design AB_DESIGN_DEFAULT;
+/* Plans for so many days of as many rows, and for as many days more where fewer rows come: planned_rows, days_most. */
+void ab_plan(struct ab_design *design, double rows_a_day, double days);
+/* What an experiment is to find: a loss that is lower by this share, with this chance. */
+#define AB_EFFECT 0.1
+#define AB_POWER  0.8
 
 /* One transaction of a matured day. Only what a model decided: what a list or a rule decided says nothing
  * about the arms and is left out. */
@@ -70,6 +75,10 @@ struct ab_look {
     double bound;          /* that both are held against; NaN: nothing was looked at, or spent */
     enum outcome outcome;  /* inconclusive: go on, or wait for a person when is_last */
     bool is_last;
+    double days; /* of cohorts so far */
+    /* Of an inconclusive end: how many days like these it takes until enough declines have a label, enough customers a
+     * loss, and AB_EFFECT is found with AB_POWER. INFINITY: never; NaN: of any other look. */
+    double days_needed;
     struct ab_arm_figures arms[ARM_COUNT];
 };
 

@@ -506,3 +506,27 @@ Test(lifecycle, the_report_has_whole_weeks_and_what_happened)
     buf_release(&text);
     life_report_release(&report);
 }
+
+Test(lifecycle, the_report_says_what_an_experiment_without_a_verdict_needed)
+{
+    struct life_report report;
+    const char *text, *plan;
+    struct buf json;
+
+    w.settings.hides_labels = true;
+    w.settings.control_share = 0.3;
+    w.settings.ab.control_least = 10000;
+    w.settings.steps.wait_most_us = DAY_US;
+    live(&w.life, UNCHANGED);
+    life_report(&report, &w.life);
+    buf_init(&json, 0);
+    life_report_json(&json, &report, &w.life, NULL, 0);
+    cr_assert_eq(count_steps(&w.life, STEP_PROMOTE), 1, "the first one only");
+    plan = strstr(buf_str(&json), "\"gate\":\"plan\"");
+    text = strstr(buf_str(&json), "of 10000 that each needs");
+    cr_assert(plan && text);
+    cr_assert_not_null(strstr(text, "it takes about"));
+    cr_assert_not_null(strstr(text, "\"days_needed\":"));
+    buf_release(&json);
+    life_report_release(&report);
+}

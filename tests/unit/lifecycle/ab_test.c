@@ -219,6 +219,79 @@ Test(ab, the_plan_gives_the_power_it_was_made_for)
     mem_free(past);
 }
 
+Test(ab, an_end_without_a_verdict_says_how_long_it_would_have_taken)
+{
+    struct world short_one = usual, long_one = usual;
+    struct ab_look look;
+
+    /* Few of the declines get a label. */
+    short_one.days = 4;
+    short_one.slice = long_one.slice = 0.1;
+    design.control_least = 60;
+    ab_plan(&design, (double)usual.payments_a_day, short_one.days);
+    look = experiment(&short_one, 3);
+    cr_assert_eq(look.outcome, OUTCOME_INCONCLUSIVE);
+    cr_assert(look.is_last && isnan(look.bound) && look.days == 4);
+    cr_assert(look.days_needed > 4 && isfinite(look.days_needed), "%f", look.days_needed);
+    cr_assert_not_null(strstr(verdicts_find(&verdicts, "net_loss")->reason.ptr, "it takes about"));
+    cr_assert_not_null(strstr(verdicts_find(&verdicts, "net_loss")->reason.ptr, "of 60 that each needs"));
+    long_one.days = (int)ceil(1.3 * look.days_needed);
+    ab_plan(&design, (double)usual.payments_a_day, long_one.days);
+    look = experiment(&long_one, 4);
+    cr_assert(!isnan(look.bound), "then there is enough to say something");
+
+    /* Nothing of them does. */
+    short_one.slice = 0;
+    ab_plan(&design, (double)usual.payments_a_day, short_one.days);
+    look = experiment(&short_one, 3);
+    cr_assert(isinf(look.days_needed));
+    cr_assert_not_null(strstr(verdicts_find(&verdicts, "net_loss")->reason.ptr, "no number of days"));
+}
+
+/* As many days as are said to be needed give the power: the world of a look that came to nothing, lived again. */
+Test(ab, the_days_that_are_said_to_be_needed_find_a_tenth)
+{
+    enum { TRIALS = 200 };
+    struct world alike = usual, cheaper = usual;
+    uint64_t promoted = 0;
+    double days = 0;
+    struct interval likely;
+
+    alike.customers = cheaper.customers = 100000;
+    alike.wrong[0] = alike.wrong[1] = cheaper.wrong[0] = cheaper.wrong[1] = 0;
+    alike.caught[0] = alike.caught[1] = cheaper.caught[0] = 0.5;
+    cheaper.caught[1] = 0.5 + AB_EFFECT / 2; /* of the frauds' half that is let through */
+    alike.days = 2;
+    design.margin = 0.1;
+    design.control_least = 0;
+    for (uint64_t t = 0; t < 10; t++) {
+        struct ab_look look;
+
+        ab_plan(&design, (double)usual.payments_a_day, alike.days);
+        look = experiment(&alike, 300 + t);
+        if (!isnan(look.days_needed))
+            days = fmax(days, look.days_needed);
+    }
+    cr_assert_gt(days, alike.days);
+    cheaper.days = (int)ceil(days);
+    ab_plan(&design, (double)usual.payments_a_day, cheaper.days);
+    for (uint64_t t = 0; t < TRIALS; t++)
+        promoted += experiment(&cheaper, 700 + t).outcome == OUTCOME_PASS;
+    likely = clopper_pearson(promoted, TRIALS, 0.95);
+    printf("%.0f days; power %.3f to %.3f\n", ceil(days), likely.low, likely.high);
+    cr_assert_gt(likely.high, AB_POWER - 0.05);
+}
+
+Test(ab, a_plan_of_many_days_is_lived_to_its_end)
+{
+    ab_plan(&design, 1000, 60);
+    cr_assert_eq(design.planned_rows, 60000);
+    cr_assert_geq(design.days_most, 60);
+    ab_plan(&design, 0, 1.5);
+    cr_assert_eq(design.planned_rows, 1, "above nothing, whatever came before");
+    cr_assert_geq(design.days_most, 2);
+}
+
 Test(ab, not_worse_than_the_margin_is_easier_to_show_than_better)
 {
     struct world same = usual;
