@@ -518,6 +518,13 @@ static bool is_guard_due(struct view *v, int64_t version)
     return true;
 }
 
+/* What was looked at came to nothing: it is looked at again by the next step, not at the next time. */
+static void guard_again(struct guard_times *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        t->items[i].next_us = INT64_MIN;
+}
+
 /* Reads whole periods from `from_us` on. With `before_us` the reference is one period before them, held fixed. */
 static enum err judge_guardrails(struct view *v, int64_t reference, int64_t current, int64_t from_us,
                                  int64_t before_us, bool *is_broken, struct why *why)
@@ -740,6 +747,7 @@ static enum err step_begin_ab(struct view *v, const char *reason, struct why *wh
 {
     struct hash_key key = { "assay arm salts" };
     const int64_t told[] = { v->candidate, v->champion, v->now_us };
+    struct ab_design design = v->stages->ab;
     struct trial trial = new_trial(v, "ab");
     struct writing w = { .begins = &trial, .now_us = v->now_us };
     struct model_change how = change(reason, v->now_us, &w);
@@ -748,12 +756,14 @@ static enum err step_begin_ab(struct view *v, const char *reason, struct why *wh
 
     if (err)
         return err;
-    trial.share = v->stages->ab.share;
+    ab_plan(&design, (double)week / 7, v->stages->ab_days);
+    trial.share = design.share;
     trial.salt = (int64_t)hash64(&key, slice_of((const char *)told, sizeof told));
-    trial.design = arena_printf(
-        v->arena, "{\"planned_rows\":%" PRId64 ",\"days\":%g,\"alpha\":%g,\"margin\":%g,\"share\":%g}",
-        (int64_t)((double)week * v->stages->ab_days / 7) + 1, v->stages->ab_days, v->stages->ab.alpha,
-        v->stages->ab.margin, v->stages->ab.share);
+    trial.design = arena_printf(v->arena,
+                                "{\"planned_rows\":%" PRId64 ",\"days\":%g,\"days_most\":%" PRId64
+                                ",\"alpha\":%g,\"margin\":%g,\"share\":%g}",
+                                design.planned_rows, v->stages->ab_days, design.days_most, design.alpha,
+                                design.margin, design.share);
     trial.progress = arena_printf(v->arena, "{\"look_at_us\":%" PRId64 "}",
                                   v->now_us + DAY_US + label_delay_us(v->stages));
     return model_move(v->s, v->candidate, v->state, MODEL_AB, &how, why);
@@ -799,6 +809,8 @@ static enum err restore(struct ab **out, const struct view *v, struct why *why)
     enum err err = ERR_OK;
 
     design.planned_rows = json_integer_value(json_object_get(tree, "planned_rows"));
+    if (json_is_integer(json_object_get(tree, "days_most")))
+        design.days_most = json_integer_value(json_object_get(tree, "days_most"));
     design.alpha = json_number_value(json_object_get(tree, "alpha"));
     design.margin = json_number_value(json_object_get(tree, "margin"));
     design.share = v->trial.share;
@@ -914,12 +926,16 @@ static enum err step(struct view *v, bool *is_done, struct why *why)
     enum err err = read_facts(v, why);
 
     *is_done = true;
-    if (err)
+    if (err) {
+        guard_again(v->times);
         return err;
+    }
     next = lifecycle_next(&v->stages->steps, &v->facts);
     if (!steps[next.step])
         return ERR_OK;
     err = steps[next.step](v, next.reason, why);
+    if (err)
+        guard_again(v->times);
     if (err == ERR_CONFLICT) { /* somebody was faster: the facts are others by now */
         *why = (struct why){ 0 };
         return ERR_OK;

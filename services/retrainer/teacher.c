@@ -90,6 +90,7 @@ struct work {
     struct pg_session *s;
     struct lesson *done;
     struct why *why;
+    const atomic_bool *is_ending;
     struct arena arena;
     char name[NAME_SIZE], follower[NAME_SIZE + 16];
     int64_t champion;
@@ -331,8 +332,13 @@ static enum err bind(struct work *w, struct slice id)
 static enum err ask(struct work *w, const char *sql, struct pg_params *p, struct pg_result **out)
 {
     int64_t began_us = clock_mono_us(), rest_us;
-    enum err err = row_ask(w->s, sql, p, out, w->why);
+    enum err err;
 
+    if (atomic_load(w->is_ending)) {
+        pg_params_release(p);
+        return err_set(w->why, ERR_TIMEOUT, "told to stop in the middle of a lesson");
+    }
+    err = row_ask(w->s, sql, p, out, w->why);
     rest_us = (clock_mono_us() - began_us) * REST_TIMES;
     usleep((useconds_t)(rest_us < REST_MOST_US ? rest_us : REST_MOST_US));
     return err;
@@ -899,9 +905,10 @@ static void work_release(struct work *w)
     arena_release(&w->arena);
 }
 
-enum err teacher_go_on(struct teacher *t, struct pg_session *s, struct lesson *done, struct why *why)
+enum err teacher_go_on(struct teacher *t, struct pg_session *s, const atomic_bool *is_ending,
+                       struct lesson *done, struct why *why)
 {
-    struct work w = { .t = t, .s = s, .done = done, .why = why };
+    struct work w = { .t = t, .s = s, .done = done, .is_ending = is_ending, .why = why };
     enum err err;
 
     *done = (struct lesson){ 0 };

@@ -29,6 +29,7 @@
 #ifndef ASSAY_RETRAINER_TEACHER_H
 #define ASSAY_RETRAINER_TEACHER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -70,8 +71,9 @@ extern const char teacher_session_sql[];
 struct teacher *teacher_new(double keep, size_t room);
 void teacher_free(struct teacher *t);
 /* Reads on from where it was, for the name whose champion was promoted last; does nothing when there is none.
- * Blocking. Errors are those of pg/pg.h, onlinestore/onlinestore.h and, of a plan, featurestore/plan.h. */
-MUST_USE enum err teacher_go_on(struct teacher *t, struct pg_session *s, struct lesson *done,
-                                struct why *why);
+ * Blocking; when told to end it gives up the lesson with ERR_TIMEOUT, and nothing of it is kept. Errors are those of
+ * pg/pg.h, onlinestore/onlinestore.h and, of a plan, featurestore/plan.h. */
+MUST_USE enum err teacher_go_on(struct teacher *t, struct pg_session *s, const atomic_bool *is_ending,
+                                struct lesson *done, struct why *why);
 
 #endif

@@ -387,7 +387,8 @@ static void settle(void)
              "SELECT count(*) FROM experiments WHERE state = 'running' AND (progress->>'look_at_us')::int8 "
              "<= %lld",
              (long long)w.now_us);
-    for (int i = 0; i < 3000 && fabs(metric("assay_retrainer_clock_timestamp_seconds") - (double)w.now_us / 1e6) > 0.5;
+    for (int i = 0;
+         i < 3000 && fabs(metric("assay_retrainer_clock_timestamp_seconds") - (double)w.now_us / 1e6) > 0.5;
          i++)
         usleep(10000);
     cr_assert_float_eq(metric("assay_retrainer_clock_timestamp_seconds"), (double)w.now_us / 1e6, 0.5);
@@ -915,6 +916,26 @@ Test(retrainer_ab, takes_a_promotion_back_when_a_guardrail_breaks_in_the_watch)
         live_a_day();
     cr_assert_str_eq(state_of(w.champion), "champion", "it does not swing back");
     cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action = 'model.roll_back'"), 1);
+}
+
+Test(retrainer_ab, a_way_back_that_could_not_be_written_is_taken_as_soon_as_it_can)
+{
+    begin(better, NO_SHADOW);
+    live_through_experiment(20, false, "");
+    cr_assert_str_eq(state_of(w.candidate), "champion");
+    sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; "
+        "END "
+        "$$; CREATE TRIGGER refuse BEFORE INSERT ON verdicts FOR EACH ROW WHEN (new.stage = 'guardrail') "
+        "EXECUTE FUNCTION refuse()");
+    w.world.wrong[ARM_CANDIDATE] = 0.6;
+    for (int i = 0; i < 4; i++)
+        live_a_day();
+    cr_assert_str_eq(state_of(w.candidate), "champion");
+    sql("DROP TRIGGER refuse ON verdicts");
+    for (int i = 0; i < 1000 && strcmp(state_of(w.candidate), "champion") == 0; i++)
+        usleep(10000);
+    cr_assert_str_eq(state_of(w.champion), "champion", "on the same day, by the clock of the log");
+    cr_assert_str_eq(state_of(w.candidate), "retired");
 }
 
 /* ---- what was spent ---- */
