@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # One Makefile, no recursion: a new file or service needs no edit here.
-#   make demo | test | all | lint | layers | format | setup       SAN=address,undefined builds beside the plain build
+#   make demo | test | all | web | lint | layers | format | setup       SAN=address,undefined builds beside the plain build
 SAN    ?=
 WERROR ?= -Werror
 comma  := ,
@@ -41,7 +41,9 @@ tests   := $(if $(wildcard tests/unit/*/*.c),$(B)/unit) $(if $(wildcard tests/se
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 benches := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*_bench.c))
 
-.PHONY: all bins interop test compose-test unit bench chaos fuzz fuzzers setup demo lint layers format clean
+# The dashboard's pages: made once, and again when one of their files has changed.
+web_from := scripts/web $(shell find services/dashboard/web -name node_modules -prune -o -type f -print 2>/dev/null)
+.PHONY: all bins web interop test compose-test unit bench chaos fuzz fuzzers setup demo lint layers format clean
 .SECONDEXPANSION:
 .SECONDARY:
 all: $(bins) $(tests) $(fuzzers)
@@ -49,9 +51,12 @@ bins: $(bins)
 
 setup:
 	@scripts/setup $(SETUP_STAMP)
-demo: all
+web: build/web/index.html
+build/web/index.html: $(web_from)
+	@scripts/web && touch $@
+demo: all web
 	@scripts/demo
-test: all
+test: all web
 	@scripts/test $(B)
 # The containers, for real: needs Docker, or root and Debian's packages of it.
 compose-test: $(B)/bin/assay

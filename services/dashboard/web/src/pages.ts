@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every page: where it is, who may open it (as x-roles in docs/api/dashboard.yaml says), and by which key.
+import { type ComponentType, type LazyExoticComponent, lazy } from "react";
+import type { Role } from "./api";
+import type { IconName } from "./icons";
+
+export interface Page {
+  path: string;
+  title: string;
+  icon: IconName;
+  /** Nobody named: whoever is logged in. */
+  roles: Role[];
+  view: LazyExoticComponent<ComponentType>;
+  /** Opened from another page, and not in the navigation. */
+  isInner?: boolean;
+  /** The key that goes there, after `g`. */
+  key?: string;
+}
+
+const reviewers: Role[] = ["analyst", "lead", "admin", "auditor"];
+
+export const pages: Page[] = [
+  { path: "queue", title: "Review queue", icon: "queue", roles: reviewers, view: lazy(() => import("./pages/queue")), key: "q" },
+  { path: "cases", title: "Case", icon: "queue", roles: reviewers, view: lazy(() => import("./pages/case")), isInner: true },
+  { path: "overview", title: "Overview", icon: "overview", roles: [], view: lazy(() => import("./pages/overview")), key: "o" },
+];
+
+export const mayOpen = (page: Page, roles: Role[]): boolean =>
+  page.roles.length === 0 || page.roles.some((role) => roles.includes(role));

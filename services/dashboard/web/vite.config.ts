@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builds the pages into build/web. No plug-in: esbuild knows JSX. Nothing is inlined, so that the strictest
+// Content-Security-Policy (script-src 'self'; style-src 'self') holds.
+import { defineConfig } from "vite";
+
+declare const process: { env: Record<string, string | undefined> };
+
+// For `npm run dev`: the service that answers /v1.
+const service = process.env.ASSAY_DASHBOARD ?? "http://127.0.0.1:8090";
+
+export default defineConfig({
+  esbuild: { jsx: "automatic", legalComments: "none" },
+  build: {
+    outDir: "../../../build/web",
+    emptyOutDir: true,
+    target: "es2021",
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+    rollupOptions: {
+      // "use client" is for servers that render React; nobody does here.
+      onwarn: (warning, tell) => {
+        if (warning.code !== "MODULE_LEVEL_DIRECTIVE") tell(warning);
+      },
+      output: { manualChunks: { react: ["react", "react-dom", "@tanstack/react-query"] } },
+    },
+  },
+  server: { proxy: { "/v1": { target: service } } },
+});

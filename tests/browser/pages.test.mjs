@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pages over a made-up world: by keyboard, in both themes and three widths, as axe sees them, under the strict
+// policy, with script in every text.
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { isThere, launch, logIn, open, violations } from "./chromium.mjs";
+import { hostile, mock } from "./mock.mjs";
+
+const pages = fileURLToPath(new URL("../../build/web", import.meta.url));
+const shots = fileURLToPath(new URL("../../build/screenshots", import.meta.url));
+let browser;
+
+before(async () => {
+  assert.ok(isThere, "Chromium is needed: apt-get install chromium");
+  mkdirSync(shots, { recursive: true });
+  browser = await launch();
+});
+after(() => browser?.close());
+
+/** A page of a fresh world; at the end nothing must have been complained of. */
+async function inside(options, work) {
+  const world = await mock({ pages, loggedIn: true, ...options });
+  const { page, complaints, close } = await open(browser, options);
+  page.setDefaultTimeout(10000);
+  try {
+    await work(page, world);
+    assert.deepEqual(complaints, []);
+    assert.equal(await page.evaluate(() => globalThis.pwned), undefined, "stored script ran");
+  } finally {
+    await close();
+    world.close();
+  }
+}
+
+const places = {
+  queue: { at: "#/queue", sees: (page) => page.getByRole("row").nth(3) },
+  case: { at: "#/cases/1", sees: (page) => page.getByRole("region", { name: "Table of related payments" }) },
+  overview: { at: "#/overview", sees: (page) => page.getByRole("region", { name: "Newest decisions" }) },
+};
+
+test("a wrong password is refused in words, the right one opens the queue", () =>
+  inside({ loggedIn: false }, async (page, world) => {
+    await logIn(page, world.url, "ann", "wrong");
+    await page.getByRole("alert").filter({ hasText: "do not fit together" }).waitFor();
+    assert.equal(await page.getByLabel("Password").inputValue(), "");
+    assert.deepEqual(await violations(page), []);
+    await logIn(page, world.url);
+    await page.getByRole("heading", { name: "Review queue" }).waitFor();
+  }));
+
+test("log-in has no fault for axe in either theme", async () => {
+  for (const theme of ["light", "dark"])
+    await inside({ loggedIn: false, theme }, async (page, world) => {
+      await page.goto(world.url);
+      await page.getByLabel("Name").waitFor();
+      assert.deepEqual(await violations(page), []);
+      await page.screenshot({ path: `${shots}/login-${theme}.png` });
+    });
+});
+
+for (const [name, { at, sees }] of Object.entries(places))
+  test(`${name} has no fault for axe, in both themes, from 360 px to 4K, full and empty`, async () => {
+    for (const [width, height] of [[360, 740], [1440, 900], [3840, 2160]])
+      for (const theme of ["light", "dark"])
+        await inside({ width, height, theme }, async (page, world) => {
+          await page.goto(`${world.url}/${at}`);
+          await sees(page).waitFor();
+          assert.deepEqual(await violations(page), [], `${name} ${width} ${theme}`);
+          const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+          assert.ok(over <= 0, `${name} is ${over} px too wide at ${width}`);
+          await page.screenshot({ path: `${shots}/${name}-${width}-${theme}.png` });
+        });
+    if (name !== "case")
+      await inside({ empty: true }, async (page, world) => {
+        await page.goto(`${world.url}/${at}`);
+        await page.getByRole("heading", { name: /Nothing/ }).first().waitFor();
+        assert.deepEqual(await violations(page), [], `${name}, empty`);
+      });
+  });
+
+test("dialogs have no fault for axe", () =>
+  inside({}, async (page, world) => {
+    await page.goto(`${world.url}/#/queue`);
+    await page.getByRole("row").nth(3).waitFor();
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Keys that work here" }).waitFor();
+    assert.deepEqual(await violations(page), []);
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Control+k");
+    await page.getByRole("dialog", { name: "Search and commands" }).getByRole("combobox").waitFor();
+    assert.deepEqual(await violations(page), []);
+  }));
+
+test("an analyst clears 20 cases without a mouse", () =>
+  inside({}, async (page, world) => {
+    await page.goto(`${world.url}/#/queue`);
+    await page.getByRole("row").nth(3).waitFor();
+    await page.keyboard.press("n");
+    let before = "";
+    for (let i = 0; i < 20; i++) {
+      await page.waitForFunction((last) => location.hash.startsWith("#/cases/") && location.hash !== last, before);
+      before = await page.evaluate(() => location.hash);
+      await page.getByRole("toolbar", { name: "Decision" }).waitFor();
+      await page.keyboard.press(i % 2 ? "1" : "2");
+      await page.getByRole("form", { name: /^Decide/ }).waitFor();
+      await page.keyboard.press("2");
+      await page.keyboard.press("Control+Enter");
+    }
+    await page.waitForFunction((last) => location.hash !== last, before);
+    assert.equal(world.cases.filter((each) => each.state === "decided").length, 20);
+    assert.equal(world.cases.filter((each) => each.outcome === "fraud").length, 10);
+    assert.ok(world.cases.every((each) => each.state !== "decided" || each.reason));
+  }));
+
+test("a decision is undone by a key", () =>
+  inside({}, async (page, world) => {
+    await page.goto(`${world.url}/#/cases/5`);
+    await page.getByRole("toolbar", { name: "Decision" }).waitFor();
+    await page.keyboard.press("2");
+    await page.getByRole("form", { name: "Decide: Fraud" }).waitFor();
+    await page.keyboard.press("1");
+    await page.keyboard.press("Control+Enter");
+    await page.getByRole("button", { name: /^Undo/ }).first().waitFor();
+    await page.waitForFunction(() => !location.hash.endsWith("/5"));
+    await page.keyboard.press("u");
+    await page.waitForFunction(() => location.hash.endsWith("/5"));
+    assert.equal(world.cases.find((each) => each.case === 5).outcome, null);
+  }));
+
+test("J, K and Enter walk through the queue and into a case", () =>
+  inside({}, async (page, world) => {
+    await page.goto(`${world.url}/#/queue`);
+    await page.getByRole("row").nth(3).waitFor();
+    for (const key of ["j", "j", "j", "k"]) await page.keyboard.press(key);
+    await page.keyboard.press("Enter");
+    await page.waitForFunction((id) => location.hash === `#/cases/${id}`, world.cases[1].case);
+    await page.keyboard.press("j");
+    await page.waitForFunction((id) => location.hash === `#/cases/${id}`, world.cases[2].case);
+  }));
+
+test("many cases are decided at once, after a look at what it touches", () =>
+  inside({}, async (page, world) => {
+    await page.goto(`${world.url}/#/queue`);
+    await page.getByRole("row").nth(3).waitFor();
+    for (const key of ["j", "x", "j", "x"]) await page.keyboard.press(key);
+    await page.getByText("2 chosen").waitFor();
+    await page.getByRole("button", { name: "Decide these" }).click();
+    await page.getByRole("dialog").getByText(/2 cases/).waitFor();
+    assert.deepEqual(await violations(page), []);
+    await page.getByRole("button", { name: "Decide 2", exact: true }).click();
+    await page.getByText("2 cases are decided.").waitFor();
+    assert.equal(world.cases.filter((each) => each.outcome === "legit").length, 2);
+  }));
+
+test("script in a text stays text", () =>
+  inside({}, async (page, world) => {
+    await page.goto(`${world.url}/#/queue`);
+    await page.getByText(hostile).first().waitFor();
+    await page.goto(`${world.url}/#/cases/1`);
+    await page.getByLabel("Note").fill(hostile);
+    await page.getByRole("button", { name: "Add note" }).click();
+    await page.locator(".timeline").getByText(hostile).waitFor();
+    assert.equal(await page.locator("#root img[src=x]").count(), 0);
+  }));
+
+test("who lacks the role is told so, and sees no way there", () =>
+  inside({ roles: ["rule_author"] }, async (page, world) => {
+    await page.goto(`${world.url}/#/queue`);
+    await page.getByRole("heading", { name: "Your roles do not open this page" }).waitFor();
+    assert.equal(await page.getByRole("navigation").getByRole("link", { name: "Review queue" }).count(), 0);
+  }));
+
+test("of 10,000 cases only the rows that are seen are drawn", () =>
+  inside({ count: 10000 }, async (page, world) => {
+    await page.goto(`${world.url}/#/queue`);
+    await page.getByRole("row").nth(3).waitFor();
+    await page.keyboard.press("j");
+    for (let i = 0; i < 5; i++) {
+      await page.locator(".grid").evaluate((grid) => grid.scrollTo(0, grid.scrollHeight));
+      await page.waitForFunction((rows) => Number(document.querySelector(".rows").style.height.replace("px", "")) > rows * 3000, i);
+    }
+    assert.ok((await page.locator(".grid .line").count()) < 80);
+  }));
+
+test("the first page is small", () =>
+  inside({}, async (page, world) => {
+    const { gzipSync } = await import("node:zlib");
+    let bytes = 0;
+    page.on("response", async (answer) => {
+      if (/\.(js|css|html|svg)$|\/$/.test(new URL(answer.url()).pathname)) bytes += gzipSync(await answer.body()).length;
+    });
+    await page.goto(`${world.url}/#/queue`);
+    await page.getByRole("row").nth(3).waitFor();
+    await page.waitForLoadState("networkidle");
+    assert.ok(bytes > 10000 && bytes < 250000, `${bytes} bytes gzipped`);
+  }));
