@@ -11,6 +11,7 @@
 #include "database.h"
 #include "drift/window.h"
 #include "monitorstore/condition.h"
+#include "monitorstore/span.h"
 #include "monitorstore/verdicts.h"
 #include "monitorstore/windows.h"
 #include "pg/session.h"
@@ -20,7 +21,7 @@ enum { HISTORY = 24, CONDITIONS_MOST = 1000, BAR = 24 };
 
 struct drift_options {
     const char *feature;
-    int64_t lane, version;
+    int64_t lane, version, hours;
     bool as_json;
 };
 
@@ -44,6 +45,16 @@ static void write_found(struct json_out *o, const char *key, const struct found 
     json_out_end(o);
 }
 
+/* Of the newest judged window, or of so many hours. */
+static enum err read_subjects(struct report *r, const struct watched_model *m, struct found **all,
+                              size_t *count, struct why *why)
+{
+    if (!r->options->hours)
+        return found_newest(r->s, r->lane, m->version, all, count, &r->arena, why);
+    return span_judge(r->s, r->lane, m->version, r->options->hours, &drift_settings_default, all, count,
+                      &r->arena, why);
+}
+
 /* The windows of a feature, or the subjects of the newest window. */
 static enum err read_found(struct report *r, const struct watched_model *m, struct found **all, size_t *count,
                            struct why *why)
@@ -51,7 +62,7 @@ static enum err read_found(struct report *r, const struct watched_model *m, stru
     if (r->options->feature)
         return found_history(r->s, r->lane, m->version, SLICE(""), slice_str(r->options->feature), HISTORY,
                              all, count, &r->arena, why);
-    return found_newest(r->s, r->lane, m->version, all, count, &r->arena, why);
+    return read_subjects(r, m, all, count, why);
 }
 
 static enum err print_json(struct report *r, struct why *why)
@@ -147,7 +158,10 @@ static void print_head(const struct watched_model *m, const struct found *first)
         printf(", account %d on its own clock", (int)m->lane);
     if (first) {
         rfc3339_format(first->at_us, at);
-        printf(": window %" PRId64 ", until %s", first->number, at);
+        if (first->number)
+            printf(": window %" PRId64 ", until %s", first->number, at);
+        else
+            printf(": hours until %s", at);
     }
     putchar('\n');
     if (!m->has_histograms)
@@ -160,7 +174,7 @@ static enum err print_model(struct report *r, const struct watched_model *m, str
 {
     struct found *all;
     size_t count;
-    enum err err = found_newest(r->s, r->lane, m->version, &all, &count, &r->arena, why);
+    enum err err = read_subjects(r, m, &all, &count, why);
 
     if (err)
         return err;
@@ -348,10 +362,13 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
 {
     struct report r = { .options = settings, .has_blocks = spark_has_blocks() };
     struct why why = { 0 };
-    enum err err = database_open_migrated(&r.s, &why);
+    enum err err;
 
     (void)operands;
     (void)operand_count;
+    if (r.options->hours < 0 || r.options->hours > SPAN_HOURS_MAX)
+        return command_fail(EXIT_USAGE, "--hours is 1 to %d", SPAN_HOURS_MAX);
+    err = database_open_migrated(&r.s, &why);
     if (!err)
         err = choose_models(&r, &why);
     if (!err)
@@ -365,6 +382,8 @@ static const struct drift_options defaults = { .lane = -1 };
 static const struct option options[] = {
     { "feature", OPTION_TEXT, offsetof(struct drift_options, feature), "F",
       "one feature over its last windows; also score, action, channel, country, mcc" },
+    { "hours", OPTION_INT, offsetof(struct drift_options, hours), "N",
+      "the last hours as one window, by the usual settings; else the newest window that was judged" },
     { "version", OPTION_INT, offsetof(struct drift_options, version), "N", "of the model; else all" },
     { "lane", OPTION_INT, offsetof(struct drift_options, lane), "N",
       "0: live accounts, else the number of an account on a simulated clock; else the first with decisions" },

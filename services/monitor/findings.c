@@ -11,6 +11,7 @@
 #include "lifestore/run.h"
 #include "log/log.h"
 #include "monitorstore/condition.h"
+#include "monitorstore/span.h"
 #include "monitorstore/verdicts.h"
 
 enum { REASONS_MOST = 5 };
@@ -53,53 +54,16 @@ static bool is_tested(const struct drift_verdict *v)
 
 /* ---- verdicts ---- */
 
-/* The tests that are beyond in words, else the one that says how the shape is. */
-static struct slice explain(const struct drifts_closed *c, const struct drift_verdict *v, struct arena *arena)
-{
-    struct buf text;
-    struct slice kept;
-
-    buf_init(&text, 0);
-    for (size_t t = 0; t < DRIFT_TEST_COUNT; t++) {
-        if (!v->tests[t].is_tested || (!v->tests[t].is_beyond && (t != DRIFT_SHAPE || is_beyond(v))))
-            continue;
-        if (text.len)
-            buf_printf(&text, "; ");
-        drift_explain(c->layout, v, (enum drift_test)t, &text);
-    }
-    kept = arena_slice(arena, buf_slice(&text));
-    buf_release(&text);
-    return kept.ptr ? kept : SLICE("");
-}
-
 static struct found found_of(const struct drifts_closed *c, size_t i, struct arena *arena)
 {
-    const struct drift_verdict *v = &c->verdicts[i];
-    const struct drift_finding *shape = &v->tests[DRIFT_SHAPE], *missing = &v->tests[DRIFT_MISSING],
-                               *unseen = &v->tests[DRIFT_UNSEEN];
+    struct found found = found_of_verdict(c->layout, &c->verdicts[i], arena);
 
-    return (struct found){ .lane = c->lane,
-                           .version = c->version,
-                           .number = c->number,
-                           .kind = slice_str(drift_kind_name(v->subject->kind)),
-                           .field = field_of(v->subject),
-                           .name = v->subject->name,
-                           .at_us = c->window->last_us,
-                           .rows = (int64_t)v->rows,
-                           .reference_rows = (int64_t)v->reference_rows,
-                           .psi = v->psi,
-                           .psi_critical = v->psi_critical,
-                           .js = shape->is_tested ? shape->value : NAN,
-                           .js_critical = shape->is_tested ? shape->critical : NAN,
-                           .missing = missing->is_tested ? missing->value : NAN,
-                           .missing_reference = missing->is_tested ? missing->reference : NAN,
-                           .missing_critical = missing->is_tested ? missing->critical : NAN,
-                           .unseen = unseen->is_tested ? unseen->value : NAN,
-                           .unseen_reference = unseen->is_tested ? unseen->reference : NAN,
-                           .unseen_critical = unseen->is_tested ? unseen->critical : NAN,
-                           .is_beyond = is_beyond(v),
-                           .is_alarm = is_alarm(c, i),
-                           .text = explain(c, v, arena) };
+    found.lane = c->lane;
+    found.version = c->version;
+    found.number = c->number;
+    found.at_us = c->window->last_us;
+    found.is_alarm = is_alarm(c, i);
+    return found;
 }
 
 static enum err keep_verdicts(struct findings *f, struct pg_session *s, const struct drifts_closed *c,

@@ -11,6 +11,7 @@
 #include "observer.h"
 #include "routes.h"
 #include "verifier.h"
+#include "watching.h"
 
 #define AT(field) offsetof(struct monitor_settings, field)
 const struct conf_field monitor_fields[] = {
@@ -62,7 +63,13 @@ struct monitor {
     struct verifier *verifier;
     struct alerts *alerts;
     struct desk *desk;
+    struct watching watching;
 };
+
+const struct drift_settings *monitor_judging(const struct monitor *m)
+{
+    return &m->watching.drifts.judging;
+}
 
 struct alerts *monitor_alerts(const struct monitor *m)
 {
@@ -97,7 +104,9 @@ enum err monitor_open(struct monitor **out, struct service *app, const struct mo
     enum err err;
 
     *out = NULL;
-    err = observer_open(&m->observer, service_metrics(app), conf, why);
+    err = watching_read(&m->watching, conf->drift, why);
+    if (!err)
+        err = observer_open(&m->observer, service_metrics(app), conf, why);
     if (!err)
         err = verifier_open(&m->verifier, service_metrics(app), conf, why);
     if (!err)

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "conf/conf.h"
 
+struct drift_settings;
 struct service;
 struct monitor;
 
@@ -32,6 +33,8 @@ MUST_USE enum err monitor_open(struct monitor **out, struct service *app, const 
                                struct why *why);
 void monitor_close(struct monitor *m);
 
+/* How windows are judged. */
+const struct drift_settings *monitor_judging(const struct monitor *m);
 /* What keeps the alerts: for requests. */
 struct alerts *monitor_alerts(const struct monitor *m);
 

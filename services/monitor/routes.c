@@ -6,9 +6,11 @@
 #include "base/clock.h"
 #include "desk/desk.h"
 #include "lifestore/row.h"
+#include "monitor.h"
 #include "monitorstore/condition.h"
 #include "monitorstore/health.h"
 #include "monitorstore/quality.h"
+#include "monitorstore/span.h"
 #include "monitorstore/verdicts.h"
 #include "monitorstore/windows.h"
 
@@ -128,17 +130,28 @@ static void write_found(struct json_out *o, const char *key, const struct found 
     json_out_end(o);
 }
 
-/* Every version that is watched in the lane, or the one that was asked for, with the newest judged window. */
+/* Of the newest judged window, or of so many hours. */
+static enum err read_subjects(struct call *c, struct pg_session *s, const struct watched_model *m,
+                              int64_t hours, struct found **all, size_t *count, struct why *why)
+{
+    if (!hours)
+        return found_newest(s, m->lane, m->version, all, count, &c->arena, why);
+    return span_judge(s, m->lane, m->version, hours, monitor_judging(c->ctx), all, count, &c->arena, why);
+}
+
+/* Every version that is watched in the lane, or the one that was asked for. */
 static enum err get_drift(struct call *c, struct pg_session *s, struct why *why)
 {
     struct json_out o = json_out_to(&c->out);
     struct watched_model *models;
-    int64_t lane, version;
+    int64_t lane, version, hours;
     size_t count;
     enum err err = read_number(c, QUERY_LANE, "lane", 0, 0, INT32_MAX, &lane, why);
 
     if (!err)
         err = read_number(c, QUERY_VERSION, "version", 0, 1, INT64_MAX, &version, why);
+    if (!err)
+        err = read_number(c, QUERY_HOURS, "hours", 0, 1, SPAN_HOURS_MAX, &hours, why);
     if (!err)
         err = watched_model_list(s, (int32_t)lane, &models, &count, &c->arena, why);
     if (err)
@@ -152,7 +165,7 @@ static enum err get_drift(struct call *c, struct pg_session *s, struct why *why)
 
         if (version && models[i].version != version)
             continue;
-        err = found_newest(s, (int32_t)lane, models[i].version, &all, &found_count, &c->arena, why);
+        err = read_subjects(c, s, &models[i], hours, &all, &found_count, why);
         if (err)
             break;
         json_out_open(&o, NULL);

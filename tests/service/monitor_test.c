@@ -751,3 +751,38 @@ Test(monitor, tells_when_a_model_is_not_as_good_as_was_promised_and_asks_for_ano
     wait_until(raised, 0);
     cr_assert_eq(sql_int("SELECT count(*) FROM monitor_requests"), 1, "one while it cools down");
 }
+
+Test(monitor, judges_any_number_of_hours_as_one_window)
+{
+    struct http_said said;
+    const json_t *subjects;
+    struct buf shown;
+    int64_t rows;
+
+    buf_init(&shown, 0);
+    feed_the_same();
+    start(&w.monitor);
+    wait_for_monitor();
+    said = http_ask(w.monitor.port, "GET", "/v1/drift?hours=2", w.key, NULL, NULL, 0);
+    cr_assert_eq(said.status, 200);
+    subjects = json_object_get(json_array_get(json_object_get(said.json, "models"), 0), "subjects");
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(subjects, 0), "name")), "amount",
+                     "it has moved most");
+    cr_assert(json_is_true(json_object_get(json_array_get(subjects, 0), "is_beyond")));
+    rows =
+        sql_int("SELECT count(*) FROM decisions WHERE known_at >= (SELECT date_trunc('hour', max(known_at), "
+                "'UTC') - interval '1 hour' FROM decisions)");
+    cr_assert_eq(json_integer_value(json_object_get(json_array_get(subjects, 0), "rows")), rows,
+                 "of the hour of the last decision and the one before it");
+    http_said_free(&said);
+    said = http_ask(w.monitor.port, "GET", "/v1/drift?hours=9600", w.key, NULL, NULL, 0);
+    subjects = json_object_get(json_array_get(json_object_get(said.json, "models"), 0), "subjects");
+    cr_assert_eq(json_integer_value(json_object_get(json_array_get(subjects, 0), "rows")), 32000);
+    http_said_free(&said);
+    said = http_ask(w.monitor.port, "GET", "/v1/drift?hours=0", w.key, NULL, NULL, 0);
+    cr_assert_eq(said.status, 422);
+    http_said_free(&said);
+    cr_assert_eq(command_run(&shown, w.conninfo, "LC_ALL=C", "drift --hours 2"), 0, "%s", buf_str(&shown));
+    cr_assert_not_null(strstr(buf_str(&shown), "hours until"), "%s", buf_str(&shown));
+    buf_release(&shown);
+}
