@@ -13,7 +13,7 @@
 #include "quality/day.h"
 #include "trainingstore/trainingstore.h"
 
-enum { DAYS_HELD = 64 };
+enum { DAYS_HELD = 32 };
 
 /* A day that this batch touches. */
 struct held {
