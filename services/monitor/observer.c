@@ -137,11 +137,11 @@ static const struct metric metric_table[METRIC_COUNT] = {
                               METRIC_GAUGE,
                               "The PSI that noise alone exceeds as rarely as the settings say",
                               { "feature", "arm" } },
-    [METRIC_JS] = { "assay_feature_js_bits",
+    [METRIC_JS] = { "assay_feature_js_divergence",
                     METRIC_GAUGE,
-                    "The same in Jensen-Shannon divergence",
+                    "The same in Jensen-Shannon divergence, bits",
                     { "feature", "arm" } },
-    [METRIC_JS_CRITICAL] = { "assay_feature_js_critical_bits",
+    [METRIC_JS_CRITICAL] = { "assay_feature_js_divergence_critical",
                              METRIC_GAUGE,
                              "The divergence that would be believed",
                              { "feature", "arm" } },
@@ -157,9 +157,9 @@ static const struct metric metric_table[METRIC_COUNT] = {
                          METRIC_GAUGE,
                          "1 while drift is confirmed",
                          { "feature", "arm" } },
-    [METRIC_MATURED_AFTER] = { "assay_quality_matured_after_days",
+    [METRIC_MATURED_AFTER] = { "assay_quality_matured_after_seconds",
                                METRIC_GAUGE,
-                               "Days until 95 % of a day's frauds are known, of the model that decided last",
+                               "Time until 95 % of a day's frauds are known, of the model that decided last",
                                { NULL } },
     [METRIC_KNOWN] = { "assay_quality_known_ratio",
                        METRIC_GAUGE,
@@ -626,7 +626,7 @@ static void collect_quality(struct observer *o, const struct decays_shown *q)
 {
     if (!q->is_known)
         return;
-    put_known(o, METRIC_MATURED_AFTER, q->matured_after_days);
+    put_known(o, METRIC_MATURED_AFTER, 86400 * q->matured_after_days);
     put_known(o, METRIC_KNOWN, q->known_yesterday);
     put_known(o, METRIC_PROMISED, q->promised);
     put_known(o, METRIC_REALISED, q->realised);

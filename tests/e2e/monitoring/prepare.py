@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Copies monitoring/ for a test: the running services of `assay status --json` (on standard input) as targets, everything
-each second, and alerts after a second, so that nothing is waited for. Usage: prepare.py DIR WEBHOOK_PORT
-Prints two free ports: Prometheus' and Alertmanager's."""
+each second, and alerts after a second, so that nothing is waited for. Usage: prepare.py DIR WEBHOOK_PORT ALERTMANAGER_PORT
+Prints a free port for Prometheus."""
 import json
 import os
 import re
@@ -12,9 +12,9 @@ import sys
 
 import yaml
 
-folder, webhook = sys.argv[1], sys.argv[2]
-sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-prometheus, alertmanager = (s.getsockname()[1] for s in sockets)
+folder, webhook, alertmanager = sys.argv[1:]
+with socket.create_server(("127.0.0.1", 0)) as free:
+    prometheus = free.getsockname()[1]
 shutil.copytree("monitoring", folder)
 
 
@@ -48,4 +48,4 @@ for name in os.listdir(os.path.join(folder, "prometheus/rules")):
 services = [s for s in json.load(sys.stdin)["services"] if s.get("admin_url")]
 edit("prometheus/targets.yml", lambda _: json.dumps([
     {"targets": [s["admin_url"].removeprefix("http://")], "labels": {"job": s["name"].partition("-")[0]}} for s in services]))
-print(prometheus, alertmanager)
+print(prometheus)
