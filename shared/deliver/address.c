@@ -60,7 +60,7 @@ static bool is_in(const unsigned char address[16], const struct range6 *range)
 {
     for (unsigned bit = 0; bit < range->bits; bit += 8) {
         unsigned left = range->bits - bit;
-        unsigned char mask = left >= 8 ? 0xFF : (unsigned char)(0xFF << (8 - left));
+        unsigned mask = left >= 8 ? 0xFFu : 0xFFu << (8 - left) & 0xFFu;
 
         if ((address[bit / 8] ^ range->first[bit / 8]) & mask)
             return false;
