@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "deliver/address.h"
 #include "desk/desk.h"
-#include "desk/members.h"
+#include "json/members.h"
 #include "monitor.h"
 #include "routes.h"
 
@@ -123,10 +123,10 @@ enum err list_silences(struct call *c, struct pg_session *s, struct why *why)
     return ERR_OK;
 }
 
-static enum err read_time(const struct member *m, int64_t fallback_us, int64_t *out, struct why *why)
+static enum err read_time(const struct json_member *m, int64_t fallback_us, int64_t *out, struct why *why)
 {
     *out = fallback_us;
-    if (!m->value || rfc3339_parse(member_text(m), out))
+    if (!m->value || rfc3339_parse(json_member_text(m), out))
         return ERR_OK;
     return err_set(why, ERR_INVALID, "%s is a time of RFC 3339", m->name);
 }
@@ -134,15 +134,15 @@ static enum err read_time(const struct member *m, int64_t fallback_us, int64_t *
 enum err post_silence(struct call *c, struct pg_session *s, struct why *why)
 {
     enum { MATCHERS, STARTS, ENDS, COMMENT, COUNT };
-    struct member m[COUNT] = { [MATCHERS] = { "matchers", JSON_ARRAY, true, NULL },
-                               [STARTS] = { "starts_at", JSON_STRING, false, NULL },
-                               [ENDS] = { "ends_at", JSON_STRING, true, NULL },
-                               [COMMENT] = { "comment", JSON_STRING, true, NULL } };
+    struct json_member m[COUNT] = { [MATCHERS] = { "matchers", JSON_ARRAY, true, NULL },
+                                    [STARTS] = { "starts_at", JSON_STRING, false, NULL },
+                                    [ENDS] = { "ends_at", JSON_STRING, true, NULL },
+                                    [COMMENT] = { "comment", JSON_STRING, true, NULL } };
     struct json_out o = json_out_to(&c->out);
     struct silence silence = { .author = slice_str(c->actor) };
     int64_t now_us = clock_wall_us();
     json_t *body = NULL;
-    enum err err = members_read(c, &body, m, COUNT, why);
+    enum err err = json_members_read(&body, c->body, m, COUNT, why);
 
     if (!err)
         err = silence_matchers_read(&silence, m[MATCHERS].value, &c->arena, why);
@@ -153,7 +153,7 @@ enum err post_silence(struct call *c, struct pg_session *s, struct why *why)
     if (!err && silence.ends_us <= now_us)
         err = err_set(why, ERR_INVALID, "ends_at is over");
     if (!err) {
-        silence.comment = arena_slice(&c->arena, member_text(&m[COMMENT]));
+        silence.comment = arena_slice(&c->arena, json_member_text(&m[COMMENT]));
         err = silence_row_add(s, &silence, slice_str(c->actor), why);
     }
     if (!err)
@@ -225,18 +225,18 @@ enum err get_webhook(struct call *c, struct pg_session *s, struct why *why)
 enum err post_webhook(struct call *c, struct pg_session *s, struct why *why)
 {
     enum { NAME, URL, COUNT };
-    struct member m[COUNT] = {
+    struct json_member m[COUNT] = {
         [NAME] = { "name", JSON_STRING, true, NULL }, [URL] = { "url", JSON_STRING, true, NULL }
     };
     const struct alerts_rules *rules = rules_of(c);
     struct webhook_secret secret;
     struct slice name, url;
     json_t *body = NULL;
-    enum err err = members_read(c, &body, m, COUNT, why);
+    enum err err = json_members_read(&body, c->body, m, COUNT, why);
 
     c->status = 201;
-    name = arena_slice(&c->arena, member_text(&m[NAME]));
-    url = arena_slice(&c->arena, member_text(&m[URL]));
+    name = arena_slice(&c->arena, json_member_text(&m[NAME]));
+    url = arena_slice(&c->arena, json_member_text(&m[URL]));
     json_decref(body);
     if (!err)
         err = address_check_url(url.ptr, rules->allow_http, rules->allow_private, why);

@@ -62,18 +62,13 @@ static enum err write_beside(void *ctx, struct pg_session *s, struct why *why)
 /* The same in a transaction of its own, with what the test has seen. */
 static enum err write_alone(struct pg_session *s, struct writing *w, struct slice progress, struct why *why)
 {
-    struct why ignored = { 0 };
     enum err err = pg_exec_script(s, "BEGIN", why);
 
     if (!err && progress.len)
         err = trial_keep(s, w->experiment, progress, why);
     if (!err)
         err = write_beside(w, s, why);
-    if (!err)
-        return pg_exec_script(s, "COMMIT", why);
-    if (pg_exec_script(s, "ROLLBACK", &ignored) != ERR_OK)
-        return err; /* the connection is gone, and with it the transaction */
-    return err;
+    return pg_commit_or_abort(s, err, why);
 }
 
 static struct model_change change(const char *reason, int64_t now_us, struct writing *w)

@@ -6,8 +6,8 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "desk/desk.h"
-#include "desk/members.h"
 #include "json/json.h"
+#include "json/members.h"
 #include "lifestore/due.h"
 #include "lifestore/recipe.h"
 #include "lifestore/run.h"
@@ -25,7 +25,7 @@ static const struct office *office_of(const struct call *c)
 /* ---- reading ---- */
 
 /* The member's JSON, in the call's arena; empty when it is not there. */
-static struct slice json_of(struct call *c, const struct member *m)
+static struct slice json_of(struct call *c, const struct json_member *m)
 {
     char *text = m->value ? json_dumps(m->value, JSON_COMPACT) : NULL;
     struct slice copy = { 0 };
@@ -71,23 +71,23 @@ static enum err show_run(struct call *c, struct pg_session *s, int64_t id, struc
 static enum err post_run(struct call *c, struct pg_session *s, struct why *why)
 {
     enum { NAME, REASON, AS_OF, SETTINGS, COUNT };
-    struct member m[COUNT] = { [NAME] = { "name", JSON_STRING, true, NULL },
-                               [REASON] = { "reason", JSON_STRING, false, NULL },
-                               [AS_OF] = { "as_of", JSON_STRING, false, NULL },
-                               [SETTINGS] = { "settings", JSON_OBJECT, false, NULL } };
+    struct json_member m[COUNT] = { [NAME] = { "name", JSON_STRING, true, NULL },
+                                    [REASON] = { "reason", JSON_STRING, false, NULL },
+                                    [AS_OF] = { "as_of", JSON_STRING, false, NULL },
+                                    [SETTINGS] = { "settings", JSON_OBJECT, false, NULL } };
     struct run_wish wish = { .cause = "request",
                              .requested_by = slice_str(c->actor),
                              .as_of_us = RUN_NO_TIME };
     json_t *body = NULL;
     int64_t run;
     bool is_new = false;
-    enum err err = members_read(c, &body, m, COUNT, why);
+    enum err err = json_members_read(&body, c->body, m, COUNT, why);
 
-    if (!err && m[AS_OF].value && !rfc3339_parse(member_text(&m[AS_OF]), &wish.as_of_us))
+    if (!err && m[AS_OF].value && !rfc3339_parse(json_member_text(&m[AS_OF]), &wish.as_of_us))
         err = err_set(why, ERR_INVALID, "as_of is a time of RFC 3339");
     if (!err) {
-        wish.name = member_text(&m[NAME]);
-        wish.reason = member_text(&m[REASON]);
+        wish.name = json_member_text(&m[NAME]);
+        wish.reason = json_member_text(&m[REASON]);
         wish.settings = json_of(c, &m[SETTINGS]);
         err = check_settings(c, wish.settings, why);
     }
@@ -163,18 +163,18 @@ static enum err list_schedules(struct call *c, struct pg_session *s, struct why 
 static enum err put_schedule(struct call *c, struct pg_session *s, struct why *why)
 {
     enum { CRON, ZONE, SETTINGS, ENABLED, COUNT };
-    struct member m[COUNT] = { [CRON] = { "cron", JSON_STRING, true, NULL },
-                               [ZONE] = { "zone", JSON_STRING, false, NULL },
-                               [SETTINGS] = { "settings", JSON_OBJECT, false, NULL },
-                               [ENABLED] = { "is_enabled", JSON_TRUE, false, NULL } };
+    struct json_member m[COUNT] = { [CRON] = { "cron", JSON_STRING, true, NULL },
+                                    [ZONE] = { "zone", JSON_STRING, false, NULL },
+                                    [SETTINGS] = { "settings", JSON_OBJECT, false, NULL },
+                                    [ENABLED] = { "is_enabled", JSON_TRUE, false, NULL } };
     struct schedule put = { .name = c->id };
     struct due *due = NULL;
     json_t *body = NULL;
-    enum err err = members_read(c, &body, m, COUNT, why);
+    enum err err = json_members_read(&body, c->body, m, COUNT, why);
 
     if (!err) {
-        put.cron = member_text(&m[CRON]);
-        put.zone = m[ZONE].value ? member_text(&m[ZONE]) : SLICE("UTC");
+        put.cron = json_member_text(&m[CRON]);
+        put.zone = m[ZONE].value ? json_member_text(&m[ZONE]) : SLICE("UTC");
         put.settings = json_of(c, &m[SETTINGS]);
         put.is_enabled = !m[ENABLED].value || json_is_true(m[ENABLED].value);
         err = due_open(&due, put.cron, put.zone, why);
@@ -279,12 +279,12 @@ static enum err check_name(struct pg_session *s, struct slice name, int64_t vers
 static enum err promote(struct call *c, struct pg_session *s, struct why *why)
 {
     enum { VERSION, EXPECTED, REASON, COUNT };
-    struct member m[COUNT] = { [VERSION] = { "version", JSON_INTEGER, true, NULL },
-                               [EXPECTED] = { "expected", JSON_INTEGER, false, NULL },
-                               [REASON] = { "reason", JSON_STRING, false, NULL } };
+    struct json_member m[COUNT] = { [VERSION] = { "version", JSON_INTEGER, true, NULL },
+                                    [EXPECTED] = { "expected", JSON_INTEGER, false, NULL },
+                                    [REASON] = { "reason", JSON_STRING, false, NULL } };
     const struct trusted_keys *keys = NULL;
     json_t *body = NULL;
-    enum err err = members_read(c, &body, m, COUNT, why);
+    enum err err = json_members_read(&body, c->body, m, COUNT, why);
     int64_t version = json_integer_value(m[VERSION].value), now_us = 0;
 
     if (!err)
@@ -297,7 +297,7 @@ static enum err promote(struct call *c, struct pg_session *s, struct why *why)
     if (!err)
         err = model_promote(s, version, m[EXPECTED].value ? json_integer_value(m[EXPECTED].value) : MODEL_ANY,
                             &(struct model_change){ .actor = slice_str(c->actor),
-                                                    .reason = member_text(&m[REASON]),
+                                                    .reason = json_member_text(&m[REASON]),
                                                     .now_us = now_us,
                                                     .keys = keys },
                             why);
@@ -308,18 +308,18 @@ static enum err promote(struct call *c, struct pg_session *s, struct why *why)
 static enum err roll_back(struct call *c, struct pg_session *s, struct why *why)
 {
     enum { EXPECTED, REASON, COUNT };
-    struct member m[COUNT] = { [EXPECTED] = { "expected", JSON_INTEGER, false, NULL },
-                               [REASON] = { "reason", JSON_STRING, false, NULL } };
+    struct json_member m[COUNT] = { [EXPECTED] = { "expected", JSON_INTEGER, false, NULL },
+                                    [REASON] = { "reason", JSON_STRING, false, NULL } };
     json_t *body = NULL;
     int64_t version = 0, now_us = 0;
-    enum err err = members_read(c, &body, m, COUNT, why);
+    enum err err = json_members_read(&body, c->body, m, COUNT, why);
 
     if (!err)
         err = retrainer_now(office_of(c)->conf, s, &now_us, why);
     if (!err)
         err = model_roll_back(s, c->id, m[EXPECTED].value ? json_integer_value(m[EXPECTED].value) : MODEL_ANY,
                               &(struct model_change){ .actor = slice_str(c->actor),
-                                                      .reason = member_text(&m[REASON]),
+                                                      .reason = json_member_text(&m[REASON]),
                                                       .now_us = now_us },
                               &version, NULL, why);
     json_decref(body);

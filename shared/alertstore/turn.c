@@ -161,17 +161,13 @@ static enum err take(struct pg_session *s, const struct turn *turn, struct turn_
 enum err turn_take(struct pg_session *s, const struct turn *turn, struct turn_result *out, struct why *why)
 {
     struct arena arena = { 0 };
-    struct why ignored = { 0 };
     enum err err = pg_exec_script(s, "BEGIN", why);
 
     *out = (struct turn_result){ 0 };
     if (err)
         return err;
     err = take(s, turn, out, &arena, why);
-    if (!err)
-        err = pg_exec_script(s, "COMMIT", why);
-    else if (pg_exec_script(s, "ROLLBACK", &ignored))
-        ignored.text[0] = '\0'; /* the connection went with it */
+    err = pg_commit_or_abort(s, err, why);
     arena_release(&arena);
     return err;
 }

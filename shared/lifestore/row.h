@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * row.h - what the files of this folder share: one statement and its parameters, texts and times of a row. */
+ * row.h - what all who keep rows share: one statement and its parameters, texts and times of a row. */
 #ifndef ASSAY_LIFESTORE_ROW_H
 #define ASSAY_LIFESTORE_ROW_H
 

@@ -60,18 +60,6 @@ static enum err begin(struct pg_session *s, struct why *why)
         s, "BEGIN; SET LOCAL lock_timeout = '10s'; LOCK TABLE aliases IN SHARE ROW EXCLUSIVE MODE", why);
 }
 
-/* Commits after ERR_OK and rolls back after anything else. */
-static enum err end(struct pg_session *s, enum err err, struct why *why)
-{
-    struct why ignored = { 0 };
-
-    if (!err)
-        return pg_exec_script(s, "COMMIT", why);
-    if (pg_exec_script(s, "ROLLBACK", &ignored) != ERR_OK)
-        return err; /* the connection is gone, and with it the transaction */
-    return err;
-}
-
 /* A time of the caller's, or PostgreSQL's for 0. */
 #define AT(n) "coalesce($" #n "::timestamptz, now())"
 
@@ -434,7 +422,7 @@ enum err model_move(struct pg_session *s, int64_t version, enum model_state from
 
     if (!err)
         err = move(s, version, from, to, how, why);
-    return end(s, err, why);
+    return pg_commit_or_abort(s, err, why);
 }
 
 /* ---- champions ---- */
@@ -516,7 +504,7 @@ enum err model_promote(struct pg_session *s, int64_t version, int64_t expected,
 
     if (!err)
         err = promote(s, version, expected, how, why);
-    return end(s, err, why);
+    return pg_commit_or_abort(s, err, why);
 }
 
 /* The previous champion, or MODEL_NONE, and whether a rollback may lead to it. */
@@ -578,7 +566,7 @@ enum err model_roll_back(struct pg_session *s, struct slice name, int64_t expect
     *version = MODEL_NONE;
     if (!err)
         err = roll_back(s, name, expected, how, version, &changed, why);
-    err = end(s, err, why);
+    err = pg_commit_or_abort(s, err, why);
     if (is_changed)
         *is_changed = changed && !err;
     return err;

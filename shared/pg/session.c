@@ -147,6 +147,17 @@ enum err pg_exec_script(struct pg_session *s, const char *sql, struct why *why)
     return err;
 }
 
+enum err pg_commit_or_abort(struct pg_session *s, enum err err, struct why *why)
+{
+    struct why ignored = { 0 };
+
+    if (!err)
+        return pg_exec_script(s, "COMMIT", why);
+    if (pg_exec_script(s, "ROLLBACK", &ignored) != ERR_OK)
+        return err; /* the connection is gone, and with it the transaction */
+    return err;
+}
+
 /* Takes what is left of a COPY, so that the connection can be used again. */
 static enum err finish(struct pg_session *s, size_t *rows, struct why *why)
 {

@@ -42,6 +42,9 @@ MUST_USE enum err pg_exec(struct pg_session *s, const char *sql, const struct pg
                           struct pg_result **out, struct why *why);
 /* Several statements in one text, without parameters or results: scripts, BEGIN, COMMIT. */
 MUST_USE enum err pg_exec_script(struct pg_session *s, const char *sql, struct why *why);
+/* Ends a transaction: commits after ERR_OK, rolls back after anything else, so that the session can be gone on
+ * with. Gives back `err`, or what the commit came to. */
+MUST_USE enum err pg_commit_or_abort(struct pg_session *s, enum err err, struct why *why);
 void pg_result_free(struct pg_result *r);
 /* The SQLSTATE of the last failure, or "". */
 const char *pg_sqlstate(const struct pg_session *s);

@@ -5,28 +5,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-
-/* pg_exec(), and releases the parameters. */
-static enum err ask(struct pg_session *s, const char *sql, struct pg_params *p, struct pg_result **out,
-                    struct why *why)
-{
-    enum err err = pg_exec(s, sql, p, out, why);
-
-    if (p)
-        pg_params_release(p);
-    return err;
-}
-
-static enum err commit_or_abort(struct pg_session *s, enum err err, struct why *why)
-{
-    struct why ignored;
-
-    if (!err)
-        return pg_exec_script(s, "COMMIT", why);
-    if (pg_exec_script(s, "ROLLBACK", &ignored) != ERR_OK)
-        return err; /* the session is lost, and the transaction with it */
-    return err;
-}
+#include "lifestore/row.h"
 
 /* Whose changes those of the transaction are. */
 static enum err begin(struct pg_session *s, struct slice actor, struct why *why)
@@ -37,7 +16,7 @@ static enum err begin(struct pg_session *s, struct slice actor, struct why *why)
     if (err)
         return err;
     pg_add_text(&p, actor);
-    return ask(s, "SELECT set_config('assay.actor', $1::text, true)", &p, NULL, why);
+    return row_ask(s, "SELECT set_config('assay.actor', $1::text, true)", &p, NULL, why);
 }
 
 static enum err note(struct pg_session *s, struct slice actor, const char *action, const struct list_row *row,
@@ -50,7 +29,7 @@ static enum err note(struct pg_session *s, struct slice actor, const char *actio
     pg_add_text(&p, slice_str(action));
     pg_add_text(&p, row->name);
     pg_add_i64(&p, entries);
-    return ask(
+    return row_ask(
         s,
         "INSERT INTO audit (account, actor, action, subject, detail) VALUES (nullif($1::int4, 0), $2::text, "
         "$3::text, $4::text, jsonb_build_object('entries', $5::int8))",
@@ -85,7 +64,7 @@ enum err lists_find(struct pg_session *s, int64_t account, struct slice name, st
 
     pg_add_i32(&p, (int32_t)account);
     pg_add_text(&p, name);
-    err = ask(s, LIST_COLUMNS "WHERE l.account = $1::int4 AND l.name = $2::text", &p, &r, why);
+    err = row_ask(s, LIST_COLUMNS "WHERE l.account = $1::int4 AND l.name = $2::text", &p, &r, why);
     if (!err && pg_rows(r) == 0)
         err = err_set(why, ERR_NOT_FOUND, "there is no list %.*s", SLICE_ARG(name));
     if (!err)
@@ -98,7 +77,7 @@ enum err lists_all(struct pg_session *s, struct arena *arena, struct list_row **
                    struct why *why)
 {
     struct pg_result *r = NULL;
-    enum err err = ask(s, LIST_COLUMNS "ORDER BY l.name, l.account", NULL, &r, why);
+    enum err err = row_ask(s, LIST_COLUMNS "ORDER BY l.name, l.account", NULL, &r, why);
 
     *count = pg_rows(r);
     *out = arena_new(arena, struct list_row, *count + 1);
@@ -148,7 +127,7 @@ enum err lists_create(struct pg_session *s, const struct list_row *row, struct s
     pg_result_free(r);
     if (!err)
         err = note(s, actor, "list.create", row, 0, why);
-    return commit_or_abort(s, err, why);
+    return pg_commit_or_abort(s, err, why);
 }
 
 enum err lists_drop(struct pg_session *s, const struct list_row *row, struct slice actor, struct why *why)
@@ -166,7 +145,7 @@ enum err lists_drop(struct pg_session *s, const struct list_row *row, struct sli
     pg_result_free(r);
     if (!err)
         err = note(s, actor, "list.drop", row, row->entries, why);
-    return commit_or_abort(s, err, why);
+    return pg_commit_or_abort(s, err, why);
 }
 
 /* ---- entries ---- */
@@ -182,7 +161,7 @@ static enum err change(struct pg_session *s, const char *sql, struct pg_params *
     if (!err)
         *changed = pg_affected(r);
     pg_result_free(r);
-    return commit_or_abort(s, err, why);
+    return pg_commit_or_abort(s, err, why);
 }
 
 enum err lists_put(struct pg_session *s, const struct list_row *row, const struct list_entry *entries,
@@ -253,11 +232,12 @@ enum err lists_entries(struct pg_session *s, const struct list_row *row, struct 
     pg_add_i64(&p, row->number);
     pg_add_text(&p, after);
     pg_add_i64(&p, (int64_t)most);
-    err = ask(s,
-              "SELECT value, note, expires_at FROM list_entries WHERE list = $1::int8 AND value > $2::text "
-              "ORDER BY "
-              "value LIMIT $3::int8",
-              &p, &r, why);
+    err =
+        row_ask(s,
+                "SELECT value, note, expires_at FROM list_entries WHERE list = $1::int8 AND value > $2::text "
+                "ORDER BY "
+                "value LIMIT $3::int8",
+                &p, &r, why);
     *count = pg_rows(r);
     *out = arena_new(arena, struct list_entry, *count + 1);
     for (size_t i = 0; i < *count; i++)
@@ -340,7 +320,7 @@ static enum err check_size(struct list_import *im, struct why *why)
     enum err err;
 
     pg_add_i64(&p, im->row->number);
-    err = ask(im->s, "SELECT count(*) FROM list_entries WHERE list = $1::int8", &p, &r, why);
+    err = row_ask(im->s, "SELECT count(*) FROM list_entries WHERE list = $1::int8", &p, &r, why);
     if (!err && pg_get_int(r, 0, 0) > LIST_ENTRIES_MAX)
         err = err_set(why, ERR_TOO_LARGE, "a list has at most %d entries; with these it would have %" PRId64,
                       LIST_ENTRIES_MAX, pg_get_int(r, 0, 0));
@@ -369,7 +349,7 @@ enum err list_import_end(struct list_import *im, struct why *why)
         err = check_size(im, why);
     if (!err)
         err = note(im->s, im->actor, "list.import", im->row, (int64_t)im->taken, why);
-    return commit_or_abort(im->s, err, why);
+    return pg_commit_or_abort(im->s, err, why);
 }
 
 void list_import_release(struct list_import *im)

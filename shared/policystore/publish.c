@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "featurestore/plan.h"
+#include "lifestore/row.h"
 #include "pg/session.h"
 
 /* ---- drafts ---- */
@@ -90,28 +91,6 @@ enum err draft_check(struct pg_session *s, struct draft *d, int64_t account, boo
 
 /* ---- what all changes share ---- */
 
-/* pg_exec(), and releases the parameters. */
-static enum err ask(struct pg_session *s, const char *sql, struct pg_params *p, struct pg_result **out,
-                    struct why *why)
-{
-    enum err err = pg_exec(s, sql, p, out, why);
-
-    pg_params_release(p);
-    return err;
-}
-
-/* A transaction that failed must not stay open on a session that its caller goes on with. */
-static enum err commit_or_abort(struct pg_session *s, enum err err, struct why *why)
-{
-    struct why ignored;
-
-    if (!err)
-        return pg_exec_script(s, "COMMIT", why);
-    if (pg_exec_script(s, "ROLLBACK", &ignored) != ERR_OK)
-        return err; /* the session is lost, and the transaction with it */
-    return err;
-}
-
 static enum err note(struct pg_session *s, const struct ruleset_change *change, const char *action,
                      int64_t version, struct why *why)
 {
@@ -122,7 +101,7 @@ static enum err note(struct pg_session *s, const struct ruleset_change *change, 
     pg_add_i64(&p, version);
     pg_add_text(&p, change->reason);
     pg_add_bool(&p, change->approval == APPROVAL_ALONE);
-    return ask(
+    return row_ask(
         s,
         "INSERT INTO audit (account, actor, action, subject, detail) SELECT nullif(account, 0), $1::text, "
         "$2::text, $3::int8::text, jsonb_strip_nulls(jsonb_build_object('reason', nullif($4::text, ''), "
@@ -148,14 +127,15 @@ static enum err find(struct pg_session *s, int64_t version, const struct ruleset
 
     *out = (struct found){ 0 };
     pg_add_i64(&p, version);
-    err = ask(s,
-              "SELECT pg_advisory_xact_lock(hashtextextended('assay rulesets', account)) FROM rulesets WHERE "
-              "version = $1::int8",
-              &p, NULL, why);
+    err = row_ask(
+        s,
+        "SELECT pg_advisory_xact_lock(hashtextextended('assay rulesets', account)) FROM rulesets WHERE "
+        "version = $1::int8",
+        &p, NULL, why);
     pg_add_i64(&again, version);
     pg_add_text(&again, change->actor);
     if (!err)
-        err = ask(
+        err = row_ask(
             s,
             "SELECT account, revision, state = 'draft', state = 'shadow', state = 'published', "
             "published_at IS NOT NULL, $2::text = ANY (authors), NOT EXISTS (SELECT FROM rulesets o WHERE "
@@ -188,8 +168,8 @@ static enum err in_force(struct pg_session *s, int64_t account, int64_t expected
     enum err err;
 
     pg_add_i32(&p, (int32_t)account);
-    err =
-        ask(s, "SELECT version FROM rulesets WHERE account = $1::int4 AND state = 'published'", &p, &r, why);
+    err = row_ask(s, "SELECT version FROM rulesets WHERE account = $1::int4 AND state = 'published'", &p, &r,
+                  why);
     *version = !err && pg_rows(r) == 1 ? pg_get_int(r, 0, 0) : RULESET_NONE;
     pg_result_free(r);
     if (!err && expected != RULESET_ANY && *version != expected)
@@ -214,7 +194,7 @@ static enum err retire(struct pg_session *s, int64_t account, const char *state,
 
     pg_add_i32(&p, (int32_t)account);
     pg_add_text(&p, slice_str(state));
-    return ask(
+    return row_ask(
         s,
         "UPDATE rulesets SET state = 'retired', retired_at = now() WHERE account = $1::int4 AND state = "
         "$2::text",
@@ -226,7 +206,7 @@ static enum err set_state(struct pg_session *s, int64_t version, const char *sql
     struct pg_params p = { 0 };
 
     pg_add_i64(&p, version);
-    return ask(s, sql, &p, NULL, why);
+    return row_ask(s, sql, &p, NULL, why);
 }
 
 static enum err make_lists(struct pg_session *s, const struct draft *d, int64_t account, struct why *why)
@@ -265,7 +245,7 @@ static enum err check_stored(struct pg_session *s, int64_t version, const struct
     enum err err;
 
     pg_add_i64(&p, version);
-    err = ask(s, "SELECT body::text FROM rulesets WHERE version = $1::int8", &p, &r, why);
+    err = row_ask(s, "SELECT body::text FROM rulesets WHERE version = $1::int8", &p, &r, why);
     if (!err)
         err = draft_open(&d, pg_get_text(r, 0, 0), why);
     if (!err)
@@ -294,17 +274,17 @@ enum err ruleset_draft(struct pg_session *s, struct draft *d, int64_t account, s
     pg_add_text(&p, d->json);
     pg_add_text(&p, change->actor);
     pg_add_text(&p, text);
-    err =
-        ask(s,
-            "INSERT INTO rulesets (account, body, author, authors, note) VALUES ($1::int4, $2::text::jsonb, "
-            "$3::text, ARRAY[$3::text], $4::text) RETURNING version",
-            &p, &r, why);
+    err = row_ask(
+        s,
+        "INSERT INTO rulesets (account, body, author, authors, note) VALUES ($1::int4, $2::text::jsonb, "
+        "$3::text, ARRAY[$3::text], $4::text) RETURNING version",
+        &p, &r, why);
     if (!err)
         *version = pg_get_int(r, 0, 0);
     pg_result_free(r);
     if (!err)
         err = note(s, change, "rules.draft", *version, why);
-    return commit_or_abort(s, err, why);
+    return pg_commit_or_abort(s, err, why);
 }
 
 static enum err check_draft(const struct found *found, int64_t version, int64_t revision, struct why *why)
@@ -334,7 +314,7 @@ enum err ruleset_edit(struct pg_session *s, int64_t version, int64_t *revision, 
     pg_add_text(&p, change->actor);
     pg_add_text(&p, text);
     if (!err)
-        err = ask(
+        err = row_ask(
             s,
             "UPDATE rulesets SET body = $2::text::jsonb, note = $4::text, revision = revision + 1, "
             "updated_at "
@@ -345,7 +325,7 @@ enum err ruleset_edit(struct pg_session *s, int64_t version, int64_t *revision, 
         pg_params_release(&p);
     if (!err)
         err = note(s, change, "rules.edit", version, why);
-    err = commit_or_abort(s, err, why);
+    err = pg_commit_or_abort(s, err, why);
     if (!err)
         ++*revision;
     return err;
@@ -363,7 +343,7 @@ enum err ruleset_discard(struct pg_session *s, int64_t version, int64_t revision
         err = note(s, change, "rules.discard", version, why);
     if (!err)
         err = set_state(s, version, "DELETE FROM rulesets WHERE version = $1::int8", why);
-    return commit_or_abort(s, err, why);
+    return pg_commit_or_abort(s, err, why);
 }
 
 /* ---- forth ---- */
@@ -386,7 +366,7 @@ enum err ruleset_shadow(struct pg_session *s, int64_t version, const struct rule
                         why);
     if (!err)
         err = note(s, change, "rules.shadow", version, why);
-    return commit_or_abort(s, err, why);
+    return pg_commit_or_abort(s, err, why);
 }
 
 static enum err check_approval(const struct found *found, int64_t version,
@@ -411,7 +391,7 @@ static enum err put_in_force(struct pg_session *s, int64_t version, int64_t befo
     pg_add_i64(&p, version);
     pg_add_i64(&p, before);
     pg_add_text(&p, actor);
-    return ask(
+    return row_ask(
         s,
         "UPDATE rulesets SET state = 'published', retired_at = NULL, published_at = now(), approver = CASE "
         "WHEN published_at IS NULL THEN $3::text ELSE approver END, previous = CASE WHEN published_at IS "
@@ -439,7 +419,7 @@ enum err ruleset_publish(struct pg_session *s, int64_t version, const struct rul
         err = put_in_force(s, version, before, change->actor, why);
     if (!err)
         err = note(s, change, "rules.publish", version, why);
-    return commit_or_abort(s, err, why);
+    return pg_commit_or_abort(s, err, why);
 }
 
 /* ---- and back ---- */
@@ -461,7 +441,7 @@ enum err ruleset_retire(struct pg_session *s, int64_t version, const struct rule
                         why);
     if (!err)
         err = note(s, change, "rules.retire", version, why);
-    return commit_or_abort(s, err, why);
+    return pg_commit_or_abort(s, err, why);
 }
 
 /* The one that the set in force replaced; in rows from before that was kept, the one before it by number. */
@@ -474,7 +454,7 @@ static enum err find_previous(struct pg_session *s, int64_t before, int64_t acco
 
     pg_add_i64(&p, before);
     pg_add_i32(&p, (int32_t)account);
-    err = ask(
+    err = row_ask(
         s,
         "SELECT coalesce((SELECT previous FROM rulesets WHERE version = $1::int8), (SELECT max(version) FROM "
         "rulesets WHERE account = $2::int4 AND published_at IS NOT NULL AND state = 'retired' AND version < "
@@ -511,7 +491,7 @@ enum err ruleset_roll_back(struct pg_session *s, int64_t account, const struct r
         err = put_in_force(s, to, before, change->actor, why);
     if (!err)
         err = note(s, change, "rules.rollback", to, why);
-    err = commit_or_abort(s, err, why);
+    err = pg_commit_or_abort(s, err, why);
     if (!err)
         *version = to;
     return err;
@@ -528,14 +508,14 @@ enum err ruleset_served(struct pg_session *s, int64_t account, int64_t version, 
 
     pg_add_i32(&p, (int32_t)account);
     pg_add_i64(&p, version);
-    err =
-        ask(s,
-            "SELECT count(*), count(*) FILTER (WHERE serves), coalesce(string_agg(process, ', ' ORDER BY "
-            "process) "
-            "FILTER (WHERE NOT serves), '') FROM (SELECT process, bool_or(account = $1::int4 AND $2::int8 IN "
-            "(version, shadow)) AS serves FROM rules_serving WHERE at > now() - interval '10 s' GROUP BY "
-            "process) p",
-            &p, &r, why);
+    err = row_ask(
+        s,
+        "SELECT count(*), count(*) FILTER (WHERE serves), coalesce(string_agg(process, ', ' ORDER BY "
+        "process) "
+        "FILTER (WHERE NOT serves), '') FROM (SELECT process, bool_or(account = $1::int4 AND $2::int8 IN "
+        "(version, shadow)) AS serves FROM rules_serving WHERE at > now() - interval '10 s' GROUP BY "
+        "process) p",
+        &p, &r, why);
     *out = (struct ruleset_served){ 0 };
     if (!err)
         *out = (struct ruleset_served){ pg_get_int(r, 0, 0), pg_get_int(r, 0, 1),
