@@ -86,6 +86,7 @@ static struct ruleset_change change_of(const struct rules_settings *r)
     return (struct ruleset_change){ .actor = actor(r),
                                     .reason = slice_str(r->reason),
                                     .expected = r->expected,
+                                    .revision = r->revision,
                                     .allows_unknown = r->allows_unknown,
                                     .approval = r->is_alone ? APPROVAL_ALONE : APPROVAL_UNLESS_FIRST };
 }
@@ -408,6 +409,7 @@ static const struct option publish_options[] = {
     { "account", OPTION_TEXT, SETTING(account), "NAME", "for this account only (all)" },
     { "author", OPTION_TEXT, SETTING(author), "NAME", "who publishes it (your login)" },
     { "expect", OPTION_INT, SETTING(expected), "VERSION", "only if this one is in force; 0: none" },
+    { "revision", OPTION_INT, SETTING(revision), "N", "only if it is the one that you have seen" },
     { "wait", OPTION_FLAG, SETTING(waits), NULL, "until every process decides by it" },
     { "reason", OPTION_TEXT, SETTING(reason), "TEXT", "for the audit" },
     { "allow-unknown", OPTION_FLAG, SETTING(allows_unknown), NULL,

@@ -21,7 +21,7 @@ const char *const rules_queries[] = {
 };
 static_assert((int)QUERY_COUNT <= (int)DESK_QUERY_MAX, "the desk keeps all of them");
 
-enum { DOCUMENT_BODY_MAX = DOCUMENT_TEXT_MAX + (64 << 10), CSV_BODY_MAX = 64 << 20, CSV_OUT_MAX = 256 << 20 };
+enum { DOCUMENT_BODY_MAX = DOCUMENT_TEXT_MAX + (64 << 10), CSV_BODY_MAX = 64 << 20, CSV_OUT_MAX = 64 << 20 };
 
 /* ---- reading ---- */
 
@@ -286,8 +286,9 @@ static enum err move(struct call *c, struct pg_session *s,
                                      const struct ruleset_change *change, struct why *why),
                      struct why *why)
 {
-    enum { EXPECTED, REASON, UNKNOWN, COUNT };
+    enum { EXPECTED, REVISION, REASON, UNKNOWN, COUNT };
     struct json_member m[COUNT] = { [EXPECTED] = { "expected", JSON_INTEGER, false, NULL },
+                                    [REVISION] = { "revision", JSON_INTEGER, false, NULL },
                                     [REASON] = { "reason", JSON_STRING, false, NULL },
                                     [UNKNOWN] = { "allow_unknown", JSON_TRUE, false, NULL } };
     struct ruleset_change change;
@@ -298,6 +299,7 @@ static enum err move(struct call *c, struct pg_session *s,
     if (!err)
         err = json_members_read(&body, c->body, m, COUNT, why);
     change = change_of(c, json_member_text(&m[REASON]), json_member_int(&m[EXPECTED], RULESET_ANY));
+    change.revision = json_member_int(&m[REVISION], 0);
     change.allows_unknown = json_member_bool(&m[UNKNOWN]);
     if (!err)
         err = how(s, version, &change, why);
@@ -581,7 +583,12 @@ static enum err export_list(struct call *c, struct pg_session *s, struct why *wh
     enum err err = find_list(c, s, &row, why);
 
     c->type = "text/csv";
-    return err ? err : lists_export(s, &row, write_piece, &c->out, why);
+    if (!err)
+        err = lists_export(s, &row, write_piece, &c->out, why);
+    if (!err && c->out.len >= CSV_OUT_MAX)
+        err = err_set(why, ERR_TOO_LARGE, "the list is over %d MiB as CSV: `assay lists export` writes it",
+                      CSV_OUT_MAX >> 20);
+    return err;
 }
 
 static enum err import_list(struct call *c, struct pg_session *s, struct why *why)

@@ -150,8 +150,25 @@ enum err lists_drop(struct pg_session *s, const struct list_row *row, struct sli
 
 /* ---- entries ---- */
 
-static enum err change(struct pg_session *s, const char *sql, struct pg_params *p, struct slice actor,
-                       size_t *changed, struct why *why)
+/* What is beyond it would not be decided by. */
+static enum err check_size(struct pg_session *s, int64_t list, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    pg_add_i64(&p, list);
+    err = row_ask(s, "SELECT count(*) FROM list_entries WHERE list = $1::int8", &p, &r, why);
+    if (!err && pg_get_int(r, 0, 0) > LIST_ENTRIES_MAX)
+        err = err_set(why, ERR_TOO_LARGE, "a list has at most %d entries; with these it would have %" PRId64,
+                      LIST_ENTRIES_MAX, pg_get_int(r, 0, 0));
+    pg_result_free(r);
+    return err;
+}
+
+/* growing: the list that becomes larger; NULL when none does. */
+static enum err change(struct pg_session *s, const struct list_row *growing, const char *sql,
+                       struct pg_params *p, struct slice actor, size_t *changed, struct why *why)
 {
     struct pg_result *r = NULL;
     enum err err = begin(s, actor, why);
@@ -161,6 +178,8 @@ static enum err change(struct pg_session *s, const char *sql, struct pg_params *
     if (!err)
         *changed = pg_affected(r);
     pg_result_free(r);
+    if (!err && growing)
+        err = check_size(s, growing->number, why);
     return pg_commit_or_abort(s, err, why);
 }
 
@@ -189,7 +208,7 @@ enum err lists_put(struct pg_session *s, const struct list_row *row, const struc
     }
     if (!err)
         err = change(
-            s,
+            s, row,
             "INSERT INTO list_entries (list, value, note, added_by, expires_at) SELECT DISTINCT ON (value) "
             "$1::int8, value, note, $5::text, expires_at FROM unnest($2::text[], $3::text[], "
             "$4::timestamptz[]) AS x (value, note, expires_at) ORDER BY value, expires_at DESC NULLS FIRST "
@@ -216,8 +235,8 @@ enum err lists_remove(struct pg_session *s, const struct list_row *row, const st
         if (!list_canonical(row->type, values[i], spelling, &len, &ignored))
             pg_array_text(spellings, slice_of(spelling, len));
     }
-    err = change(s, "DELETE FROM list_entries WHERE list = $1::int8 AND value = ANY ($2::text[])", &p, actor,
-                 changed, why);
+    err = change(s, NULL, "DELETE FROM list_entries WHERE list = $1::int8 AND value = ANY ($2::text[])", &p,
+                 actor, changed, why);
     pg_params_release(&p);
     return err;
 }
@@ -313,21 +332,6 @@ enum err list_import_take(struct list_import *im, struct slice piece, bool is_la
     return err;
 }
 
-static enum err check_size(struct list_import *im, struct why *why)
-{
-    struct pg_params p = { 0 };
-    struct pg_result *r = NULL;
-    enum err err;
-
-    pg_add_i64(&p, im->row->number);
-    err = row_ask(im->s, "SELECT count(*) FROM list_entries WHERE list = $1::int8", &p, &r, why);
-    if (!err && pg_get_int(r, 0, 0) > LIST_ENTRIES_MAX)
-        err = err_set(why, ERR_TOO_LARGE, "a list has at most %d entries; with these it would have %" PRId64,
-                      LIST_ENTRIES_MAX, pg_get_int(r, 0, 0));
-    pg_result_free(r);
-    return err;
-}
-
 enum err list_import_end(struct list_import *im, struct why *why)
 {
     struct pg_params p = { 0 };
@@ -346,7 +350,7 @@ enum err list_import_end(struct list_import *im, struct why *why)
             &p, NULL, why);
     pg_params_release(&p);
     if (!err)
-        err = check_size(im, why);
+        err = check_size(im->s, im->row->number, why);
     if (!err)
         err = note(im->s, im->actor, "list.import", im->row, (int64_t)im->taken, why);
     return pg_commit_or_abort(im->s, err, why);

@@ -50,7 +50,8 @@ struct list_entry {
 };
 
 /* Adds entries, or gives them another note and expiry. *changed: how many.
- *   ERR_INVALID  a value is none of the list's type: nothing was done */
+ *   ERR_INVALID    a value is none of the list's type: nothing was done
+ *   ERR_TOO_LARGE  there would be more than LIST_ENTRIES_MAX: nothing was done */
 MUST_USE enum err lists_put(struct pg_session *s, const struct list_row *row,
                             const struct list_entry *entries, size_t count, struct slice actor,
                             size_t *changed, struct why *why);

@@ -287,6 +287,15 @@ enum err ruleset_draft(struct pg_session *s, struct draft *d, int64_t account, s
     return pg_commit_or_abort(s, err, why);
 }
 
+/* 0: whatever it is. */
+static enum err check_revision(const struct found *found, int64_t version, int64_t revision, struct why *why)
+{
+    if (revision == 0 || found->revision == revision)
+        return ERR_OK;
+    return err_set(why, ERR_CONFLICT, "version %" PRId64 " is at revision %" PRId64 " by now, not %" PRId64,
+                   version, found->revision, revision);
+}
+
 static enum err check_draft(const struct found *found, int64_t version, int64_t revision, struct why *why)
 {
     if (!found->is_draft)
@@ -357,6 +366,8 @@ enum err ruleset_shadow(struct pg_session *s, int64_t version, const struct rule
     if (!err && !found.is_draft)
         err = err_set(why, ERR_CONFLICT, "version %" PRId64 " is no draft", version);
     if (!err)
+        err = check_revision(&found, version, change->revision, why);
+    if (!err)
         err = check_stored(s, version, &found, change->allows_unknown, true, why);
     if (!err)
         err = retire(s, found.account, "shadow", why);
@@ -409,6 +420,8 @@ enum err ruleset_publish(struct pg_session *s, int64_t version, const struct rul
 
     if (!err)
         err = check_approval(&found, version, change, why);
+    if (!err)
+        err = check_revision(&found, version, change->revision, why);
     if (!err)
         err = in_force(s, found.account, change->expected, &before, why);
     if (!err)

@@ -5,7 +5,8 @@
  *     │                  ▲       ▲       │
  *     └──────────────────┘       └───────┘  rolling back
  *
- * A draft can be changed, by whoever says which revision was looked at. What has left its draft never changes, so
+ * A draft can be changed, by whoever says which revision was looked at; who publishes it may say so too, and then
+ * nobody changes it in between. What has left its draft never changes, so
  * that a decision says truly under which rules it was made. In shadow a set is evaluated beside the one in force and
  * decides nothing; an account has at most one there, and one in force. Who wrote in a draft cannot publish it.
  *
@@ -58,6 +59,7 @@ struct ruleset_change {
     struct slice actor;
     struct slice reason; /* for the audit; may be empty */
     int64_t expected;    /* the version in force before; RULESET_NONE: none; RULESET_ANY: whatever it is */
+    int64_t revision;    /* that was looked at, of what goes into shadow or into force; 0: whatever it is */
     bool allows_unknown; /* also with features that nobody computes */
     enum ruleset_approval approval;
 };
@@ -75,12 +77,12 @@ MUST_USE enum err ruleset_discard(struct pg_session *s, int64_t version, int64_t
 
 /* A draft goes into shadow; what was there is retired.
  *   ERR_NOT_FOUND  no such version, or it names a list or a feature that is not there
- *   ERR_CONFLICT   it is no draft */
+ *   ERR_CONFLICT   it is no draft, or at another revision */
 MUST_USE enum err ruleset_shadow(struct pg_session *s, int64_t version, const struct ruleset_change *change,
                                  struct why *why);
 /* Puts a draft or a set in shadow in force, and makes the lists that it declares where they are not there yet.
  *   ERR_NOT_FOUND  as above
- *   ERR_CONFLICT   it is retired or in force, or what is in force is not what was expected
+ *   ERR_CONFLICT   it is retired or in force, or at another revision, or what is in force is not what was expected
  *   ERR_FORBIDDEN  the actor is one of its authors, and the change's approval asks for another */
 MUST_USE enum err ruleset_publish(struct pg_session *s, int64_t version, const struct ruleset_change *change,
                                   struct why *why);

@@ -16,6 +16,7 @@
 #include "harness/http.h"
 #include "harness/parts.h"
 #include "pg/session.h"
+#include "policystore/lists.h"
 #include "policystore/publish.h"
 #include "proto/assay.pb-c.h"
 
@@ -182,6 +183,24 @@ Test(rulesets, of_two_who_change_a_draft_the_second_is_told)
     draft_release(&d);
 }
 
+Test(rulesets, a_draft_that_was_changed_after_it_was_read_is_not_published)
+{
+    int64_t version = draft_by("ann", decline_large), revision = 1;
+    struct ruleset_change ann = by("ann"), bob = by("bob");
+    struct draft d;
+
+    bob.revision = 1; /* the one that bob has read */
+    cr_assert_eq(draft_open(&d, slice_str(review_large), &why), ERR_OK, "%s", why.text);
+    cr_assert_eq(ruleset_edit(w.pg, version, &revision, &d, SLICE(""), &ann, &why), ERR_OK, "%s", why.text);
+    draft_release(&d);
+    cr_assert_eq(ruleset_shadow(w.pg, version, &bob, &why), ERR_CONFLICT);
+    cr_assert_eq(ruleset_publish(w.pg, version, &bob, &why), ERR_CONFLICT);
+    cr_assert_str_eq(state_of(version), "draft");
+    bob.revision = revision;
+    cr_assert_eq(ruleset_publish(w.pg, version, &bob, &why), ERR_OK, "%s", why.text);
+    cr_assert_str_eq(state_of(version), "published");
+}
+
 Test(rulesets, nobody_who_wrote_in_a_draft_publishes_it)
 {
     int64_t version = draft_by("ann", decline_large), revision = 1;
@@ -259,6 +278,31 @@ Test(rulesets, every_change_of_a_list_is_kept_with_who_and_when)
                  "|| (actor = 'ann'), ', ' ORDER BY seq) FROM list_changes"),
         "10.0.0.0/8 true false false, 10.0.0.0/8 true true true, 10.0.0.0/8 false true false");
     cr_assert_eq(pg_exec_script(w.pg, "TRUNCATE list_entries", &why), ERR_INVALID);
+}
+
+/* Whoever decides takes no more: the rest would be in the table and stop nobody. */
+Test(rulesets, a_list_takes_no_more_entries_than_are_decided_by)
+{
+    struct list_entry entries[] = { { SLICE("a"), SLICE(""), LIST_NO_EXPIRY },
+                                    { SLICE("b"), SLICE(""), LIST_NO_EXPIRY } };
+    struct list_row row;
+    struct slice gone = SLICE("a");
+    size_t changed;
+    char text[256];
+
+    sql("INSERT INTO lists (name) VALUES ('many')");
+    snprintf(text, sizeof text,
+             "SET session_replication_role = replica; INSERT INTO list_entries (list, value) SELECT list, n "
+             "FROM lists, generate_series(2, %d) n; RESET session_replication_role",
+             LIST_ENTRIES_MAX);
+    sql(text);
+    cr_assert_eq(lists_find(w.pg, 0, SLICE("many"), &w.arena, &row, &why), ERR_OK, "%s", why.text);
+    cr_assert_eq(row.entries, LIST_ENTRIES_MAX - 1);
+    cr_assert_eq(lists_put(w.pg, &row, entries, 2, SLICE("ann"), &changed, &why), ERR_TOO_LARGE);
+    cr_assert_eq(lists_put(w.pg, &row, entries, 1, SLICE("ann"), &changed, &why), ERR_OK, "%s", why.text);
+    cr_assert_eq(lists_put(w.pg, &row, entries + 1, 1, SLICE("ann"), &changed, &why), ERR_TOO_LARGE);
+    cr_assert_eq(lists_remove(w.pg, &row, &gone, 1, SLICE("ann"), &changed, &why), ERR_OK, "%s", why.text);
+    cr_assert_eq(lists_put(w.pg, &row, entries + 1, 1, SLICE("ann"), &changed, &why), ERR_OK, "%s", why.text);
 }
 
 /* ---- with everything that decides ---- */
@@ -556,6 +600,20 @@ Test(rulesets_live, a_list_is_filled_and_read_over_rest)
     cr_assert_eq(rest(ann, "DELETE", "/v1/lists/nets", NULL, NULL), 204);
     cr_assert_eq(rest(ann, "GET", "/v1/lists", NULL, "{\"lists\":[]}"), 200);
     cr_assert_str_eq(sql_text("SELECT string_agg(DISTINCT actor, ',') FROM list_changes"), "ann");
+}
+
+Test(rulesets_live, a_list_that_is_too_long_for_an_answer_is_not_cut_off)
+{
+    char ann[64];
+
+    make_key(ann, "ann", "rules:write");
+    sql("INSERT INTO lists (name) VALUES ('long')");
+    sql("SET session_replication_role = replica; INSERT INTO list_entries (list, value, note) SELECT list, "
+        "n, "
+        "repeat('x', 1 << 20) FROM lists, generate_series(1, 65) n; RESET session_replication_role");
+    cr_assert_eq(rest(ann, "GET", "/v1/lists/long/csv", NULL, "assay lists export"), 413);
+    sql("DELETE FROM list_entries WHERE value <> '1'");
+    cr_assert_eq(rest(ann, "GET", "/v1/lists/long/csv", NULL, "\n1,xxxx"), 200);
 }
 
 /* ---- publishing under load ---- */
