@@ -36,11 +36,6 @@ const char *drift_field_name(enum drift_field field)
     return fields[field].name;
 }
 
-enum txn_text drift_field_text(enum drift_field field)
-{
-    return fields[field].text;
-}
-
 const char *drift_kind_name(enum drift_kind kind)
 {
     return kind_names[kind];
@@ -282,16 +277,6 @@ void drift_layout_free(struct drift_layout *layout)
 uint64_t drift_layout_id(const struct drift_layout *layout)
 {
     return layout->id;
-}
-
-size_t drift_layout_columns(const struct drift_layout *layout)
-{
-    return layout->columns;
-}
-
-size_t drift_layout_counts(const struct drift_layout *layout)
-{
-    return layout->counts;
 }
 
 size_t drift_layout_subjects(const struct drift_layout *layout)

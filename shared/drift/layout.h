@@ -36,9 +36,8 @@ enum {
 
 /* The transaction fields that are watched. */
 enum drift_field { DRIFT_CHANNEL, DRIFT_COUNTRY, DRIFT_MCC, DRIFT_FIELD_COUNT };
-/* "channel", "country", "mcc"; and the transaction's field it is. */
+/* "channel", "country", "mcc". */
 const char *drift_field_name(enum drift_field field);
-enum txn_text drift_field_text(enum drift_field field);
 
 enum drift_kind {
     DRIFT_FEATURE,
@@ -93,9 +92,6 @@ void drift_layout_free(struct drift_layout *layout);
 
 /* Equal layouts, and only these, have equal identities. */
 uint64_t drift_layout_id(const struct drift_layout *layout);
-size_t drift_layout_columns(const struct drift_layout *layout);
-/* Of the array of counts. */
-size_t drift_layout_counts(const struct drift_layout *layout);
 /* Features first, in the order of columns; then score, action, the fields, the segments. The layout's own. */
 size_t drift_layout_subjects(const struct drift_layout *layout);
 const struct drift_subject *drift_layout_subject(const struct drift_layout *layout, size_t subject);

@@ -107,11 +107,6 @@ void drift_judge_free(struct drift_judge *judge)
     mem_free(judge);
 }
 
-const struct drift_settings *drift_judge_settings(const struct drift_judge *judge)
-{
-    return &judge->settings;
-}
-
 static int cell_of(double rows)
 {
     return (int)floor(log2(rows) * CELLS_PER_OCTAVE + 0.5);

@@ -78,7 +78,6 @@ struct drift_judge;
 struct drift_judge *drift_judge_new(const struct drift_window *reference,
                                     const struct drift_settings *settings);
 void drift_judge_free(struct drift_judge *judge);
-const struct drift_settings *drift_judge_settings(const struct drift_judge *judge);
 
 /* Judges a window of the reference's layout. `out` has room for drift_layout_subjects(), and gets one for each, in
  * their order. Returns how many tests are beyond. */

@@ -25,7 +25,7 @@ struct drift_window {
     const struct drift_layout *layout; /* borrowed */
     uint64_t rows;
     int64_t first_us, last_us; /* least and greatest at_us; INT64_MAX and INT64_MIN while empty */
-    uint64_t *counts;          /* [drift_layout_counts()] */
+    uint64_t *counts;          /* of all subjects, one after the other */
 };
 
 /* Empty. The layout must outlive it. */

@@ -143,15 +143,6 @@ void quality_track_add(struct quality_track *track, const struct quality_figures
     }
 }
 
-void quality_track_merge(struct quality_track *sum, const struct quality_track *more)
-{
-    for (size_t i = 0; i < QUALITY_FIGURE_COUNT; i++) {
-        sum->sums[i] += more->sums[i];
-        sum->absolute[i] += more->absolute[i];
-        sum->days[i] += more->days[i];
-    }
-}
-
 double quality_track_bias(const struct quality_track *track, enum quality_figure figure)
 {
     return ratio((double)track->sums[figure] / units_of(figure), (double)track->days[figure]);

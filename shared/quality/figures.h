@@ -57,7 +57,6 @@ struct quality_track {
 };
 void quality_track_add(struct quality_track *track, const struct quality_figures *estimated,
                        const struct quality_figures *realised);
-void quality_track_merge(struct quality_track *sum, const struct quality_track *more);
 /* Mean difference and mean absolute difference; NaN before the first day. */
 double quality_track_bias(const struct quality_track *track, enum quality_figure figure);
 double quality_track_error(const struct quality_track *track, enum quality_figure figure);

@@ -65,7 +65,6 @@ static bool read_csv(const char *name, on_record *record)
 {
     const char *dir = getenv("ASSAY_TEST_DATA");
     bool is_last = false, goes_on = true;
-    enum csv_result result;
     struct why why = { 0 };
     struct slice piece;
     struct input *in;
@@ -80,7 +79,7 @@ static bool read_csv(const char *name, on_record *record)
     while (goes_on && !is_last) {
         if (input_next(in, &piece, &is_last, &why))
             bench_fail("drift: %s: %s", path, why.text);
-        while (goes_on && (result = csv_next(&csv, &piece, is_last)) == CSV_RECORD)
+        while (goes_on && csv_next(&csv, &piece, is_last) == CSV_RECORD)
             goes_on = record(csv_fields(&csv, &count), count);
     }
     csv_release(&csv);
@@ -343,7 +342,7 @@ static void measure_counting(void)
 static void measure_verdict(void)
 {
     struct drift_judge *judge = drift_judge_new(&reference, &drift_settings_default);
-    double start = seconds(), laws, best = INFINITY;
+    double start, laws, best = INFINITY;
     struct drift_window w;
     size_t made = 0;
 
