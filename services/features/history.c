@@ -354,6 +354,7 @@ enum err history_save(struct pg_session *s, const struct replica *r, uint64_t ep
 {
     struct writing w = { 0 };
     unsigned char digest[SHA256_BYTES];
+    bool is_there;
     enum err err;
 
     crypto_hash_sha256_init(&w.sha);
@@ -369,16 +370,10 @@ enum err history_save(struct pg_session *s, const struct replica *r, uint64_t ep
         err = insert_snapshot(s, r, &w, epoch, is_kept, slice_of(digest, sizeof(digest)), why);
     if (!err)
         err = forget_old(s, replica_plan(r), keep, why);
-    if (!err) {
-        err = pg_exec_script(s, "COMMIT", why);
-    } else {
-        struct why ignored_why;
-        enum err ignored = pg_exec_script(s, "ROLLBACK", &ignored_why);
-
-        (void)ignored;
-        if (strcmp(pg_sqlstate(s), "23505") == 0)
-            err = ERR_OK;
-    }
+    is_there = err && strcmp(pg_sqlstate(s), "23505") == 0;
+    err = pg_commit_or_abort(s, err, why);
+    if (is_there)
+        err = ERR_OK;
     for (size_t i = 0; i < w.count; i++)
         buf_release(&w.chunks[i]);
     mem_free(w.chunks);

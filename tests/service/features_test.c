@@ -16,6 +16,7 @@
 #include "featurestore/store.h"
 #include "grpc/client.h"
 #include "harness/cluster.h"
+#include "harness/http.h"
 #include "harness/process.h"
 #include "loop/loop.h"
 #include "pg/cluster.h"
@@ -563,6 +564,34 @@ Test(features, starts_from_a_snapshot_as_if_from_the_log)
     cr_assert_eq(send_stream(&f, 3000, 3200, NULL), 0);
     execute(&f, "INSERT INTO log SELECT * FROM hidden");
     compare_with_the_log(&f);
+    close_fixture(&f);
+}
+
+static double snapshot_entry(const struct fixture *f)
+{
+    static const char series[] = "\nassay_features_snapshot_entry ";
+    struct http_said said = http_ask(f->features.admin_port, "GET", "/metrics", NULL, NULL, NULL, 0);
+    const char *at = said.body ? strstr(said.body, series) : NULL;
+    double entry = at ? strtod(at + sizeof series - 1, NULL) : 0;
+
+    http_said_free(&said);
+    return entry;
+}
+
+/* As after a change of roles: another process has written the snapshot of that place a moment before. */
+Test(features, takes_a_snapshot_that_is_there_already_for_its_own)
+{
+    struct fixture f = { 0 };
+
+    open_fixture(&f, test_database());
+    execute(&f,
+            "CREATE FUNCTION is_there() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is "
+            "there' USING ERRCODE = 'unique_violation'; END $$;"
+            "CREATE TRIGGER there BEFORE INSERT ON snapshots FOR EACH ROW EXECUTE FUNCTION is_there()");
+    cr_assert_eq(send_stream(&f, 0, 500, NULL), 0);
+    for (int i = 0; i < 500 && snapshot_entry(&f) < 300; i++)
+        usleep(20000);
+    cr_assert_geq(snapshot_entry(&f), 300);
     close_fixture(&f);
 }
 
