@@ -291,7 +291,8 @@ Test(models, takes_in_only_what_a_trusted_key_signed)
     cr_assert_eq(assay("", "models export 1 right.bundle"), 0);
     cr_assert_eq(assay("", "models show 1 --json"), 0);
     cr_assert(strstr(buf_str(&out), "\"signer\"") != NULL);
-    MUST(pg_exec_script(pg, "DELETE FROM models; ALTER TABLE audit DISABLE TRIGGER audit_refuse; DELETE FROM audit", &why));
+    MUST(pg_exec_script(
+        pg, "DELETE FROM models; ALTER TABLE audit DISABLE TRIGGER audit_refuse; DELETE FROM audit", &why));
 
     refuses("ASSAY_MODEL_KEYS=own.key.pub", "models import wrong.bundle", "not trusted");
     refuses("ASSAY_MODEL_KEYS=own.key.pub", "models import good.bundle --signature wrong.bundle.sig",
