@@ -15,9 +15,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "fraud/api_key.h"
 #include "harness/cluster.h"
 #include "harness/command.h"
+#include "harness/database.h"
 #include "harness/http.h"
 #include "harness/parts.h"
 #include "pg/session.h"
@@ -43,39 +43,8 @@ static struct {
     char key[64], bare_key[64]; /* of account 1, on a simulated clock: all scopes; decide and read */
 } w;
 
-static void sql(const char *text)
-{
-    struct why why = { 0 };
-
-    cr_assert_eq(pg_exec_script(w.pg, text, &why), ERR_OK, "%s: %s", text, why.text);
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    struct why why = { 0 };
-    int64_t value;
-
-    cr_assert_eq(pg_exec(w.pg, text, NULL, &r, &why), ERR_OK, "%s: %s", text, why.text);
-    value = pg_get_int(r, 0, 0);
-    pg_result_free(r);
-    return value;
-}
-
-static void make_key(char key[64], const char *scopes)
-{
-    char text[512], hex[65];
-    struct api_key made;
-
-    api_key_make(&made);
-    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    snprintf(
-        text, sizeof text,
-        "INSERT INTO api_keys (prefix, account, secret_sha256, scopes) VALUES ('%s', 1, '\\x%s', '{%s}')",
-        made.prefix, hex, scopes);
-    sql(text);
-    strcpy(key, made.text);
-}
+#define sql(text)     database_run(w.pg, text)
+#define sql_int(text) database_int(w.pg, text)
 
 static void start_ingestion(struct process *p)
 {
@@ -96,8 +65,8 @@ static void setup(void)
     w.conninfo = test_database();
     cr_assert_eq(pg_session_open(&w.pg, w.conninfo, "test", &why), ERR_OK, "%s", why.text);
     sql("INSERT INTO accounts (name, clock, deadline_cap_ms) VALUES ('past', 'simulated', 60000)");
-    make_key(w.key, "decide,read,explain");
-    make_key(w.bare_key, "decide,read");
+    database_key(w.pg, 1, "decide,read,explain", w.key);
+    database_key(w.pg, 1, "decide,read", w.bare_key);
     w.features.port = free_port();
     w.scoring.port = free_port();
     w.rules.port = free_port();

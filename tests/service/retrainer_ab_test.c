@@ -15,8 +15,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "bundle/signature.h"
-#include "fraud/api_key.h"
 #include "harness/cluster.h"
+#include "harness/database.h"
 #include "harness/http.h"
 #include "harness/process.h"
 #include "lifecycle/arm.h"
@@ -85,32 +85,13 @@ static struct {
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
 
-static void sql(const char *text)
-{
-    MUST(pg_exec_script(w.pg, text, &w.why));
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    int64_t value;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
-    pg_result_free(r);
-    return value;
-}
+#define sql(text)     database_run(w.pg, text)
+#define sql_int(text) database_int(w.pg, text)
 
 /* The arena's; empty when there is no row. */
 static const char *sql_text(const char *text)
 {
-    struct pg_result *r = NULL;
-    const char *value;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    value = pg_rows(r) ? arena_printf(&w.arena, "%.*s", SLICE_ARG(pg_get_text(r, 0, 0))).ptr : "";
-    pg_result_free(r);
-    return value;
+    return arena_printf(&w.arena, "%s", database_text(w.pg, text)).ptr;
 }
 
 /* ---- models ---- */
@@ -145,21 +126,6 @@ static void make_models(void)
             "'request', 'test', 'succeeded', %lld)",
             (long long)w.candidate)
             .ptr);
-}
-
-static void make_key(void)
-{
-    char hex[65];
-    struct api_key made;
-
-    api_key_make(&made);
-    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    sql(arena_printf(&w.arena,
-                     "INSERT INTO accounts (name, clock) VALUES ('world', 'simulated'); INSERT INTO api_keys "
-                     "(prefix, account, secret_sha256, scopes) VALUES ('%s', 1, '\\x%s', '{admin}')",
-                     made.prefix, hex)
-            .ptr);
-    strcpy(w.key, made.text);
 }
 
 /* ---- days ---- */
@@ -447,7 +413,8 @@ static void setup(void)
     snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
     MUST(pg_session_open(&w.pg, w.conninfo, "test", &w.why));
     w.random = (struct random){ 17 };
-    make_key();
+    sql("INSERT INTO accounts (name, clock) VALUES ('world', 'simulated')");
+    database_key(w.pg, 1, "admin", w.key);
     make_models();
 }
 

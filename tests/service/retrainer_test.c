@@ -9,10 +9,10 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "fraud/api_key.h"
 #include "harness/cluster.h"
 #include "harness/command.h"
 #include "harness/history.h"
+#include "harness/database.h"
 #include "harness/http.h"
 #include "harness/process.h"
 #include "pg/session.h"
@@ -37,43 +37,15 @@ static struct {
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
 
-static void sql(const char *text)
-{
-    MUST(pg_exec_script(w.pg, text, &w.why));
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    int64_t value;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
-    pg_result_free(r);
-    return value;
-}
-
-/* Valid until the next call. */
-static const char *sql_text(const char *text)
-{
-    static char value[1024];
-    struct pg_result *r = NULL;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    snprintf(value, sizeof value, "%.*s", pg_rows(r) ? (int)pg_get_text(r, 0, 0).len : 0,
-             pg_rows(r) ? pg_get_text(r, 0, 0).ptr : "");
-    pg_result_free(r);
-    return value;
-}
+#define sql(text)      database_run(w.pg, text)
+#define sql_int(text)  database_int(w.pg, text)
+#define sql_text(text) database_text(w.pg, text)
 
 static void wait_until(const char *question, int64_t wanted)
 {
-    for (int i = 0; i < 12000 && sql_int(question) != wanted; i++)
-        usleep(10000);
-    cr_assert_eq(
-        sql_int(question), wanted, "%s: %lld (%s)", question, (long long)sql_int(question),
-        sql_text("SELECT string_agg(concat_ws(' ', run, state, stage, attempts, message), '; ') FROM "
-                 "training_runs"));
+    database_wait(w.pg, question, wanted,
+                  "SELECT string_agg(concat_ws(' ', run, state, stage, attempts, message), '; ') FROM "
+                  "training_runs");
 }
 
 static void start(struct process *p, const char *more)
@@ -83,28 +55,13 @@ static void start(struct process *p, const char *more)
                                          "ASSAY_RETRAINER_THREADS=1", more, NULL });
 }
 
-static void make_key(const char *scopes, char key[64])
-{
-    char text[512], hex[65];
-    struct api_key made;
-
-    api_key_make(&made);
-    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    snprintf(
-        text, sizeof text,
-        "INSERT INTO api_keys (prefix, account, secret_sha256, scopes) VALUES ('%s', 1, '\\x%s', '{%s}')",
-        made.prefix, hex, scopes);
-    sql(text);
-    strcpy(key, made.text);
-}
-
 static void setup(void)
 {
     w.conninfo = test_database();
     snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
     MUST(pg_session_open(&w.pg, w.conninfo, "test", &w.why));
     history_open(&w.past, w.pg, CATALOGUE, 60);
-    make_key("admin", w.key);
+    database_key(w.pg, 1, "admin", w.key);
 }
 
 static void teardown(void)
@@ -705,7 +662,7 @@ Test(retrainer, answers_only_who_shows_a_key_with_the_scope_admin)
 {
     char weak[64];
 
-    make_key("decide,read", weak);
+    database_key(w.pg, 1, "decide,read", weak);
     start(&w.retrainer, NULL);
     cr_assert_eq(status_of("GET", "/v1/retraining-runs", NULL, NULL), 401);
     cr_assert_eq(status_of("GET", "/v1/retraining-runs", weak, NULL), 401);

@@ -11,8 +11,8 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "fraud/api_key.h"
 #include "harness/cluster.h"
+#include "harness/database.h"
 #include "harness/http.h"
 #include "harness/process.h"
 #include "modelstore/modelstore.h"
@@ -30,37 +30,8 @@ static struct {
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
 
-static void sql(const char *text)
-{
-    MUST(pg_exec_script(w.pg, text, &w.why));
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    int64_t value;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    value = pg_get_int(r, 0, 0);
-    pg_result_free(r);
-    return value;
-}
-
-static void make_key(void)
-{
-    char text[512], hex[65];
-    struct api_key made;
-
-    api_key_make(&made);
-    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    snprintf(
-        text, sizeof text,
-        "INSERT INTO accounts (name) VALUES ('shop'); INSERT INTO api_keys (prefix, account, secret_sha256, "
-        "scopes) VALUES ('%s', 1, '\\x%s', '{decide}')",
-        made.prefix, hex);
-    sql(text);
-    strcpy(w.key, made.text);
-}
+#define sql(text)     database_run(w.pg, text)
+#define sql_int(text) database_int(w.pg, text)
 
 static void promote_a_model(void)
 {
@@ -100,7 +71,8 @@ static void setup(void)
     w.conninfo = test_database();
     snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
     MUST(pg_session_open(&w.pg, w.conninfo, "test", &w.why));
-    make_key();
+    sql("INSERT INTO accounts (name) VALUES ('shop')");
+    database_key(w.pg, 1, "decide", w.key);
     promote_a_model();
     start_pipeline();
 }
@@ -146,12 +118,7 @@ static void point_alias(const char *alias, int64_t version)
     sql(text);
 }
 
-static void wait_until(const char *question, int64_t wanted)
-{
-    for (int i = 0; i < 3000 && sql_int(question) != wanted; i++)
-        usleep(10000);
-    cr_assert_eq(sql_int(question), wanted, "%s: %lld", question, (long long)sql_int(question));
-}
+#define wait_until(question, wanted) database_wait(w.pg, question, wanted, NULL)
 
 #define SCORED "SELECT count(*) FROM shadow_scores"
 #define SAME_BITS                                                                                            \
