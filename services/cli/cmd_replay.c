@@ -59,7 +59,7 @@ static const struct option options[] = {
     { "history-days", OPTION_NUMBER, AT(life.history_days), "N", "that a model is trained on at most (42)" },
     { "shadow-days", OPTION_INT, AT(life.shadow_days), "N", "of matured days in shadow (7)" },
     { "ab-days", OPTION_INT, AT(life.ab_days), "N",
-      "of matured days with two arms (7; with --hide-labels 28); 0: none" },
+      "of matured days with two arms (7; with --hide-labels 56); 0: none" },
     { "share", OPTION_NUMBER, AT(life.share), "SHARE", "of the customers, to the candidate (0.5)" },
     { "hide-labels", OPTION_FLAG, AT(life.hides_labels), NULL, "what is declined has no label" },
     { "control", OPTION_NUMBER, AT(life.control), "SHARE",

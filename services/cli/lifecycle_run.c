@@ -16,8 +16,8 @@
 #include "stream.h"
 
 /* Of an experiment. Where declines have no label, what they cost is seen in the control slice alone, and so many are
- * seen there only in weeks. */
-enum { REFERENCES_MOST = 16, AB_DAYS = 7, AB_DAYS_HIDDEN = 28 };
+ * seen there only in weeks: it ends before, once the verdict is clear. */
+enum { REFERENCES_MOST = 16, AB_DAYS = 7, AB_DAYS_HIDDEN = 56 };
 
 /* What a stream is read with. */
 struct origin {

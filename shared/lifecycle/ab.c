@@ -187,15 +187,15 @@ static void write_arm(struct json_out *o, enum arm arm, const struct ab_arm_figu
 
 static void tell(const struct ab *ab, const struct ab_look *look, const char *reason, struct verdicts *out)
 {
-    char needed[64] = "";
+    char needed[96] = "";
     struct buf json;
     struct json_out o;
 
     if (isinf(look->days_needed))
         snprintf(needed, sizeof needed, "; no number of days like these would do");
     else if (!isnan(look->days_needed))
-        snprintf(needed, sizeof needed, " in %.0f days; it takes about %.0f like these", look->days,
-                 ceil(look->days_needed));
+        snprintf(needed, sizeof needed, " in %.0f days; to find a tenth less it takes about %.0f like these",
+                 look->days, ceil(look->days_needed));
     buf_init(&json, 0);
     o = json_out_to(&json);
     json_out_open(&o, NULL);

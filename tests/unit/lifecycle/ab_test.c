@@ -233,7 +233,8 @@ Test(ab, an_end_without_a_verdict_says_how_long_it_would_have_taken)
     cr_assert_eq(look.outcome, OUTCOME_INCONCLUSIVE);
     cr_assert(look.is_last && isnan(look.bound) && look.days == 4);
     cr_assert(look.days_needed > 4 && isfinite(look.days_needed), "%f", look.days_needed);
-    cr_assert_not_null(strstr(verdicts_find(&verdicts, "net_loss")->reason.ptr, "it takes about"));
+    cr_assert_not_null(
+        strstr(verdicts_find(&verdicts, "net_loss")->reason.ptr, "to find a tenth less it takes about"));
     cr_assert_not_null(strstr(verdicts_find(&verdicts, "net_loss")->reason.ptr, "of 60 that each needs"));
     long_one.days = (int)ceil(1.3 * look.days_needed);
     ab_plan(&design, (double)usual.payments_a_day, long_one.days);
