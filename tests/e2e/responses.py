@@ -9,7 +9,6 @@ that satisfy theirs. In the end every documented pair of route and status must h
 import http.client
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -19,68 +18,7 @@ import urllib.parse
 import urllib.request
 from datetime import datetime, timedelta, timezone
 
-import jsonschema
-import yaml
-
-RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})")
-
-formats = jsonschema.FormatChecker()
-
-
-@formats.checks("date-time")
-def is_time(value):
-    return not isinstance(value, str) or RFC3339.fullmatch(value) is not None
-
-
-class Spec:
-    """The document, its references resolved where they are followed."""
-
-    def __init__(self, path):
-        with open(path, encoding="utf-8") as file:
-            self.document = yaml.safe_load(file)
-        self.resolver = jsonschema.RefResolver("", self.document)
-        self.seen = set()
-        self.faults = []
-
-    def follow(self, node):
-        while isinstance(node, dict) and "$ref" in node:
-            node = self.resolver.resolve(node["$ref"])[1]
-        return node
-
-    def documented(self):
-        return {(method.upper(), path, int(status))
-                for path, methods in self.document["paths"].items()
-                for method, operation in methods.items()
-                for status in operation["responses"]}
-
-    def satisfies(self, schema, value, where):
-        validator = jsonschema.Draft202012Validator(schema, resolver=self.resolver, format_checker=formats)
-        for error in validator.iter_errors(value):
-            at = "/".join(str(step) for step in error.absolute_path)
-            self.faults.append(f"{where}: {at}: {error.message[:300]}")
-
-    def check(self, route, status, headers, body):
-        method, path = route
-        where = f"{method} {path} {status}"
-        responses = self.document["paths"][path][method.lower()]["responses"]
-        if str(status) not in responses:
-            self.faults.append(f"{where}: not documented; the answer was {body[:300]!r}")
-            return
-        self.seen.add((method, path, status))
-        response = self.follow(responses[str(status)])
-        media = headers.get("content-type", "")
-        if media not in response["content"]:
-            self.faults.append(f"{where}: content type {media!r}")
-            return
-        self.satisfies(response["content"][media]["schema"], json.loads(body), where)
-        for name, header in response.get("headers", {}).items():
-            schema = self.follow(header)["schema"]
-            value = headers.get(name.lower())
-            if value is not None:
-                self.satisfies(schema, int(value) if schema["type"] == "integer" else value, f"{where}: {name}")
-        for name in {401: ["www-authenticate"], 429: ["retry-after", "ratelimit"], 503: ["retry-after"]}.get(status, []):
-            if name not in headers:
-                self.faults.append(f"{where}: no {name}")
+from openapi import Spec
 
 
 class Api:
@@ -301,12 +239,7 @@ def main():
     in_flight(api, cluster, all_scopes)
     without_database(api, cluster, all_scopes)
 
-    unseen = spec.documented() - spec.seen
-    for method, path, status in sorted(unseen):
-        spec.faults.append(f"{method} {path} {status}: documented, and never seen")
-    for fault in spec.faults:
-        print(fault)
-    return 1 if spec.faults else 0
+    return spec.report()
 
 
 sys.exit(main())

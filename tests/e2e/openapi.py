@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""An OpenAPI document as a judge of answers: each must have a status that is documented for its route, the documented media
+type, a body that satisfies the schema (JSON Schema 2020-12, as OpenAPI 3.1 has it) and headers that satisfy theirs."""
+import json
+import re
+
+import jsonschema
+import yaml
+
+RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})")
+
+formats = jsonschema.FormatChecker()
+
+
+@formats.checks("date-time")
+def is_time(value):
+    return not isinstance(value, str) or RFC3339.fullmatch(value) is not None
+
+
+class Spec:
+    """The document, its references resolved where they are followed."""
+
+    def __init__(self, path, tells_limits=True):
+        """`tells_limits`: a 429 says when to come again, as it does to callers with a rate."""
+        self.tells_limits = tells_limits
+        with open(path, encoding="utf-8") as file:
+            self.document = yaml.safe_load(file)
+        self.resolver = jsonschema.RefResolver("", self.document)
+        self.seen = set()
+        self.faults = []
+
+    def follow(self, node):
+        while isinstance(node, dict) and "$ref" in node:
+            node = self.resolver.resolve(node["$ref"])[1]
+        return node
+
+    def documented(self):
+        return {(method.upper(), path, int(status))
+                for path, methods in self.document["paths"].items()
+                for method, operation in methods.items() if method != "parameters"
+                for status in operation["responses"] if status != "default"}
+
+    def satisfies(self, schema, value, where):
+        validator = jsonschema.Draft202012Validator(schema, resolver=self.resolver, format_checker=formats)
+        for error in validator.iter_errors(value):
+            at = "/".join(str(step) for step in error.absolute_path)
+            self.faults.append(f"{where}: {at}: {error.message[:300]}")
+
+    def check(self, route, status, headers, body):
+        method, path = route
+        where = f"{method} {path} {status}"
+        responses = self.document["paths"][path][method.lower()]["responses"]
+        if str(status) not in responses and (status < 400 or "default" not in responses):
+            self.faults.append(f"{where}: not documented; the answer was {body[:300]!r}")
+            return
+        self.seen.add((method, path, status))
+        response = self.follow(responses.get(str(status)) or responses["default"])
+        if "content" not in response:
+            if body:
+                self.faults.append(f"{where}: a body where none is documented")
+            return
+        media = headers.get("content-type", "")
+        if media not in response["content"]:
+            self.faults.append(f"{where}: content type {media!r}")
+            return
+        self.satisfies(response["content"][media]["schema"], json.loads(body), where)
+        for name, header in response.get("headers", {}).items():
+            schema = self.follow(header)["schema"]
+            value = headers.get(name.lower())
+            if value is not None:
+                self.satisfies(schema, int(value) if schema["type"] == "integer" else value, f"{where}: {name}")
+        for name in {401: ["www-authenticate"], 429: ["retry-after", "ratelimit"] if self.tells_limits else [], 503: ["retry-after"]}.get(status, []):
+            if name not in headers:
+                self.faults.append(f"{where}: no {name}")
+
+    def report(self):
+        """Prints what was wrong and what was never seen; 1 when anything was."""
+        for method, path, status in sorted(self.documented() - self.seen):
+            self.faults.append(f"{method} {path} {status}: documented, and never seen")
+        for fault in self.faults:
+            print(fault)
+        return 1 if self.faults else 0
