@@ -13,7 +13,7 @@
 #include "quality/day.h"
 #include "trainingstore/trainingstore.h"
 
-enum { DAYS_HELD = 32 };
+enum { DAYS_HELD = 24 }; /* 1.4 MB; labels are counted in the order of their days */
 
 /* A day that this batch touches. */
 struct held {
