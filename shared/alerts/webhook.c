@@ -16,6 +16,25 @@ void webhook_secret_make(struct webhook_secret *out)
     randombytes_buf(out->bytes, out->len);
 }
 
+void webhook_secret_write(const struct webhook_secret *secret, char out[WEBHOOK_SECRET_SIZE])
+{
+    memcpy(out, prefix, sizeof prefix - 1);
+    sodium_bin2base64(out + sizeof prefix - 1, WEBHOOK_SECRET_SIZE - (sizeof prefix - 1), secret->bytes,
+                      secret->len, sodium_base64_VARIANT_ORIGINAL);
+}
+
+/* libsodium takes some bytes for base64 that are none: what is written again must be the same. */
+static bool is_as_written(const struct webhook_secret *secret, struct slice text)
+{
+    char written[WEBHOOK_SECRET_SIZE];
+    bool is;
+
+    webhook_secret_write(secret, written);
+    is = slice_eq_str(text, written);
+    sodium_memzero(written, sizeof written);
+    return is;
+}
+
 enum err webhook_secret_read(struct webhook_secret *out, struct slice text, struct why *why)
 {
     const size_t head = sizeof prefix - 1;
@@ -23,17 +42,10 @@ enum err webhook_secret_read(struct webhook_secret *out, struct slice text, stru
     if (!slice_starts_with(text, slice_str(prefix)) ||
         sodium_base642bin(out->bytes, sizeof out->bytes, text.ptr + head, text.len - head, NULL, &out->len,
                           NULL, sodium_base64_VARIANT_ORIGINAL) != 0 ||
-        out->len < WEBHOOK_SECRET_LEAST)
+        out->len < WEBHOOK_SECRET_LEAST || !is_as_written(out, text))
         return err_set(why, ERR_INVALID, "a secret is whsec_ and the base64 of %d to %d bytes",
                        WEBHOOK_SECRET_LEAST, WEBHOOK_SECRET_MOST);
     return ERR_OK;
-}
-
-void webhook_secret_write(const struct webhook_secret *secret, char out[WEBHOOK_SECRET_SIZE])
-{
-    memcpy(out, prefix, sizeof prefix - 1);
-    sodium_bin2base64(out + sizeof prefix - 1, WEBHOOK_SECRET_SIZE - (sizeof prefix - 1), secret->bytes,
-                      secret->len, sodium_base64_VARIANT_ORIGINAL);
 }
 
 void webhook_sign(const struct webhook_secret *secrets, size_t count, struct slice id, int64_t at_s,

@@ -104,6 +104,7 @@ Test(webhook, refuses_what_is_no_secret_without_repeating_it)
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw ",
         "whsec_SECRETSECRET",
         "whsk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_Mbtnamf\xd1KQ9r8GKYqrTwjUPD8ILPZIo44444444442LaLaSw",
         "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
     };
     struct webhook_secret secret;
