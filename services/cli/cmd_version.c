@@ -25,7 +25,8 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
         printf("{\"assay\": \"%s\", \"libpq\": %d, \"nghttp2\": \"%s\"}\n", ASSAY_VERSION, PQlibVersion(),
                nghttp2_version(0)->version_str);
     else
-        printf("assay %s (libpq %d, nghttp2 %s)\n", ASSAY_VERSION, PQlibVersion(), nghttp2_version(0)->version_str);
+        printf("assay %s (libpq %d, nghttp2 %s)\n", ASSAY_VERSION, PQlibVersion(),
+               nghttp2_version(0)->version_str);
     return EXIT_DONE;
 }
 

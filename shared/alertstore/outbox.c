@@ -104,7 +104,7 @@ static const char next_sql[] =
     "(SELECT * FROM "
     "alert_deliveries p WHERE p.webhook = w.webhook AND p.state = 'pending' ORDER BY p.type = "
     "'" EVENT_TYPE_TEST "' DESC, p.delivery LIMIT 1) d ON true WHERE w.is_enabled AND d.next_at <= "
-                        "$1::timestamptz AND w.webhook <> ALL "
+    "$1::timestamptz AND w.webhook <> ALL "
     "($2::int8[]) ORDER BY d.delivery LIMIT $3::int8";
 
 static enum err open_secret(struct outgoing *o, const struct seal_key *key, struct slice sealed,

@@ -39,7 +39,7 @@ struct http_host {
     int64_t (*mono_us)(void *ctx);
     int64_t (*wall_us)(void *ctx);
 
-    struct pieces pieces;           /* of the HTTP/2 sessions */
+    struct pieces pieces;       /* of the HTTP/2 sessions */
     struct http_message *spare; /* messages to use again */
     size_t spare_count;
     struct http_message *orphans; /* held by handlers, their peer gone */

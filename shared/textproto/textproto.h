@@ -24,7 +24,7 @@ enum textproto_kind {
 struct textproto_field {
     struct slice name; /* "expr", "[type.googleapis.com/pkg.Message]" with its brackets; "" at the root */
     enum textproto_kind kind;
-    struct slice text; /* "" of a message, never NULL */
+    struct slice text;                     /* "" of a message, never NULL */
     struct textproto_field *fields, *next; /* of TEXTPROTO_MESSAGE: the first; beside this one: the next */
     uint32_t line;
 };

@@ -871,7 +871,8 @@ int main(int argc, char **argv)
         sleep(1);
         clients_end();
     }
-    printf("%-24s %7s %9s %9s %7s %9s %7s\n", "attack", "ended", "p99 ms", "under it", "ratio", "most", "RSS MB");
+    printf("%-24s %7s %9s %9s %7s %9s %7s\n", "attack", "ended", "p99 ms", "under it", "ratio", "most",
+           "RSS MB");
     for (size_t i = 0; i < ARRAY_LEN(attacks); i++)
         if ((!only || strcmp(only, attacks[i].name) == 0) && (!attacks[i].uses_tls || server.tls_port))
             suffer(attacks[i].name, &attacks[i], for_us, rounds);

@@ -131,16 +131,11 @@ Test(modelstore, allows_the_moves_of_the_table_and_no_other)
     static const struct {
         enum model_state from, to;
     } allowed[] = {
-        { MODEL_REGISTERED, MODEL_VALIDATED },
-        { MODEL_REGISTERED, MODEL_REJECTED },
-        { MODEL_VALIDATED, MODEL_SHADOW },
-        { MODEL_VALIDATED, MODEL_AB },
-        { MODEL_VALIDATED, MODEL_REJECTED },
-        { MODEL_SHADOW, MODEL_AB },
-        { MODEL_SHADOW, MODEL_VALIDATED },
-        { MODEL_SHADOW, MODEL_REJECTED },
-        { MODEL_AB, MODEL_VALIDATED },
-        { MODEL_AB, MODEL_REJECTED },
+        { MODEL_REGISTERED, MODEL_VALIDATED }, { MODEL_REGISTERED, MODEL_REJECTED },
+        { MODEL_VALIDATED, MODEL_SHADOW },     { MODEL_VALIDATED, MODEL_AB },
+        { MODEL_VALIDATED, MODEL_REJECTED },   { MODEL_SHADOW, MODEL_AB },
+        { MODEL_SHADOW, MODEL_VALIDATED },     { MODEL_SHADOW, MODEL_REJECTED },
+        { MODEL_AB, MODEL_VALIDATED },         { MODEL_AB, MODEL_REJECTED },
         { MODEL_RETIRED, MODEL_REJECTED },
     };
     struct pg_params p = { 0 };

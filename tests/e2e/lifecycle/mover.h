@@ -40,8 +40,8 @@ struct mover {
     pthread_t thread;
     bool stops, has_ended; /* across threads */
     struct move *moves;
-    size_t count;         /* published: those before are whole */
-    size_t runs;          /* of training, asked for */
+    size_t count; /* published: those before are whole */
+    size_t runs;  /* of training, asked for */
 };
 
 void mover_start(struct mover *m);

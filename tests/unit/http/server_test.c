@@ -104,9 +104,9 @@ static void on_ticks(void *service, struct http_request *req)
 }
 
 static const struct http_route routes[] = {
-    { "GET", "/tick", on_tick, 0 },   { "GET", "/ticks", on_ticks, 0 },
-    { "GET", "/block", on_block, 0 }, { "GET", "/age", on_age, 0 },   { "GET", "/hello", on_hello, 0 },
-    { "POST", "/echo", on_echo, 0 },  { "GET", "/hold", on_hold, 0 }, { "GET", "/big", on_big, 0 },
+    { "GET", "/tick", on_tick, 0 }, { "GET", "/ticks", on_ticks, 0 }, { "GET", "/block", on_block, 0 },
+    { "GET", "/age", on_age, 0 },   { "GET", "/hello", on_hello, 0 }, { "POST", "/echo", on_echo, 0 },
+    { "GET", "/hold", on_hold, 0 }, { "GET", "/big", on_big, 0 },
 };
 
 static void *run(void *unused)
