@@ -25,16 +25,20 @@ enum err users_list(struct call *c, struct pg_session *s, struct why *why)
     return ERR_OK;
 }
 
-/* ["analyst", "lead"] as "analyst lead". */
+/* ["analyst", "lead"] as "analyst lead"; of too many as many as show it. */
 static struct slice roles_of(struct call *c, const struct json_member *m)
 {
     struct slice text = SLICE("");
     json_t *role;
     size_t i;
 
-    json_array_foreach(m->value, i, role) text =
-        arena_printf(&c->arena, "%.*s %.*s", SLICE_ARG(text), (int)json_string_length(role),
-                     json_is_string(role) ? json_string_value(role) : "?");
+    json_array_foreach(m->value, i, role)
+    {
+        if (i > USER_ROLES_MOST)
+            break;
+        text = arena_printf(&c->arena, "%.*s %.*s", SLICE_ARG(text), (int)json_string_length(role),
+                            json_is_string(role) ? json_string_value(role) : "?");
+    }
     return text;
 }
 
