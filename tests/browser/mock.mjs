@@ -123,12 +123,16 @@ function overview(cases, minutes) {
 }
 
 /** Starts on a free port: { url, cases, requests, close }. */
-export async function mock({ pages, count = 60, roles = ["analyst", "lead"], loggedIn = false, empty = false }) {
+export async function mock({ pages, count = 60, roles = ["analyst", "lead"], loggedIn = false, empty = false, without = [] }) {
   const cases = empty ? [] : world(count, Date.now());
   const notes = new Map();
   const requests = [];
   let inside = loggedIn;
   let views = [{ name: "Mine, by due", owner: "ann", filter: { assignee: "me", sort: "due" }, is_shared: false }];
+  const users = [
+    { name: "ann", full_name: "Ann Example", roles, is_disabled: false, created_at: "2026-03-01T08:00:00Z", password_at: "2026-03-01T08:00:00Z" },
+    { name: "bob", full_name: hostile, roles: ["analyst", "lead", "auditor"], is_disabled: true, created_at: "2026-03-01T08:00:00Z", password_at: "2026-03-02T08:00:00Z" },
+  ];
   const session = () => ({
     user: { name: "ann", full_name: "Ann Example", roles }, csrf: "c".repeat(64),
     expires_at: new Date(Date.now() + 8 * 3600e3).toISOString(), idle_s: 1800, undo_s: 10, lock_s: 1800, base_currency: "EUR",
@@ -161,6 +165,7 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
     const the = cases.find((each) => each.case === Number(/\/(\d+)/.exec(path.slice(3))?.[1]));
     if (key.includes("/N") && !the) return [404, { title: "Not Found", detail: "there is no such case" }];
     if (body?.version && the && body.version !== the.version) return [409, { title: "Conflict", detail: "the case has changed meanwhile" }];
+    if (without.includes(path)) return [404, { title: "Not Found", detail: "there is no such route" }];
     switch (key) {
       case "GET /v1/session": return [200, session()];
       case "DELETE /v1/session": inside = false; return [204];
@@ -197,11 +202,34 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
       case "POST /v1/cases:decide":
         for (const each of body.cases) decide(cases.find((other) => other.case === each.case), body);
         return [200, { decided: body.cases.length }];
+      case "GET /v1/users": return [200, { users }];
+      case "POST /v1/users": {
+        const at = new Date().toISOString();
+        if (users.some((each) => each.name === body.name)) return [409, { title: "Conflict", detail: "there is a user of this name" }];
+        users.push({ name: body.name, full_name: body.full_name, roles: body.roles, is_disabled: false, created_at: at, password_at: at });
+        return [204];
+      }
+      case "GET /v1/audit": {
+        const before = Number(url.searchParams.get("before") ?? 251);
+        const rows = Array.from({ length: empty ? 0 : Math.min(100, before - 1) }, (_, i) => before - 1 - i).map((id) => ({
+          id, link: id, at: new Date(Date.UTC(2026, 2, 1) + id * 60e3).toISOString(), account: "", actor: "ann", action: "user.add",
+          subject: id === 250 ? hostile : `user-${id}`, detail: { roles: ["analyst"] },
+        }));
+        return [200, { rows }];
+      }
+      case "POST /v1/audit:verify": return [200, { is_whole: true, rows: 250, head: "7e", trouble: null }];
       case "GET /v1/views": return [200, { views }];
       case "GET /v1/overview": {
         const all = overview(cases, Number(url.searchParams.get("minutes") ?? 60));
         return [200, empty ? { ...all, decisions: 0, actions: {}, series: [], services: [], alerts: [], latency_us: {} } : all];
       }
+    }
+    const named = /^\/v1\/users\/([^:]+):(\w+)$/.exec(path);
+    if (named) {
+      const user = users.find((each) => each.name === decodeURIComponent(named[1]));
+      if (named[2] === "roles") user.roles = body.roles;
+      if (named[2] !== "roles" && named[2] !== "password") user.is_disabled = named[2] === "disable";
+      return [204];
     }
     if (method === "PUT" && path.startsWith("/v1/views/")) {
       views = [...views, { name: decodeURIComponent(path.slice(10)), owner: "ann", filter: body.filter, is_shared: body.is_shared }];

@@ -38,6 +38,8 @@ const places = {
   queue: { at: "#/queue", sees: (page) => page.getByRole("row").nth(3) },
   case: { at: "#/cases/1", sees: (page) => page.getByRole("region", { name: "Table of related payments" }) },
   overview: { at: "#/overview", sees: (page) => page.getByRole("region", { name: "Newest decisions" }) },
+  users: { at: "#/users", roles: ["admin"], sees: (page) => page.getByRole("region", { name: "Table of users" }) },
+  audit: { at: "#/audit", roles: ["auditor"], sees: (page) => page.getByRole("region", { name: "Table of changes" }) },
 };
 
 test("a wrong password is refused in words, the right one opens the queue", () =>
@@ -60,11 +62,11 @@ test("log-in has no fault for axe in either theme", async () => {
     });
 });
 
-for (const [name, { at, sees }] of Object.entries(places))
+for (const [name, { at, sees, roles }] of Object.entries(places))
   test(`${name} has no fault for axe, in both themes, from 360 px to 4K, full and empty`, async () => {
     for (const [width, height] of [[360, 740], [1440, 900], [3840, 2160]])
       for (const theme of ["light", "dark"])
-        await inside({ width, height, theme }, async (page, world) => {
+        await inside({ width, height, theme, roles }, async (page, world) => {
           await page.goto(`${world.url}/${at}`);
           await sees(page).waitFor();
           assert.deepEqual(await violations(page), [], `${name} ${width} ${theme}`);
@@ -72,10 +74,10 @@ for (const [name, { at, sees }] of Object.entries(places))
           assert.ok(over <= 0, `${name} is ${over} px too wide at ${width}`);
           await page.screenshot({ path: `${shots}/${name}-${width}-${theme}.png` });
         });
-    if (name !== "case")
-      await inside({ empty: true }, async (page, world) => {
+    if (name !== "case" && name !== "users")
+      await inside({ empty: true, roles }, async (page, world) => {
         await page.goto(`${world.url}/${at}`);
-        await page.getByRole("heading", { name: /Nothing/ }).first().waitFor();
+        await page.getByRole("heading", { name: /^(Nothing|No row)/ }).first().waitFor();
         assert.deepEqual(await violations(page), [], `${name}, empty`);
       });
   });
@@ -163,6 +165,43 @@ test("script in a text stays text", () =>
     await page.getByRole("button", { name: "Add note" }).click();
     await page.locator(".timeline").getByText(hostile).waitFor();
     assert.equal(await page.locator("#root img[src=x]").count(), 0);
+  }));
+
+test("an admin adds a user, gives roles and lets somebody in", () =>
+  inside({ roles: ["admin"] }, async (page, world) => {
+    await page.goto(`${world.url}/#/users`);
+    await page.getByRole("region", { name: "Table of users" }).waitFor();
+    await page.keyboard.press("n");
+    await page.getByLabel("Name to log in with").fill("carl");
+    await page.getByLabel("First password").fill("a long one, with spaces");
+    assert.deepEqual(await violations(page), []);
+    await page.getByRole("button", { name: "Add", exact: true }).click();
+    await page.getByRole("rowheader", { name: "carl" }).waitFor();
+    await page.getByRole("button", { name: "Roles of carl" }).click();
+    await page.getByRole("checkbox", { name: /Publisher/ }).check();
+    await page.getByRole("button", { name: "Change", exact: true }).click();
+    await page.getByRole("row", { name: /carl/ }).getByText("Publisher").waitFor();
+    await page.getByRole("button", { name: "Let in: bob" }).click();
+    await page.getByText("bob may log in again.").waitFor();
+    await page.getByText(hostile).waitFor();
+  }));
+
+test("the audit trail is read page by page, and verified", () =>
+  inside({ roles: ["auditor"] }, async (page, world) => {
+    await page.goto(`${world.url}/#/audit`);
+    await page.getByText(hostile).waitFor();
+    await page.getByRole("button", { name: "Older" }).click();
+    await page.getByRole("button", { name: "Older" }).click();
+    await page.getByText("user-1", { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Verify the chain" }).click();
+    await page.getByText("whole: 250 rows").waitFor();
+  }));
+
+test("a page that the service has no route for is not offered", () =>
+  inside({ roles: ["admin"], without: ["/v1/cases", "/v1/overview"] }, async (page, world) => {
+    await page.goto(world.url);
+    await page.getByRole("heading", { name: "Users" }).waitFor();
+    assert.deepEqual(await page.getByRole("navigation").getByRole("link").allInnerTexts(), ["Users", "Audit trail"]);
   }));
 
 test("who lacks the role is told so, and sees no way there", () =>

@@ -196,6 +196,33 @@ export interface LiveDecision {
   [more: string]: unknown;
 }
 
+export interface User {
+  name: string;
+  full_name: string;
+  roles: Role[];
+  is_disabled: boolean;
+  created_at: string;
+  password_at: string;
+}
+
+export interface AuditRow {
+  id: number;
+  link: number;
+  at: string;
+  account: string;
+  actor: string;
+  action: string;
+  subject: string;
+  detail: Record<string, unknown>;
+}
+
+export interface AuditCheck {
+  is_whole: boolean;
+  rows: number;
+  head: string;
+  trouble: string | null;
+}
+
 /** What a request was refused with. */
 export class Refused extends Error {
   constructor(
@@ -276,6 +303,12 @@ function keep(session: Session): Session {
 }
 
 export const api = {
+  /** Whether the service has the route of a GET; one that does not answer is taken to have it. */
+  has: (path: string) =>
+    call<unknown>("GET", path).then(
+      () => true,
+      (error: unknown) => !(error instanceof Refused && error.status === 404),
+    ),
   session: () => call<Session>("GET", "/v1/session").then(keep),
   logIn: (name: string, password: string) => call<Session>("POST", "/v1/session", { name, password }).then(keep),
   logOut: () => call<void>("DELETE", "/v1/session"),
@@ -308,6 +341,16 @@ export const api = {
 
   overview: (minutes: number, signal?: AbortSignal) =>
     call<Overview>("GET", `/v1/overview${query({ minutes })}`, undefined, signal),
+  users: (signal?: AbortSignal) => call<{ users: User[] }>("GET", "/v1/users", undefined, signal),
+  addUser: (user: { name: string; full_name: string; roles: Role[]; password: string }) => call<void>("POST", "/v1/users", user),
+  setPassword: (name: string, password: string) => call<void>("POST", `/v1/users/${encodeURIComponent(name)}:password`, { password }),
+  setRoles: (name: string, roles: Role[]) => call<void>("POST", `/v1/users/${encodeURIComponent(name)}:roles`, { roles }),
+  setDisabled: (name: string, isDisabled: boolean) =>
+    call<void>("POST", `/v1/users/${encodeURIComponent(name)}:${isDisabled ? "disable" : "enable"}`),
+  audit: (filter: Filter, before: number | null, limit: number, signal?: AbortSignal) =>
+    call<{ rows: AuditRow[] }>("GET", `/v1/audit${query({ ...filter, before, limit })}`, undefined, signal),
+  verifyAudit: () => call<AuditCheck>("POST", "/v1/audit:verify"),
+
   /** Live events; the caller closes it. */
   stream: () => new EventSource("/v1/stream"),
 };

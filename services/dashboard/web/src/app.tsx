@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stands around every page: log-in first, then navigation, search, theme, help.
 import { Menu, MenuButton, MenuItem, MenuProvider } from "@ariakit/react/menu";
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Suspense, lazy, useEffect, useRef, useState } from "react";
 import { Refused, type Session, api, errorText, onLoggedOut } from "./api";
 import { ErrorBoundary } from "./boundary";
@@ -62,8 +62,14 @@ function Shell({ session, onLeave }: { session: Session; onLeave: () => void }) 
   const [open, setOpen] = useState<"palette" | "help" | "password" | null>(null);
   const main = useRef<HTMLElement>(null);
   const { roles } = session.user;
-  const mine = pages.filter((page) => !page.isInner && mayOpen(page, roles));
-  const page = pages.find((each) => each.path === (route.path[0] ?? mine[0]?.path));
+  const asked = pages.filter((each) => each.needs && mayOpen(each, roles));
+  const there = useQueries({
+    queries: asked.map((each) => ({ queryKey: ["has", each.needs], queryFn: () => api.has(each.needs!), staleTime: Infinity })),
+  });
+  const isThere = (each: Page) => !asked.includes(each) || there[asked.indexOf(each)]?.data !== false;
+  const isKnown = there.every((each) => !each.isPending);
+  const mine = isKnown ? pages.filter((each) => !each.isInner && mayOpen(each, roles) && isThere(each)) : [];
+  const page = pages.find((each) => each.path === (route.path[0] ?? mine[0]?.path) && isThere(each));
   const place = route.path.join("/");
   const isFirst = useRef(true);
 
@@ -126,7 +132,7 @@ function Shell({ session, onLeave }: { session: Session; onLeave: () => void }) 
       <main ref={main} tabIndex={-1} id="main">
         <ErrorBoundary key={place}>
           <Suspense fallback={<Loading />}>
-            <Body page={page} session={session} />
+            {page || isKnown ? <Body page={page} session={session} /> : <Loading />}
           </Suspense>
         </ErrorBoundary>
       </main>

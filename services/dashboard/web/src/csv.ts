@@ -8,11 +8,11 @@ export function csvField(value: unknown): string {
   return /[",\r\n]/.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
 }
 
-export function csvText<T>(columns: (keyof T & string)[], rows: T[]): string {
+export function csvText<T>(columns: readonly (keyof T & string)[], rows: T[]): string {
   return [columns.join(","), ...rows.map((row) => columns.map((name) => csvField(row[name])).join(","))].join("\r\n") + "\r\n";
 }
 
-export function saveCsv<T>(name: string, columns: (keyof T & string)[], rows: T[]): void {
+export function saveCsv<T>(name: string, columns: readonly (keyof T & string)[], rows: T[]): void {
   const url = URL.createObjectURL(new Blob([csvText(columns, rows)], { type: "text/csv;charset=utf-8" }));
   const link = document.createElement("a");
   link.href = url;

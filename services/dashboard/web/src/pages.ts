@@ -13,6 +13,8 @@ export interface Page {
   view: LazyExoticComponent<ComponentType>;
   /** Opened from another page, and not in the navigation. */
   isInner?: boolean;
+  /** What the page asks for first: a service that does not have it has no such page. */
+  needs?: string;
   /** The key that goes there, after `g`. */
   key?: string;
 }
@@ -20,9 +22,17 @@ export interface Page {
 const reviewers: Role[] = ["analyst", "lead", "admin", "auditor"];
 
 export const pages: Page[] = [
-  { path: "queue", title: "Review queue", icon: "queue", roles: reviewers, view: lazy(() => import("./pages/queue")), key: "q" },
+  {
+    path: "queue", title: "Review queue", icon: "queue", roles: reviewers, view: lazy(() => import("./pages/queue")), key: "q",
+    needs: "/v1/cases?limit=1",
+  },
   { path: "cases", title: "Case", icon: "queue", roles: reviewers, view: lazy(() => import("./pages/case")), isInner: true },
-  { path: "overview", title: "Overview", icon: "overview", roles: [], view: lazy(() => import("./pages/overview")), key: "o" },
+  {
+    path: "overview", title: "Overview", icon: "overview", roles: [], view: lazy(() => import("./pages/overview")), key: "o",
+    needs: "/v1/overview?minutes=1",
+  },
+  { path: "users", title: "Users", icon: "users", roles: ["admin", "auditor"], view: lazy(() => import("./pages/users")), key: "u" },
+  { path: "audit", title: "Audit trail", icon: "audit", roles: ["admin", "auditor"], view: lazy(() => import("./pages/audit")), key: "a" },
 ];
 
 export const mayOpen = (page: Page, roles: Role[]): boolean =>

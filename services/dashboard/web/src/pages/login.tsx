@@ -68,7 +68,7 @@ export function LogIn({ onEnter, wasInside }: { onEnter: (session: Session) => v
           {isBusy ? "Looking …" : "Log in"}
         </button>
         <p className="small muted">
-          A user is made with <code>assay users create</code>.
+          A user is made with <code>assay users add</code>.
         </p>
       </form>
     </main>

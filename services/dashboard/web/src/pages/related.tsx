@@ -2,7 +2,7 @@
 // Payments that share something with this one: a picture of two hops, and the table.
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
-import { type CaseFile, type Entity, type Related, api } from "../api";
+import { type CaseFile, type Entity, type Related, Refused, api } from "../api";
 import { moment, money, percent } from "../format";
 import { href } from "../route";
 import { ActionChip, Chip, Fault, Loading, Panel } from "../ui";
@@ -17,6 +17,7 @@ export function RelatedPanel({ file }: { file: CaseFile }) {
   const shown = via ? all.filter((each) => each.via === via) : all;
   const known = all.filter((each) => each.is_fraud !== null);
   const frauds = known.filter((each) => each.is_fraud).length;
+  if (asked.error instanceof Refused && asked.error.status === 404) return null;
   return (
     <Panel
       title="Related payments"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much each entity of a payment did before it: four windows that end at the payment, 30 steps each.
 import { useQuery } from "@tanstack/react-query";
-import { type Series, api } from "../api";
+import { Refused, type Series, api } from "../api";
 import { compact, money } from "../format";
 import { useBaseCurrency } from "../session";
 import { Fault, Loading, Panel } from "../ui";
@@ -14,6 +14,7 @@ export function VelocityPanel({ id }: { id: number }) {
   const series = asked.data?.series ?? [];
   const entities = [...new Set(series.map((each) => each.entity))];
   const windows = [...new Set(series.map((each) => each.window_s))].sort((a, b) => a - b);
+  if (asked.error instanceof Refused && asked.error.status === 404) return null;
   return (
     <Panel title="Before this payment">
       {asked.isPending && <Loading lines={4} />}
