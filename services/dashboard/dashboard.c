@@ -6,12 +6,13 @@
 #include "base/array.h"
 #include "base/mem.h"
 #include "desk/desk.h"
+#include "follower.h"
 #include "pages.h"
 #include "pg/session.h"
 #include "routes.h"
 #include "visitor.h"
 
-enum { DESKS = 3, LOOK_US = 1000000, MINUTE_MS = 60000, DAY_MS = 86400000 };
+enum { DESKS = 3, MINUTE_MS = 60000, DAY_MS = 86400000 };
 
 #define AT(field) offsetof(struct dashboard_settings, field)
 const struct conf_field dashboard_fields[] = {
@@ -24,6 +25,16 @@ const struct conf_field dashboard_fields[] = {
       "without a request for that long a session ends", 1000, DAY_MS },
     { "DASHBOARD_SESSION", CONF_DURATION_MS, AT(longest_ms), "12h", "the longest that a session lasts",
       MINUTE_MS, INT64_C(31) * DAY_MS },
+    { "DASHBOARD_CASES", CONF_TEXT, AT(case_actions), "review",
+      "decisions that become cases, by action: review,challenge", 0, 0 },
+    { "DASHBOARD_CASE_SCORE", CONF_TEXT, AT(case_score), "2", "and by score, from this on; above 1: none", 0,
+      0 },
+    { "DASHBOARD_REVIEW_COST", CONF_INT, AT(review_cost), "300",
+      "what a review costs, minor units of the base currency", 0, INT64_C(1000000000) },
+    { "DASHBOARD_SLA", CONF_DURATION_MS, AT(sla_ms), "4h", "until a case is due", 1000,
+      INT64_C(31) * DAY_MS },
+    { "DASHBOARD_TURN", CONF_DURATION_MS, AT(turn_ms), "500ms", "how often new decisions are looked for", 10,
+      60000 },
     { "DASHBOARD_UNDO", CONF_DURATION_MS, AT(undo_ms), "10s", "how long a decision on a case can be undone",
       0, 3600000 },
     { "DASHBOARD_LOCK", CONF_DURATION_MS, AT(lock_ms), "30m", "how long a case that was taken is its taker's",
@@ -31,11 +42,13 @@ const struct conf_field dashboard_fields[] = {
 };
 const size_t dashboard_field_count = ARRAY_LEN(dashboard_fields);
 
-static const char *const queries[] = {
-    [QUERY_ACTOR] = "actor",
-    [QUERY_ACTION] = "action",
-    [QUERY_SUBJECT] = "subject",
-    [QUERY_COUNT] = NULL,
+const char *const dashboard_queries[] = {
+    [QUERY_ACTOR] = "actor",     [QUERY_ACTION] = "action",     [QUERY_SUBJECT] = "subject",
+    [QUERY_STATE] = "state",     [QUERY_ASSIGNEE] = "assignee", [QUERY_SORT] = "sort",
+    [QUERY_RULE] = "rule",       [QUERY_MERCHANT] = "merchant", [QUERY_COUNTRY] = "country",
+    [QUERY_ENTITY] = "entity",   [QUERY_AMOUNT] = "amount",     [QUERY_SCORE] = "score",
+    [QUERY_AGE] = "age",         [QUERY_ACCOUNT] = "account",   [QUERY_CURSOR] = "cursor",
+    [QUERY_MINUTES] = "minutes", [QUERY_COUNT] = NULL,
 };
 static_assert((int)QUERY_COUNT <= (int)DESK_QUERY_MAX, "the desk keeps all of them");
 
@@ -69,16 +82,19 @@ void dashboard_ask_slow(struct dashboard *d, struct http_request *req, const cha
     desk_ask_for(d->slow, req, roles, answer);
 }
 
-static enum err look(void *ctx, struct pg_session *s, int64_t *rest_us, const atomic_bool *is_ending,
+static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const atomic_bool *is_ending,
                      struct why *why)
 {
-    (void)ctx;
+    const struct dashboard *d = ctx;
+    bool is_behind = false;
+    enum err err = s ? follower_turn(d->conf, s, &is_behind, why) : ERR_UNAVAILABLE;
+
     (void)is_ending;
-    *rest_us = LOOK_US;
-    return s ? pg_exec(s, "SELECT FROM users LIMIT 1", NULL, NULL, why) : ERR_UNAVAILABLE;
+    *rest_us = is_behind ? 0 : d->conf->turn_ms * 1000;
+    return err;
 }
 
-static bool is_database_well(void *arg, struct why *detail)
+static bool is_follower_well(void *arg, struct why *detail)
 {
     const struct dashboard *d = arg;
 
@@ -93,7 +109,7 @@ static enum err open_desk(struct dashboard *d, struct desk **out, struct service
                                           .pg_url = d->conf->pg_url,
                                           .pg_role = d->conf->pg_role,
                                           .application = application,
-                                          .queries = queries,
+                                          .queries = dashboard_queries,
                                           .admit = visitor_admit,
                                           .headers = rest_headers,
                                           .header_count = rest_header_count,
@@ -109,7 +125,9 @@ enum err dashboard_open(struct dashboard **out, struct service *app, const struc
 
     *out = NULL;
     d->conf = conf;
-    err = pages_open(&d->pages, conf->pages, why);
+    err = follower_check(conf, why);
+    if (!err)
+        err = pages_open(&d->pages, conf->pages, why);
     for (size_t i = 0; i < DESKS && !err; i++)
         err = open_desk(d, &d->desks[i], app, "assay-dashboard-desk", why);
     if (!err)
@@ -120,11 +138,11 @@ enum err dashboard_open(struct dashboard **out, struct service *app, const struc
                                                .conninfo = conf->pg_url,
                                                .application = "assay-dashboard",
                                                .role = conf->pg_role,
-                                               .turn = look,
+                                               .turn = turn,
                                                .ctx = d },
                          why);
     if (!err) {
-        service_check(app, "postgres", is_database_well, d);
+        service_check(app, "follower", is_follower_well, d);
         err = service_listen(app,
                              &(struct service_listener){ .routes = dashboard_routes,
                                                          .route_count = dashboard_route_count,

@@ -18,10 +18,14 @@ struct service;
 
 struct dashboard_settings {
     const char *pg_url, *pg_role;
-    const char *pages;           /* a directory; empty: none */
-    int64_t idle_ms, longest_ms; /* of a session */
-    int64_t undo_ms;             /* until a decision takes effect */
-    int64_t lock_ms;             /* how long a case that was taken is its taker's */
+    const char *pages;                     /* a directory; empty: none */
+    int64_t idle_ms, longest_ms;           /* of a session */
+    const char *case_actions, *case_score; /* which decisions become cases */
+    int64_t review_cost;                   /* minor units of the base currency */
+    int64_t sla_ms;                        /* until a case is due */
+    int64_t turn_ms;                       /* how often the follower looks */
+    int64_t undo_ms;                       /* until a decision takes effect */
+    int64_t lock_ms;                       /* how long a case that was taken is its taker's */
 };
 
 extern const struct conf_field dashboard_fields[];
@@ -36,7 +40,27 @@ const struct dashboard_settings *dashboard_conf(const struct dashboard *d);
 const struct pages *dashboard_pages(const struct dashboard *d);
 
 /* Names that may stand in the query of a request, in the order of call.query. */
-enum dashboard_query { QUERY_ACTOR, QUERY_ACTION, QUERY_SUBJECT, QUERY_COUNT };
+enum dashboard_query {
+    QUERY_ACTOR,
+    QUERY_ACTION,
+    QUERY_SUBJECT,
+    QUERY_STATE, /* from here to QUERY_ACCOUNT: the filter of cases */
+    QUERY_ASSIGNEE,
+    QUERY_SORT,
+    QUERY_RULE,
+    QUERY_MERCHANT,
+    QUERY_COUNTRY,
+    QUERY_ENTITY,
+    QUERY_AMOUNT,
+    QUERY_SCORE,
+    QUERY_AGE,
+    QUERY_ACCOUNT,
+    QUERY_CURSOR,
+    QUERY_MINUTES,
+    QUERY_COUNT,
+};
+
+extern const char *const dashboard_queries[];
 
 /* Answers a request that one of `roles` may make ("analyst lead", "any" who is logged in, "none": anybody), on one of
  * a few threads; what hashes passwords on a thread of its own. */

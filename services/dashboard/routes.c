@@ -2,6 +2,7 @@
 #include "routes.h"
 
 #include "base/array.h"
+#include "cases.h"
 #include "dashboard.h"
 #include "desk/desk.h"
 #include "pages.h"
@@ -14,6 +15,19 @@ enum { BODY_BYTES = 256 << 10 };
 #define ROUTES(X)                                                                                            \
     X("GET", "/v1/session", session_get, "any")                                                              \
     X("DELETE", "/v1/session", session_end, "any")                                                           \
+    X("GET", "/v1/cases", cases_list, "analyst lead admin auditor")                                          \
+    X("POST", "/v1/cases:next", cases_next, "analyst lead")                                                  \
+    X("POST", "/v1/cases:preview", cases_preview, "analyst lead")                                            \
+    X("POST", "/v1/cases:decide", cases_decide, "analyst lead")                                              \
+    X("POST", "/v1/cases/{id}:assign", case_assign, "analyst lead")                                          \
+    X("POST", "/v1/cases/{id}:extend", case_extend, "analyst lead")                                          \
+    X("POST", "/v1/cases/{id}:snooze", case_snooze, "analyst lead")                                          \
+    X("POST", "/v1/cases/{id}:decide", case_decide, "analyst lead")                                          \
+    X("POST", "/v1/cases/{id}:undo", case_undo, "analyst lead")                                              \
+    X("POST", "/v1/cases/{id}/notes", case_note, "analyst lead")                                             \
+    X("GET", "/v1/views", views_list, "analyst lead admin auditor")                                          \
+    X("PUT", "/v1/views/{id}", view_put, "analyst lead admin auditor")                                       \
+    X("DELETE", "/v1/views/{id}", view_delete, "analyst lead admin auditor")                                 \
     X("GET", "/v1/users", users_list, "admin auditor")                                                       \
     X("POST", "/v1/users/{id}:roles", users_roles, "admin")                                                  \
     X("POST", "/v1/users/{id}:disable", users_disable, "admin")                                              \

@@ -14,7 +14,7 @@ struct desk;
 struct loop;
 struct pg_session;
 
-enum { DESK_QUERY_MAX = 16, DESK_HEADERS_MAX = 8 };
+enum { DESK_QUERY_MAX = 20, DESK_HEADERS_MAX = 8 };
 
 /* One request, from the loop to the desk and back. The request itself is the loop's: the desk sees copies. */
 struct call {

@@ -216,9 +216,8 @@ Test(dashboard, lets_each_role_do_what_is_documented_and_nothing_else)
     for (size_t i = 0; i < ARRAY_LEN(role_names); i++)
         add_user(role_names[i], role_names[i]);
     for (size_t i = 0; i < count; i++)
-        if (strncmp(operations[i].path, "/v1/session", 11) == 0 ||
-            strncmp(operations[i].path, "/v1/users", 9) == 0 ||
-            strncmp(operations[i].path, "/v1/audit", 9) == 0)
+        if (!has_word("/v1/cases/1 /v1/cases/1/related /v1/cases/1/velocity /v1/overview /v1/stream",
+                      operations[i].path))
             try_operation(&operations[i]);
 }
 

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * follower.h - makes from the log and the decisions what analysts look at, and lets their decisions take effect.
+ *
+ *   log, decisions ──▶ payments, decision_minutes, decision_latency, review_cases
+ *   decided cases whose time to undo is over ──▶ entries of lists, a label in `outbox`
+ *
+ * One thread. Of several dashboards one follows at a time, by the row in `followers`. Blocking. */
+#ifndef ASSAY_DASHBOARD_FOLLOWER_H
+#define ASSAY_DASHBOARD_FOLLOWER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct dashboard_settings;
+struct pg_session;
+
+/* Whether `conf` says which decisions become cases.   ERR_INVALID  if not */
+MUST_USE enum err follower_check(const struct dashboard_settings *conf, struct why *why);
+/* One batch, and what is due. *is_behind: there is more to read at once. */
+MUST_USE enum err follower_turn(const struct dashboard_settings *conf, struct pg_session *s, bool *is_behind,
+                                struct why *why);
+
+#endif

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * dashboard_cases_test.c - the review queue: the real program, real PostgreSQL, a made-up past whose payments all become
+ * cases. */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "harness/cluster.h"
+#include "harness/history.h"
+#include "harness/http.h"
+#include "harness/process.h"
+#include "pg/session.h"
+#include "proto/txn_proto.h"
+#include "userstore/user.h"
+
+#define CATALOGUE                                                                                            \
+    "entities: {customer: customer_id}\n"                                                                    \
+    "features:\n"                                                                                            \
+    "  - {name: amount, expr: tx.amount}\n"
+
+struct visit {
+    char cookie[128], csrf[96];
+};
+
+static struct {
+    const char *conninfo;
+    struct pg_session *pg;
+    struct history past;
+    struct process dashboard;
+    struct visit ann, bob, lead;
+    char pg_url[512];
+    struct why why;
+} w;
+
+#define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
+
+static void sql(const char *text)
+{
+    MUST(pg_exec_script(w.pg, text, &w.why));
+}
+
+static int64_t sql_int(const char *text)
+{
+    struct pg_result *r = NULL;
+    int64_t value;
+
+    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
+    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
+    pg_result_free(r);
+    return value;
+}
+
+static void wait_until(const char *question, int64_t wanted)
+{
+    for (int i = 0; i < 3000 && sql_int(question) != wanted; i++)
+        usleep(10000);
+    cr_assert_eq(sql_int(question), wanted, "%s: %lld", question, (long long)sql_int(question));
+}
+
+/* A user, with a session as log-in makes it. */
+static struct visit add_user(const char *name, const char *roles)
+{
+    struct user user = { .name = slice_str(name), .roles = slice_str(roles) };
+    char token[SHA256_HEX_SIZE], hex[SHA256_HEX_SIZE], text[512];
+    struct visit v;
+
+    MUST(user_add(w.pg, &user, SLICE("correct horse battery"), SLICE("test"), &w.why));
+    sha256_hex(slice_str(name), token);
+    sha256_hex(slice_str(token), hex);
+    snprintf(text, sizeof text,
+             "INSERT INTO sessions (token_sha256, name, address, expires_at) VALUES ('\\x%s', '%s', 'test', "
+             "now() + "
+             "interval '1 hour')",
+             hex, name);
+    sql(text);
+    snprintf(v.cookie, sizeof v.cookie, "Cookie: assay_session=%s", token);
+    snprintf(text, sizeof text, "csrf:%s", token);
+    sha256_hex(slice_str(text), hex);
+    snprintf(v.csrf, sizeof v.csrf, "X-CSRF-Token: %s", hex);
+    return v;
+}
+
+static void start(void)
+{
+    w.conninfo = test_database();
+    MUST(pg_session_open(&w.pg, w.conninfo, "test", &w.why));
+    history_open(&w.past, w.pg, CATALOGUE, 30);
+    history_live_until(&w.past, HISTORY_START + 4 * DAY_US);
+    w.ann = add_user("ann", "analyst");
+    w.bob = add_user("bob", "analyst");
+    w.lead = add_user("lea", "lead");
+    snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
+    process_start(&w.dashboard, "dashboard",
+                  (const char *const[]){ w.pg_url, "ASSAY_DASHBOARD_CASES=approve",
+                                         "ASSAY_DASHBOARD_TURN=20ms", "ASSAY_DASHBOARD_UNDO=2s", NULL });
+    wait_until("SELECT count(*) FROM review_cases", (int64_t)w.past.transactions);
+}
+
+static void stop(void)
+{
+    cr_assert_eq(process_stop(&w.dashboard), 0);
+    history_close(&w.past);
+    pg_session_close(w.pg);
+}
+
+TestSuite(dashboard_cases, .init = start, .fini = stop, .timeout = 300);
+
+static struct http_said ask(const char *method, const char *path, const struct visit *v, const char *body)
+{
+    const char *const headers[] = { v->cookie, v->csrf, NULL };
+
+    return http_ask(w.dashboard.port, method, path, NULL, headers, body, body ? strlen(body) : 0);
+}
+
+/* The answer, the caller's; it must have that status. */
+static json_t *get(const char *method, const char *path, const struct visit *v, const char *body, int status)
+{
+    struct http_said said = ask(method, path, v, body);
+    json_t *json = json_incref(said.json);
+
+    cr_assert_eq(said.status, status, "%s %s %s: %d %s", method, path, body ? body : "", said.status,
+                 said.body);
+    http_said_free(&said);
+    return json;
+}
+
+static int64_t number(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+static const char *text(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+/* ---- the follower ---- */
+
+Test(dashboard_cases, every_decision_is_counted_once_and_found_by_what_it_shares)
+{
+    cr_assert_eq(sql_int("SELECT count(*) FROM payments"), (int64_t)w.past.transactions);
+    cr_assert_eq(sql_int("SELECT sum(count)::int8 FROM decision_minutes"), (int64_t)w.past.transactions);
+    cr_assert_eq(sql_int("SELECT sum(count)::int8 FROM decision_latency WHERE stage = 'total'"),
+                 (int64_t)w.past.transactions);
+    cr_assert_eq(
+        sql_int("SELECT count(*) FROM payments p JOIN decisions d USING (account, transaction_id, known_at) "
+                "WHERE p.amount_base_minor = d.amount_base_minor AND p.customer_id <> ''"),
+        (int64_t)w.past.transactions);
+    cr_assert_eq(process_stop(&w.dashboard), 0);
+    history_live_until(&w.past, HISTORY_START + 5 * DAY_US);
+    process_start(&w.dashboard, "dashboard",
+                  (const char *const[]){ w.pg_url, "ASSAY_DASHBOARD_CASES=decline",
+                                         "ASSAY_DASHBOARD_TURN=20ms", NULL });
+    wait_until("SELECT count(*) FROM payments", (int64_t)w.past.transactions);
+    cr_assert_lt(sql_int("SELECT count(*) FROM review_cases"), (int64_t)w.past.transactions,
+                 "none were declined");
+}
+
+/* ---- next for me ---- */
+
+struct taker {
+    const struct visit *visit;
+    int64_t taken[200];
+    size_t count;
+};
+
+static void *take_all(void *arg)
+{
+    struct taker *t = arg;
+
+    for (size_t i = 0; i < ARRAY_LEN(t->taken); i++) {
+        struct http_said said = ask("POST", "/v1/cases:next", t->visit, "{}");
+
+        if (said.status == 200)
+            t->taken[t->count++] = number(said.json, "case");
+        http_said_free(&said);
+    }
+    return NULL;
+}
+
+Test(dashboard_cases, two_analysts_who_press_next_at_once_200_times_never_get_the_same_case)
+{
+    struct taker takers[2] = { { .visit = &w.ann }, { .visit = &w.bob } };
+    pthread_t threads[2];
+
+    cr_assert_gt(w.past.transactions, 60);
+    sql("INSERT INTO review_cases (account, transaction_id, known_at, n, due_at, action, expected_loss, "
+        "amount_minor, "
+        "currency, amount_base_minor, occurred_at, customer_id, card_id, merchant_id, device_id, ip, "
+        "country, channel, "
+        "rules) SELECT account, 'more-' || g, now(), 1, now(), 2, g % 7, g, 'EUR', g, now(), '', '', '', '', "
+        "'', '', "
+        "'', '{}' FROM generate_series(1, 500) g, (SELECT account FROM accounts LIMIT 1) a");
+    for (size_t i = 0; i < 2; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, take_all, &takers[i]), 0);
+    for (size_t i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    cr_assert_eq(takers[0].count + takers[1].count, 400);
+    for (size_t i = 0; i < takers[0].count; i++)
+        for (size_t k = 0; k < takers[1].count; k++)
+            cr_assert_neq(takers[0].taken[i], takers[1].taken[k]);
+    cr_assert_eq(sql_int("SELECT count(DISTINCT subject) FROM audit WHERE action = 'case.take'"), 400);
+    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action = 'case.take'"), 400);
+    cr_assert_eq(sql_int("SELECT count(*) FROM review_cases WHERE state = 'assigned'"), 400);
+    cr_assert_eq(
+        sql_int("SELECT count(*) FROM review_cases o, (SELECT min(expected_loss) AS least FROM review_cases "
+                "WHERE state = 'assigned') a WHERE o.state = 'open' AND o.expected_loss > a.least"),
+        0, "the largest expected loss came first");
+}
+
+Test(dashboard_cases, a_lock_that_has_run_out_lets_another_take_the_case)
+{
+    json_t *first = get("POST", "/v1/cases:next", &w.ann, "{}", 200), *again;
+    char path[64], body[96];
+
+    snprintf(path, sizeof path, "/v1/cases/%lld:decide", (long long)number(first, "case"));
+    snprintf(body, sizeof body, "{\"version\": %lld, \"outcome\": \"legit\", \"reason\": \"known\"}",
+             (long long)number(first, "version"));
+    json_decref(get("POST", path, &w.bob, body, 409));
+    sql("UPDATE review_cases SET locked_until = now() WHERE state = 'assigned'");
+    again = get("POST", "/v1/cases:next", &w.bob, "{}", 200);
+    cr_assert_eq(number(again, "case"), number(first, "case"));
+    json_decref(get("POST", path, &w.ann, body, 409));
+    json_decref(first);
+    json_decref(again);
+}
+
+/* ---- deciding ---- */
+
+Test(dashboard_cases, a_decision_takes_effect_after_the_time_to_undo_as_a_label_and_an_entry)
+{
+    json_t *taken = get("POST", "/v1/cases:next", &w.ann, "{}", 200), *decided;
+    struct pg_result *r = NULL;
+    struct arena arena = { 0 };
+    struct label label;
+    char path[64], body[256];
+
+    sql("INSERT INTO lists (name, purpose, field) VALUES ('blocked', 'deny', 'customer_id')");
+    snprintf(path, sizeof path, "/v1/cases/%lld:decide", (long long)number(taken, "case"));
+    snprintf(body, sizeof body,
+             "{\"version\": %lld, \"outcome\": \"fraud\", \"reason\": \"stolen_card\", \"note\": "
+             "\"<script>alert(1)"
+             "</script>\", \"lists\": [{\"list\": \"blocked\", \"field\": \"customer_id\"}]}",
+             (long long)number(taken, "version"));
+    decided = get("POST", path, &w.ann, body, 200);
+    cr_assert_str_eq(text(decided, "state"), "decided");
+    cr_assert_eq(sql_int("SELECT count(*) FROM outbox"), 0, "not yet");
+    json_decref(get("POST", path, &w.ann, body, 409));
+    wait_until("SELECT count(*) FROM review_cases WHERE is_applied", 1);
+    cr_assert_eq(sql_int("SELECT count(*) FROM list_entries"), 1);
+    MUST(pg_exec(w.pg, "SELECT body, id FROM outbox WHERE kind = 2", NULL, &r, &w.why));
+    cr_assert_eq(pg_rows(r), 1);
+    MUST(label_unpack(&label, pg_get_bytes(r, 0, 0), &arena, &w.why));
+    cr_assert(label.is_fraud && label.source == LABEL_ANALYST);
+    cr_assert(slice_eq_str(label.transaction_id, text(taken, "transaction_id")));
+    cr_assert_leq(label.known_at_us, w.past.now_us, "an account on a simulated clock lives in its own time");
+    snprintf(path, sizeof path, "/v1/cases/%lld:undo", (long long)number(taken, "case"));
+    json_decref(get("POST", path, &w.ann, "{}", 409));
+    pg_result_free(r);
+    arena_release(&arena);
+    json_decref(taken);
+    json_decref(decided);
+}
+
+Test(dashboard_cases, a_decision_that_is_undone_leaves_nothing_but_its_audit)
+{
+    json_t *taken = get("POST", "/v1/cases:next", &w.ann, "{}", 200), *undone;
+    char path[64], body[128];
+
+    snprintf(path, sizeof path, "/v1/cases/%lld:decide", (long long)number(taken, "case"));
+    snprintf(body, sizeof body, "{\"version\": %lld, \"outcome\": \"fraud\", \"reason\": \"stolen_card\"}",
+             (long long)number(taken, "version"));
+    json_decref(get("POST", path, &w.ann, body, 200));
+    snprintf(path, sizeof path, "/v1/cases/%lld:undo", (long long)number(taken, "case"));
+    json_decref(get("POST", path, &w.bob, "{}", 409));
+    undone = get("POST", path, &w.ann, "{}", 200);
+    cr_assert_str_eq(text(undone, "state"), "assigned");
+    cr_assert_eq(sql_int("SELECT count(*) FROM outbox"), 0);
+    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action IN ('case.decide', 'case.undo')"), 2);
+    json_decref(taken);
+    json_decref(undone);
+}
+
+Test(dashboard_cases, many_are_decided_all_or_none)
+{
+    json_t *preview = get("POST", "/v1/cases:preview", &w.lead, "{\"sort\": \"loss\"}", 200), *done, *cases;
+    json_t *body = json_pack("{s:O,s:s,s:s}", "cases", json_object_get(preview, "cases"), "outcome", "legit",
+                             "reason", "known_merchant");
+    char *sent = json_dumps(body, 0);
+    size_t count = json_array_size(json_object_get(preview, "cases"));
+
+    cr_assert_eq(number(preview, "count"), (int64_t)w.past.transactions);
+    cr_assert_eq(number(preview, "amount_base_minor"),
+                 sql_int("SELECT sum(amount_base_minor)::int8 FROM review_cases"));
+    sql("UPDATE review_cases SET version = version + 1 WHERE \"case\" = (SELECT \"case\" FROM review_cases "
+        "ORDER BY "
+        "expected_loss DESC, \"case\" LIMIT 1)");
+    json_decref(get("POST", "/v1/cases:decide", &w.lead, sent, 409));
+    cr_assert_eq(sql_int("SELECT count(*) FROM review_cases WHERE state = 'decided'"), 0);
+    cases = json_object_get(body, "cases");
+    json_array_remove(cases, 0);
+    free(sent);
+    sent = json_dumps(body, 0);
+    done = get("POST", "/v1/cases:decide", &w.lead, sent, 200);
+    cr_assert_eq(number(done, "decided"), (int64_t)count - 1);
+    free(sent);
+    json_decref(done);
+    json_decref(body);
+    json_decref(preview);
+}
+
+/* ---- the list ---- */
+
+Test(dashboard_cases, the_list_pages_through_all_cases_in_each_order_once)
+{
+    static const char *const sorts[] = { "loss", "due", "newest" };
+
+    for (size_t i = 0; i < ARRAY_LEN(sorts); i++) {
+        char path[160], cursor[64] = "";
+        int64_t seen = 0, last = INT64_MAX;
+        json_t *page, *each;
+        size_t k;
+
+        do {
+            snprintf(path, sizeof path, "/v1/cases?sort=%s&limit=37%s%s", sorts[i], *cursor ? "&cursor=" : "",
+                     cursor);
+            page = get("GET", path, &w.ann, NULL, 200);
+            json_array_foreach(json_object_get(page, "cases"), k, each)
+            {
+                int64_t loss = number(each, "expected_loss_base_minor");
+
+                cr_assert(i > 0 || loss <= last, "the largest loss first");
+                last = loss;
+                seen++;
+            }
+            snprintf(cursor, sizeof cursor, "%s", text(page, "next") ? text(page, "next") : "");
+            json_decref(page);
+        } while (*cursor);
+        cr_assert_eq(seen, (int64_t)w.past.transactions, "%s: %lld", sorts[i], (long long)seen);
+    }
+}
+
+Test(dashboard_cases, filters_say_the_same_as_the_table)
+{
+    static const struct {
+        const char *query, *where;
+    } cases[] = {
+        { "amount=5000..", "amount_base_minor >= 5000" },
+        { "amount=1000..5000", "amount_base_minor BETWEEN 1000 AND 5000" },
+        { "score=..0.5", "coalesce(score, 0) <= 0.5" },
+        { "state=assigned", "state = 'assigned'" },
+        { "state=open", "state = 'open'" },
+        { "assignee=me", "assignee = 'ann'" },
+        { "assignee=none", "assignee IS NULL" },
+        { "country=ZZ", "country = 'ZZ'" },
+        { "rule=nothing", "'nothing' = ANY (rules)" },
+        { "entity=%27%3B--", "false" },
+        { "age=..3600", "true" },
+        { "account=nobody", "false" },
+    };
+
+    json_decref(get("POST", "/v1/cases:next", &w.ann, "{}", 200));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char path[128], question[160];
+        json_t *page;
+
+        snprintf(path, sizeof path, "/v1/cases?limit=1000&%s", cases[i].query);
+        snprintf(question, sizeof question, "SELECT count(*) FROM review_cases WHERE %s", cases[i].where);
+        page = get("GET", path, &w.ann, NULL, 200);
+        cr_assert_eq((int64_t)json_array_size(json_object_get(page, "cases")), sql_int(question), "%s",
+                     cases[i].query);
+        json_decref(page);
+    }
+    json_decref(get("GET", "/v1/cases?amount=x", &w.ann, NULL, 422));
+    json_decref(get("GET", "/v1/cases?state=x", &w.ann, NULL, 422));
+    json_decref(get("GET", "/v1/cases?cursor=x", &w.ann, NULL, 422));
+}
+
+Test(dashboard_cases, notes_views_snoozes_and_assignments_are_kept_as_they_were_said)
+{
+    json_t *taken = get("POST", "/v1/cases:next", &w.ann, "{}", 200), *views;
+    char path[64], body[160], until[RFC3339_SIZE];
+
+    snprintf(path, sizeof path, "/v1/cases/%lld/notes", (long long)number(taken, "case"));
+    json_decref(get("POST", path, &w.ann, "{\"text\": \"<img src=x onerror=alert(1)>\"}", 200));
+    cr_assert_eq(sql_int("SELECT count(*) FROM review_notes WHERE text = '<img src=x onerror=alert(1)>'"), 1);
+    json_decref(get("POST", path, &w.ann, "{\"text\": \"\"}", 422));
+    json_decref(get("PUT", "/v1/views/%3Cscript%3E", &w.ann,
+                    "{\"filter\": {\"country\": \"DE\"}, \"is_shared\": true}", 204));
+    views = get("GET", "/v1/views", &w.bob, NULL, 200);
+    cr_assert_str_eq(text(json_array_get(json_object_get(views, "views"), 0), "name"), "<script>");
+    json_decref(views);
+    json_decref(get("DELETE", "/v1/views/%3Cscript%3E", &w.bob, NULL, 404));
+    json_decref(get("DELETE", "/v1/views/%3Cscript%3E", &w.ann, NULL, 204));
+
+    snprintf(path, sizeof path, "/v1/cases/%lld:assign", (long long)number(taken, "case"));
+    snprintf(body, sizeof body, "{\"version\": %lld, \"assignee\": \"bob\"}",
+             (long long)number(taken, "version"));
+    json_decref(get("POST", path, &w.ann, body, 403));
+    json_decref(get("POST", path, &w.lead, body, 200));
+    cr_assert_eq(sql_int("SELECT count(*) FROM review_cases WHERE assignee = 'bob' AND locked_until IS NULL"),
+                 1);
+    snprintf(path, sizeof path, "/v1/cases/%lld:snooze", (long long)number(taken, "case"));
+    rfc3339_format(clock_wall_us() + 2 * SECOND_US, until);
+    snprintf(body, sizeof body, "{\"version\": %lld, \"until\": \"%s\"}",
+             (long long)number(taken, "version") + 1, until);
+    json_decref(get("POST", path, &w.ann, body, 409));
+    json_decref(get("POST", path, &w.bob, body, 200));
+    wait_until("SELECT count(*) FROM review_cases WHERE state <> 'open'", 0);
+    json_decref(taken);
+}
