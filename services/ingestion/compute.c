@@ -57,7 +57,7 @@ static void on_computed(void *arg, enum err err, const ProtobufCMessage *reply, 
 {
     const Assay__V1__ComputeResponse *answer = (const void *)reply;
     struct group *group = arg;
-    uint32_t took_us = group_end(group);
+    uint32_t took_us = group_end(group, err);
 
     (void)why;
     for (size_t i = 0; i < group->count; i++) {
@@ -128,7 +128,7 @@ void compute_start(struct group *group)
 
     drop_hopeless(group);
     if (group->count == 0 || !part_is_usable(features)) {
-        group_end(group);
+        group_end(group, ERR_UNAVAILABLE);
         for (size_t i = 0; i < group->count; i++)
             without_features(group->jobs[i]);
         group_unref(group);

@@ -219,7 +219,8 @@ static void on_claimed(void *ctx, const struct pg_reply *reply)
     struct control *c = group->pipeline->in->control;
     const struct pg_result *r = reply->err ? NULL : reply->results[0];
 
-    group_end(group); /* whether PostgreSQL is silent, the commit finds out: this may have met a lock */
+    group_end(group,
+              reply->err); /* whether PostgreSQL is silent, the commit finds out: this may have met a lock */
     if (reply->err)
         log_limited(LOG_WARN, "control_slice_not_asked", "payments=%zu err=%s reason=%s", group->count,
                     err_name(reply->err), log_quoted(slice_str(reply->why.text)));

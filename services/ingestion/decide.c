@@ -100,7 +100,7 @@ static void on_decided(void *arg, enum err err, const ProtobufCMessage *reply, c
 {
     const Assay__V1__DecideResponse *answer = (const void *)reply;
     struct group *group = arg;
-    uint32_t took_us = group_end(group);
+    uint32_t took_us = group_end(group, err);
 
     (void)why;
     if (err || !is_whole(answer, group->count))
@@ -114,7 +114,7 @@ void decide_start(struct group *group)
     struct pipeline *p = group->pipeline;
 
     if (!part_is_usable(p->in->rules)) {
-        group_end(group);
+        group_end(group, ERR_UNAVAILABLE);
         without_rules(group);
         return;
     }

@@ -16,6 +16,28 @@ void exchange_drop_body(struct exchange *x)
     x->body = NULL;
 }
 
+/* The attributes are those of OpenTelemetry's conventions for HTTP servers. */
+static void record(const struct exchange *x, int status)
+{
+    const char *route = strchr(x->route->name, ' ') + 1;
+    struct slice method = slice_of(x->route->name, (size_t)(route - 1 - x->route->name));
+    const struct span_attribute attributes[] = {
+        { "http.request.method", method.len == 4 ? "POST" : "GET", 0 },
+        { "http.route", route, 0 },
+        { "http.response.status_code", NULL, status },
+    };
+    int64_t now_us = clock_wall_us();
+
+    spans_add(x->in->spans, &(struct span){ .at = &x->trace,
+                                            .name = x->route->name,
+                                            .kind = SPAN_SERVER,
+                                            .start_us = now_us - (clock_mono_us() - x->req->arrived_mono_us),
+                                            .end_us = now_us,
+                                            .attributes = attributes,
+                                            .attribute_count = ARRAY_LEN(attributes),
+                                            .trouble = status >= 500 ? "it was not answered" : NULL });
+}
+
 void exchange_send(struct exchange *x, int status, struct slice body, bool is_replayed)
 {
     struct http_header headers[6];
@@ -45,6 +67,8 @@ void exchange_send(struct exchange *x, int status, struct slice body, bool is_re
         headers[count++] = (struct http_header){ SLICE("www-authenticate"), SLICE("Bearer") };
     if (is_replayed)
         headers[count++] = (struct http_header){ SLICE("idempotency-replayed"), SLICE("true") };
+    if (x->in->spans && trace_is_sampled(&x->trace))
+        record(x, status);
     exchange_drop_body(x);
     pass_done(&x->pass);
     http_reply(req, &(struct http_reply){ .status = status,
@@ -200,7 +224,7 @@ static bool read_body(struct exchange *x, size_t *items)
 
 static void begin_trace(struct exchange *x)
 {
-    trace_begin(&x->trace, http_header(x->req, "traceparent"), trace_throw(&x->in->dice));
+    trace_begin(&x->trace, http_header(x->req, "traceparent"), trace_throw(&x->in->dice), x->in->trace_share);
 }
 
 static int64_t time_left(const struct exchange *x)

@@ -13,7 +13,7 @@
 #include "http/server.h"
 #include "ingestion.h"
 #include "keys.h"
-#include "trace.h"
+#include "trace/context.h"
 
 struct exchange {
     struct ingestion *in;

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "pipeline_impl.h"
 
-enum { STAGE_LEAST_US = 50000 /* what a group's call gets even when all who wait have gone */ };
+enum {
+    STAGE_LEAST_US = 50000, /* what a group's call gets even when all who wait have gone */
+    GROUP_SPANS_MOST = 64
+};
 
 static struct job *queue_take(struct stage *s)
 {
@@ -29,6 +33,7 @@ struct group *group_new(struct stage *s)
     group->stage = s;
     group->refs = 1;
     group->count = 0;
+    group->span_count = 0;
     group->jobs = arena_new(&group->arena, struct job *, (size_t)p->in->conf.group_most);
     return group;
 }
@@ -56,6 +61,66 @@ static bool may_join(const struct group *group, const struct job *job)
     return true;
 }
 
+/* A batch has one span of the stage, however many of its transactions are in the group. */
+static bool is_above(const struct trace *spans, size_t count, const struct trace *above)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (slice_eq(trace_span(above), slice_str(spans[i].caller)) &&
+            slice_eq(trace_id(above), trace_id(&spans[i])))
+            return true;
+    }
+    return false;
+}
+
+static void begin_spans(struct group *group)
+{
+    struct ingestion *in = group->pipeline->in;
+
+    for (size_t i = 0; i < group->count; i++) {
+        const struct trace *above = &group->jobs[i]->trace;
+
+        if (!trace_is_sampled(above) || is_above(group->spans, group->span_count, above))
+            continue;
+        if (group->span_count == GROUP_SPANS_MOST) {
+            spans_drop(in->spans, 1);
+            continue;
+        }
+        if (group->span_count == 0)
+            group->spans = arena_new(&group->arena, struct trace, GROUP_SPANS_MOST);
+        trace_below(&group->spans[group->span_count++], above, trace_throw(&in->dice));
+    }
+}
+
+static void end_spans(struct group *group, int64_t took_us, enum err err)
+{
+    static const struct span_attribute kinds[] = { { "rpc.system", "grpc", 0 },
+                                                   { "db.system.name", "postgresql", 0 } };
+    const struct stage *s = group->stage;
+    bool is_call = s < &group->pipeline->stages[STAGE_CLAIM];
+    const struct span_attribute attributes[] = { { "assay.group.size", NULL, (int64_t)group->count },
+                                                 kinds[is_call ? 0 : 1] };
+    const struct trace *all[GROUP_SPANS_MOST];
+    int64_t now_us = clock_wall_us();
+
+    for (size_t i = 0; i < group->span_count; i++)
+        all[i] = &group->spans[i];
+    for (size_t i = 0; i < group->span_count; i++) {
+        bool is_first = i == 0; /* within whose trace the call was made */
+
+        spans_add(group->pipeline->in->spans,
+                  &(struct span){ .at = all[i],
+                                  .name = s->label,
+                                  .kind = is_first ? SPAN_CLIENT : SPAN_INTERNAL,
+                                  .start_us = now_us - took_us,
+                                  .end_us = now_us,
+                                  .attributes = attributes,
+                                  .attribute_count = is_first ? ARRAY_LEN(attributes) : 1,
+                                  .links = is_first ? all + 1 : all,
+                                  .link_count = is_first ? group->span_count - 1 : 1,
+                                  .trouble = err ? err_name(err) : NULL });
+    }
+}
+
 void group_begin(struct group *group)
 {
     struct pipeline *p = group->pipeline;
@@ -66,10 +131,12 @@ void group_begin(struct group *group)
     metric_observe_size(p->in->metrics, M_GROUP, s->series, group->count);
     if (s->is_sql && p->sql_in_flight++ == 0)
         p->sql_answered_mono_us = group->started_mono_us;
+    if (p->in->spans)
+        begin_spans(group);
     s->start(group);
 }
 
-uint32_t group_end(struct group *group)
+uint32_t group_end(struct group *group, enum err err)
 {
     struct pipeline *p = group->pipeline;
     struct stage *s = group->stage;
@@ -78,6 +145,8 @@ uint32_t group_end(struct group *group)
     s->in_flight--;
     p->sql_in_flight -= s->is_sql;
     metric_observe_us(p->in->metrics, M_STAGE, s->series, took_us);
+    if (group->span_count)
+        end_spans(group, took_us, err);
     if (s->head)
         loop_work(p->in->loop, &s->task);
     entrance_wake(&p->entrance);
@@ -87,7 +156,7 @@ uint32_t group_end(struct group *group)
 void group_end_sql(struct group *group, enum err err)
 {
     struct pipeline *p = group->pipeline;
-    uint32_t took_us = group_end(group);
+    uint32_t took_us = group_end(group, err);
     bool is_silence = (err == ERR_TIMEOUT || err == ERR_UNKNOWN) && took_us > SQL_SILENT_US;
 
     p->sql_answered_mono_us = clock_mono_us();
@@ -122,7 +191,7 @@ int64_t group_deadline(const struct group *group)
 
 const char *group_trace(const struct group *group)
 {
-    return group->jobs[0]->trace.parent;
+    return group->span_count ? group->spans[0].parent : group->jobs[0]->trace.parent;
 }
 
 void group_free_all(struct pipeline *p)

@@ -209,6 +209,8 @@ enum err ingestion_open(struct ingestion *in, struct why *why)
     if (sodium_init() < 0)
         return err_set(why, ERR_INTERNAL, "libsodium cannot start");
     in->loop = service_loop(in->app);
+    in->spans = service_spans(in->app);
+    in->trace_share = service_trace_share(in->app);
     in->metrics = metrics_add(service_metrics(in->app), metrics_table, M_COUNT);
     metrics_on_write(service_metrics(in->app), collect, in);
     buf_init(&in->scratch, 0);

@@ -13,7 +13,7 @@
 #include "loop/loop.h"
 #include "metrics/metrics.h"
 #include "pg/pg.h"
-#include "trace.h"
+#include "trace/span.h"
 
 struct control;
 struct fallback;
@@ -88,6 +88,8 @@ struct ingestion {
     struct metric_set *metrics;
     struct loop_timer expire; /* of idempotency keys */
     struct trace_dice dice;
+    struct spans *spans; /* NULL: none are recorded */
+    double trace_share;
     struct buf scratch; /* for what is built and copied within one function */
 };
 

@@ -24,7 +24,7 @@
 #include "fraud/txn.h"
 #include "lanes.h"
 #include "loop/loop.h"
-#include "trace.h"
+#include "trace/context.h"
 
 struct ingestion;
 struct pipeline;

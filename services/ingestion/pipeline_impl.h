@@ -29,6 +29,8 @@ struct group {
     struct job **jobs; /* in the arena */
     size_t count;
     int64_t started_mono_us;
+    struct trace *spans; /* in the arena: one below each request whose trace is sampled */
+    size_t span_count;
     struct group *next_free;
 };
 
@@ -89,15 +91,17 @@ void job_free_all(struct pipeline *p);
 
 struct group *group_new(struct stage *s);
 void group_begin(struct group *group);
-/* The answer is here and has been read; returns how long it took. */
-uint32_t group_end(struct group *group);
-/* The same for a group that PostgreSQL was asked about; `err` is how that ended. */
+/* The answer is here and has been read, or there is none: `err` is how it ended. Returns how long it took. */
+uint32_t group_end(struct group *group, enum err err);
+/* The same for a group that PostgreSQL was asked about. */
 void group_end_sql(struct group *group, enum err err);
 void group_unref(struct group *group);
 void group_free_all(struct pipeline *p);
 /* When it should be answered: half of what is left to the one with the most patience, so that there is time
  * for doing without. */
 int64_t group_deadline(const struct group *group);
+/* What its call carries. A call is made for many traces and can be below one: it is within the first that is sampled,
+ * and linked with the spans that the others have of it. */
 const char *group_trace(const struct group *group);
 void stage_init(struct stage *s, struct pipeline *p);
 

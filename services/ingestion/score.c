@@ -39,7 +39,7 @@ static void on_scored(void *arg, enum err err, const ProtobufCMessage *reply, co
 {
     const Assay__V1__ScoreResponse *answer = (const void *)reply;
     struct group *group = arg;
-    uint32_t took_us = group_end(group);
+    uint32_t took_us = group_end(group, err);
 
     (void)why;
     for (size_t i = 0; i < group->count; i++) {
@@ -105,7 +105,7 @@ void score_start(struct group *group)
     struct slice plan = group_plan(group);
 
     if (plan.len == 0 || !part_is_usable(scoring)) {
-        group_end(group);
+        group_end(group, ERR_UNAVAILABLE);
         for (size_t i = 0; i < group->count; i++)
             without_score(group->jobs[i]);
         group_unref(group);

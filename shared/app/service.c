@@ -11,6 +11,7 @@
 
 #include "app/identity.h"
 #include "app/must.h"
+#include "app/tracing.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -23,6 +24,7 @@ struct common_settings {
     int64_t port, admin_port, drain_limit_ms;
     const char *bind, *admin_bind, *log_level, *ready_file;
     struct identity_settings identity;
+    struct tracing_settings tracing;
 };
 
 struct check {
@@ -44,6 +46,7 @@ struct service {
     struct loop *loop;
     struct metrics *metrics;
     struct identity *identity;
+    struct tracing *tracing;
     struct http_server *admin, *http;
     struct grpc_server *grpc;
 
@@ -53,7 +56,7 @@ struct service {
     size_t drain_hook_count, reload_hook_count;
 
     struct loop_timer ready_poll, drain_limit;
-    bool was_ready, is_draining;
+    bool was_ready, is_draining, is_flushing;
     size_t holds;
 };
 
@@ -81,6 +84,12 @@ static const struct conf_field common_fields[] = {
       "names of certificates that may call here", 0, 0 },
     { "ALLOW_CLEARTEXT", CONF_BOOL, AT(identity.allows_cleartext), "false",
       "listen beyond loopback without TLS", 0, 0 },
+    { "OTLP_ENDPOINT", CONF_TEXT, AT(tracing.endpoint), "",
+      "URL of an OpenTelemetry collector, \"http://collector:4318\", which gets spans", 0, 0 },
+    { "OTLP_CA", CONF_TEXT, AT(tracing.ca), "", "PEM file, authorities of the collector; empty: the system's",
+      0, 0 },
+    { "TRACE_SHARE", CONF_TEXT, AT(tracing.share), "0",
+      "share of the requests without traceparent that are traced, 0 to 1", 0, 0 },
 };
 
 /* Those whose names have the service's in them. */
@@ -298,10 +307,19 @@ static void on_ready_poll(void *arg)
 
 /* ---- the end ---- */
 
+static void on_flushed(void *arg)
+{
+    struct service *app = arg;
+
+    loop_stop(app->loop);
+}
+
 static void stop_when_free(struct service *app)
 {
-    if (app->is_draining && !app->holds)
-        loop_stop(app->loop);
+    if (!app->is_draining || app->holds || app->is_flushing)
+        return;
+    app->is_flushing = true;
+    tracing_flush(app->tracing, on_flushed, app);
 }
 
 void service_hold(struct service *app)
@@ -414,12 +432,24 @@ struct service *service_open(int argc, char **argv, const struct service_about *
     app->metrics = metrics_new();
     tell_build(app);
     must(open_identity(app, &why), "use TLS", &why);
+    must(tracing_open(&app->tracing, &app->conf.tracing, app->loop, app->metrics, about->name, &why),
+         "export spans", &why);
     must(open_admin(app, &why), "open the admin listener", &why);
     loop_timer_init(&app->ready_poll, app->loop, on_ready_poll, app);
     loop_timer_init(&app->drain_limit, app->loop, on_drain_limit, app);
     loop_on_stop(app->loop, on_stop, app);
     loop_on_reload(app->loop, on_reload, app);
     return app;
+}
+
+struct spans *service_spans(struct service *app)
+{
+    return tracing_spans(app->tracing);
+}
+
+double service_trace_share(struct service *app)
+{
+    return tracing_share(app->tracing);
 }
 
 struct loop *service_loop(struct service *app)
@@ -439,6 +469,7 @@ enum err service_listen(struct service *app, const struct service_listener *list
         .message_most = listener->max_body_bytes,
         .is_serving = is_serving,
         .arg = app,
+        .spans = tracing_spans(app->tracing),
     };
     enum err err;
 
@@ -491,6 +522,7 @@ void service_close(struct service *app)
     grpc_server_free(app->grpc);
     loop_timer_release(&app->ready_poll);
     loop_timer_release(&app->drain_limit);
+    tracing_close(app->tracing);
     identity_close(app->identity);
     metrics_free(app->metrics);
     loop_close(app->loop);

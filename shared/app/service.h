@@ -26,6 +26,8 @@
  *   ASSAY_TLS_CERT, ASSAY_TLS_KEY             who this is to the other services (key: in CERT, if not given);
  *   ASSAY_TLS_CA, ASSAY_TLS_ALLOW             whom it trusts, and by which names they may call: mutual TLS
  *   ASSAY_NAME_HTTPS_CERT, _HTTPS_KEY         at the edge, what callers from outside see
+ *   ASSAY_OTLP_ENDPOINT, ASSAY_OTLP_CA        the OpenTelemetry collector that gets spans
+ *   ASSAY_TRACE_SHARE                         how many of the requests without traceparent are traced
  *   ASSAY_ALLOW_CLEARTEXT                     without it a public listener in the clear stays on loopback
  *
  * SIGTERM and SIGINT: /readyz says no, the drain hooks run, the listener closes, what is in flight ends, and
@@ -60,6 +62,10 @@ struct service_about {
 struct service *service_open(int argc, char **argv, const struct service_about *about, void *settings);
 struct loop *service_loop(struct service *app);
 struct metrics *service_metrics(struct service *app);
+/* Where spans go (trace/span.h), NULL: nowhere; gRPC methods have theirs recorded. And the share of the traces which
+ * begin here that is sampled. */
+struct spans *service_spans(struct service *app);
+double service_trace_share(struct service *app);
 
 /* Readiness by name: the service is ready when every check says yes. `detail` may get a short reason for
  * /readyz?verbose. Asked on each probe, so it must only look, not wait. */

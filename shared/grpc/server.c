@@ -38,6 +38,8 @@ struct grpc_request {
     struct http_request *http;
     const ProtobufCMethodDescriptor *method;
     int64_t deadline_mono_us;
+    struct spans *spans; /* NULL: it is not traced */
+    struct trace span;
 };
 
 /* ---- answers ---- */
@@ -60,6 +62,26 @@ static void refuse(struct http_request *http, enum grpc_status status, struct sl
                      });
 }
 
+/* The attributes are those of OpenTelemetry's conventions for RPC. */
+static void record(const struct grpc_request *r, enum grpc_status status, const char *trouble)
+{
+    const char *name = r->http->route->path + 1;
+    const struct span_attribute attributes[] = {
+        { "rpc.system", "grpc", 0 },
+        { "rpc.method", r->method->name, 0 },
+        { "rpc.grpc.status_code", NULL, status },
+    };
+
+    spans_add(r->spans, &(struct span){ .at = &r->span,
+                                        .name = name,
+                                        .kind = SPAN_SERVER,
+                                        .start_us = r->http->now_us,
+                                        .end_us = clock_wall_us(),
+                                        .attributes = attributes,
+                                        .attribute_count = ARRAY_LEN(attributes),
+                                        .trouble = trouble });
+}
+
 void grpc_reply(struct grpc_request *r, const ProtobufCMessage *message)
 {
     static const struct http_header ok = { { "grpc-status", 11 }, { "0", 1 } };
@@ -70,6 +92,8 @@ void grpc_reply(struct grpc_request *r, const ProtobufCMessage *message)
     assert(message->descriptor == r->method->output && len <= UINT32_MAX);
     grpc_prefix_write(body, (uint32_t)len);
     protobuf_c_message_pack(message, body + GRPC_PREFIX_BYTES);
+    if (r->spans)
+        record(r, GRPC_OK, NULL);
     http_reply(http, &(struct http_reply){
                          .status = 200,
                          .type = CONTENT_TYPE,
@@ -81,6 +105,8 @@ void grpc_reply(struct grpc_request *r, const ProtobufCMessage *message)
 
 void grpc_fail(struct grpc_request *r, enum err err, const struct why *why)
 {
+    if (r->spans)
+        record(r, grpc_status_of(err), why && *why->text ? why->text : err_name(err));
     refuse(r->http, grpc_status_of(err), slice_str(why ? why->text : ""));
 }
 
@@ -200,6 +226,16 @@ static ProtobufCMessage *unpack(const ProtobufCMessageDescriptor *type, struct s
     return message;
 }
 
+static void begin_span(struct grpc_request *r, struct spans *spans)
+{
+    struct slice traceparent = http_header(r->http, "traceparent");
+
+    if (!spans || !trace_asks(traceparent))
+        return;
+    trace_begin(&r->span, traceparent, spans_throw(spans), 0);
+    r->spans = spans;
+}
+
 static void on_request(void *arg, struct http_request *http)
 {
     const struct table *t = arg;
@@ -226,7 +262,10 @@ static void on_request(void *arg, struct http_request *http)
     if (!message)
         return;
     r = arena_new(&http->arena, struct grpc_request, 1);
-    *r = (struct grpc_request){ http, t->descriptors[i], deadline_mono_us };
+    *r = (struct grpc_request){ .http = http,
+                                .method = t->descriptors[i],
+                                .deadline_mono_us = deadline_mono_us };
+    begin_span(r, t->server->conf.spans);
     t->methods[i].fn(t->service, r, message);
 }
 

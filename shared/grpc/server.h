@@ -23,6 +23,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "http/server.h"
+#include "trace/span.h"
 
 struct grpc_server;
 struct grpc_request;
@@ -43,6 +44,8 @@ struct grpc_server_conf {
      * always serving. */
     bool (*is_serving)(void *arg);
     void *arg;
+    /* Gets a span of each call whose traceparent is sampled; NULL: none. Must live as long as the server. */
+    struct spans *spans;
 };
 
 /* Serves on `http`, which must stay open as long as calls may come. Before the loop turns. `conf` may be NULL

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../services/ingestion/trace.h"
+#include "trace/context.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -77,9 +77,9 @@ static void try_headers(struct slice text)
     struct api_key key;
 
     memset(random, 1, sizeof random);
-    trace_begin(&trace, text, random);
+    trace_begin(&trace, text, random, 0);
     check(strlen(trace.parent) == 55);
-    trace_begin(&again, slice_str(trace.parent), random); /* what we send, we understand */
+    trace_begin(&again, slice_str(trace.parent), random, 0); /* what we send, we understand */
     check(slice_eq(trace_id(&again), trace_id(&trace)));
     if (api_key_read(&key, text))
         check(text.len == API_KEY_LEN && strlen(key.prefix) == API_KEY_PREFIX_LEN);

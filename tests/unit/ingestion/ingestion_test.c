@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ingestion_test.c - the parts of the service that need no socket: token bucket, trace context, decisions. */
+ * ingestion_test.c - the parts of the service that need no socket: token bucket, decisions. */
 #include <criterion/criterion.h>
 
 #include "../../../services/ingestion/bucket.h"
 #include "../../../services/ingestion/decision.h"
-#include "../../../services/ingestion/trace.h"
 #include "base/array.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -75,42 +74,6 @@ Test(bucket, does_not_overflow_after_an_age)
     bucket_init(&b, 1000000, 1000000, 0);
     cr_assert(bucket_take(&b, 1000000, 0));
     cr_assert(bucket_take(&b, 1000000, INT64_MAX / 2));
-}
-
-static const unsigned char random_bytes[24] = {
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18
-};
-
-Test(trace, continues_a_valid_trace_with_a_span_of_its_own)
-{
-    struct trace t;
-
-    trace_begin(&t, SLICE("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), random_bytes);
-    cr_assert_str_eq(t.parent, "00-0af7651916cd43dd8448eb211c80319c-1112000000000000-01");
-    trace_begin(&t, SLICE("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later"), random_bytes);
-    cr_assert(slice_eq_str(trace_id(&t), "0af7651916cd43dd8448eb211c80319c"));
-}
-
-Test(trace, begins_a_new_one_when_the_callers_is_not_valid)
-{
-    static const char *const bad[] = {
-        "",
-        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
-        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
-        "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01later",
-        "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        struct trace t;
-
-        trace_begin(&t, slice_str(bad[i]), random_bytes);
-        cr_assert_str_eq(t.parent, "00-0102030405060708090a0b0c0d0e0f10-1112000000000000-02", "%s", bad[i]);
-    }
 }
 
 static struct decision sample(void)
