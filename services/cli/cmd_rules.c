@@ -15,6 +15,7 @@
 #include "pg/session.h"
 #include "policystore/publish.h"
 #include "policystore/review.h"
+#include "velocity/velocity.h"
 #include "file.h"
 #include "shipped.h"
 #include "yaml_json.h"
@@ -22,7 +23,7 @@
 struct rules_settings {
     const char *account, *author, *reason, *note;
     int64_t expected, draft, revision;
-    bool as_json, allows_unknown, is_alone, waits;
+    bool as_json, allows_unknown, is_alone, waits, prepares;
 };
 
 static const struct rules_settings defaults = {
@@ -30,6 +31,8 @@ static const struct rules_settings defaults = {
 };
 
 enum { WAIT_US = 30000000, WAIT_STEP_US = 20000 };
+/* The log is replayed for a new velocity: seconds for a million entries, but there may be many. */
+static const int64_t velocities_wait_us = INT64_C(3600) * 1000000;
 
 /* ---- a rule set from its file ---- */
 
@@ -88,6 +91,7 @@ static struct ruleset_change change_of(const struct rules_settings *r)
                                     .expected = r->expected,
                                     .revision = r->revision,
                                     .allows_unknown = r->allows_unknown,
+                                    .prepares = r->prepares,
                                     .approval = r->is_alone ? APPROVAL_ALONE : APPROVAL_UNLESS_FIRST };
 }
 
@@ -130,6 +134,9 @@ static enum exit_code check(const void *settings, char **operands, size_t operan
     if (unknown.len)
         printf("\nThe list %.*s is not declared in the file: it must be there when this is published.\n",
                SLICE_ARG(unknown));
+    for (size_t i = 0; i < velocities_count(policy_velocities(d.policy)); i++)
+        printf("%s  %.*s\n", i ? "" : "\nVelocities, which are computed for it:\n",
+               SLICE_ARG(velocities_at(policy_velocities(d.policy), i)->describe));
     feature_count = policy_features(d.policy, &features);
     if (feature_count)
         printf("\nFeatures that the plan must have:\n");
@@ -204,6 +211,52 @@ static enum err wait_for(struct pg_session *s, int64_t version, struct why *why)
     return err;
 }
 
+/* Until features serves what the version asks for. */
+static enum err wait_for_velocities(struct pg_session *s, int64_t version, struct why *why)
+{
+    int64_t began_us = clock_mono_us();
+    struct ruleset_lacking lacking;
+    struct arena arena = { 0 };
+    bool is_said = false;
+    enum err err;
+
+    for (;;) {
+        arena_reset(&arena);
+        err = ruleset_lacks(s, version, &arena, &lacking, why);
+        if (err || lacking.count == 0)
+            break;
+        if (!is_said)
+            printf("%zu velocities are being computed from the log\n", lacking.count);
+        is_said = true;
+        fflush(stdout);
+        if (clock_mono_us() - began_us > velocities_wait_us) {
+            err = err_set(why, ERR_TIMEOUT, "%.*s is not computed yet: is features running?",
+                          SLICE_ARG(lacking.first));
+            break;
+        }
+        usleep(WAIT_STEP_US);
+    }
+    if (!err && is_said)
+        printf("served after %.2f s\n", (double)(clock_mono_us() - began_us) / 1e6);
+    arena_release(&arena);
+    return err;
+}
+
+/* What publishing needs: a draft is prepared, unless nothing lacks. */
+static enum err prepare_and_wait(struct pg_session *s, int64_t version, const struct ruleset_change *change,
+                                 struct why *why)
+{
+    struct ruleset_lacking lacking;
+    struct arena arena = { 0 };
+    enum err err = ruleset_lacks(s, version, &arena, &lacking, why);
+
+    arena_release(&arena);
+    if (err || lacking.count == 0)
+        return err;
+    err = ruleset_prepare(s, version, change, why);
+    return err && err != ERR_CONFLICT ? err : wait_for_velocities(s, version, why);
+}
+
 static enum exit_code end_with(struct pg_session *s, enum err err, const struct why *why)
 {
     pg_session_close(s);
@@ -256,6 +309,7 @@ static const struct option draft_options[] = {
     { "note", OPTION_TEXT, SETTING(note), "TEXT", "what is new in it" },
     { "draft", OPTION_INT, SETTING(draft), "VERSION", "in the place of this draft's document" },
     { "revision", OPTION_INT, SETTING(revision), "N", "of that draft, as you have seen it" },
+    { "prepare", OPTION_FLAG, SETTING(prepares), NULL, "have its velocities computed from now on" },
     { "allow-unknown", OPTION_FLAG, SETTING(allows_unknown), NULL,
       "also with features that nobody computes" },
 };
@@ -268,7 +322,7 @@ const struct command cmd_rules_draft = {
         "A draft decides nothing. `assay rules shadow` shows on live traffic what it would do; `assay rules "
         "publish`\n"
         "puts it in force, which needs a person who wrote nothing in it.\n\n"
-        "  assay rules draft my-rules.yaml --note \"night limits\"\n"
+        "  assay rules draft my-rules.yaml --note \"night limits\" --prepare\n"
         "  assay rules draft my-rules.yaml --draft 12 --revision 1",
     .options = draft_options,
     .option_count = ARRAY_LEN(draft_options),
@@ -303,6 +357,50 @@ static enum exit_code move(const void *settings, char **operands,
         err = wait_for(s, version, &why);
     return end_with(s, err, &why);
 }
+
+static enum exit_code prepare(const void *settings, char **operands, size_t operand_count)
+{
+    const struct rules_settings *r = settings;
+    struct ruleset_change change = change_of(r);
+    struct pg_session *s = NULL;
+    struct why why = { 0 };
+    int64_t version;
+    enum err err = read_version(operands[0], &version, &why);
+
+    (void)operand_count;
+    if (!err)
+        err = database_open_migrated(&s, &why);
+    if (!err)
+        err = ruleset_prepare(s, version, &change, &why);
+    if (!err)
+        printf("version %" PRId64 " is prepared\n", version);
+    if (!err && r->waits)
+        err = wait_for_velocities(s, version, &why);
+    return end_with(s, err, &why);
+}
+
+static const struct option prepare_options[] = {
+    { "wait", OPTION_FLAG, SETTING(waits), NULL, "until they are served" },
+    { "author", OPTION_TEXT, SETTING(author), "NAME", "who does it (your login)" },
+    { "reason", OPTION_TEXT, SETTING(reason), "TEXT", "for the audit" },
+};
+
+const struct command cmd_rules_prepare = {
+    .name = "rules prepare",
+    .operands = "<version>",
+    .purpose = "Have the velocities that a draft asks for computed",
+    .text = "From the log on, so that none starts from zero, while traffic goes on. Then it can be published "
+            "at once.\n"
+            "`assay rules publish --wait` does it too.\n\n"
+            "  assay rules prepare 12 --wait",
+    .options = prepare_options,
+    .option_count = ARRAY_LEN(prepare_options),
+    .operands_least = 1,
+    .operands_most = 1,
+    .settings_size = sizeof(struct rules_settings),
+    .defaults = &defaults,
+    .run = prepare,
+};
 
 static enum exit_code shadow(const void *settings, char **operands, size_t operand_count)
 {
@@ -393,6 +491,8 @@ static enum exit_code publish(const void *settings, char **operands, size_t oper
     err = database_open_migrated(&s, &why);
     if (!err)
         err = find_draft(s, r, operands[0], &version, &why);
+    if (!err && r->waits && !r->allows_unknown)
+        err = prepare_and_wait(s, version, &change, &why);
     if (!err) {
         err = ruleset_publish(s, version, &change, &why);
         if (err == ERR_FORBIDDEN)
@@ -410,7 +510,8 @@ static const struct option publish_options[] = {
     { "author", OPTION_TEXT, SETTING(author), "NAME", "who publishes it (your login)" },
     { "expect", OPTION_INT, SETTING(expected), "VERSION", "only if this one is in force; 0: none" },
     { "revision", OPTION_INT, SETTING(revision), "N", "only if it is the one that you have seen" },
-    { "wait", OPTION_FLAG, SETTING(waits), NULL, "until every process decides by it" },
+    { "wait", OPTION_FLAG, SETTING(waits), NULL,
+      "until its velocities are computed, and every process decides by it" },
     { "reason", OPTION_TEXT, SETTING(reason), "TEXT", "for the audit" },
     { "allow-unknown", OPTION_FLAG, SETTING(allows_unknown), NULL,
       "also with features that nobody computes" },

@@ -40,6 +40,7 @@
     X(cmd_rules_check) \
     X(cmd_rules_test) \
     X(cmd_rules_draft) \
+    X(cmd_rules_prepare) \
     X(cmd_rules_shadow) \
     X(cmd_rules_publish) \
     X(cmd_rules_retire) \

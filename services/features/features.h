@@ -32,7 +32,7 @@ const char *role_name(enum role role);
 
 struct features_conf {
     const char *pg_url, *catalogue, *instance;
-    int64_t recent_vectors, snapshot_entries, silence_limit_ms;
+    int64_t recent_vectors, snapshot_entries, silence_limit_ms, rules_kept_ms;
 };
 
 enum features_metric {
@@ -76,8 +76,8 @@ struct features {
         partitions_at_us;
     bool is_listening;
     bool has_epoch, is_caught_up, is_outbox_short, upcoming_is_near;
-    bool wants_build; /* the models have changed since the last one began */
-    char *models;     /* the versions that aliases point to, as last seen; NULL: not yet */
+    bool wants_build; /* models or rule sets have changed since the last one began */
+    char *models;     /* the versions that aliases point to, and the rule sets, as last seen; NULL: not yet */
     uint64_t snapshot_n, upcoming_snapshot_n; /* the newest snapshot under the plan, and under the next one */
     int64_t snapshot_at_us, upcoming_snapshot_at_us; /* when they were written */
     int64_t outbox_after;                            /* rows up to here could not be stored and stay */

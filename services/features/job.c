@@ -10,18 +10,19 @@
 
 enum { SNAPSHOTS_KEPT = 5, BACKGROUND_NICE = 19 };
 
-/* Which plan to build: none while the served one has all that is needed; after a start the one of the log's
+/* Which plan to build: none while the served one has all that is needed, and no velocities that nobody asks for any
+ * more; after a start the one of the log's
  * newest PLAN entry, if it will do, since its snapshots are there. */
 static enum err choose_plan(struct job *job, struct pg_session *s, struct plan **out, struct plan **logged,
                             struct why *why)
 {
     struct plan *needed = NULL;
-    enum err err = needs_read(&needed, s, job->catalogue, why);
+    enum err err = needs_read(&needed, s, job->catalogue, job->rules_kept_ms, why);
 
     *out = *logged = NULL;
     if (!err)
         err = history_last_plan(s, logged, why);
-    if (err || (job->plan && needs_are_met(job->plan, needed))) {
+    if (err || (job->plan && needs_are_met(job->plan, needed) && !needs_have_gone(job->plan, needed))) {
         plan_free(needed);
         return err;
     }

@@ -24,6 +24,7 @@ struct job {
     uint64_t n, epoch; /* SNAPSHOT: of this entry, in this epoch */
     bool is_kept;      /* SNAPSHOT: for as long as the partition */
     size_t recent_max;
+    int64_t rules_kept_ms; /* BUILD */
 
     enum err err;
     struct why why;

@@ -168,7 +168,7 @@ static void use_reader(struct features *f, int64_t now)
     if (now >= f->models_at_us) {
         f->models_at_us = now + models_every_us;
         unit = pg_unit_new(f->reader);
-        pg_unit_add(unit, SQL_MODELS);
+        pg_add_i64(pg_unit_add(unit, SQL_MODELS), f->conf.rules_kept_ms);
         pg_unit_is_read(unit);
         f->reader_is_busy = true;
         pg_unit_send(unit, 0, on_models, f);
@@ -233,7 +233,8 @@ static void use_worker(struct features *f, int64_t now)
                        .pg_url = f->conf.pg_url,
                        .catalogue = f->conf.catalogue,
                        .plan = f->replica ? replica_plan(f->replica) : NULL,
-                       .recent_max = (size_t)f->conf.recent_vectors };
+                       .recent_max = (size_t)f->conf.recent_vectors,
+                       .rules_kept_ms = f->conf.rules_kept_ms };
 
     if (f->worker.is_busy)
         return;

@@ -23,6 +23,9 @@ static const struct conf_field settings[] = {
       "newest vectors kept for who asks again", 1, 50000000 },
     { "FEATURES_SNAPSHOT_ENTRIES", CONF_INT, AT(snapshot_entries), "500000",
       "entries of the log between snapshots", 100, 1000000000 },
+    { "FEATURES_RULES_KEPT", CONF_DURATION_MS, AT(rules_kept_ms), "168h",
+      "what retired rule sets and prepared drafts ask for is computed for so long", 0,
+      INT64_C(90) * 86400000 },
     { "FEATURES_SILENCE_LIMIT", CONF_DURATION_MS, AT(silence_limit_ms), "3s",
       "a standby ends the session of a holder of the log that is silent for so long; 0: never", 0, 3600000 },
 };

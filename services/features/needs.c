@@ -13,6 +13,8 @@
 #include "featurestore/catalogue.h"
 #include "log/log.h"
 #include "pg/session.h"
+#include "policystore/publish.h"
+#include "velocity/velocity.h"
 
 /* The plans that the union is made of. */
 struct parts {
@@ -94,7 +96,48 @@ static enum err add_bundles(struct parts *parts, struct pg_session *s, struct wh
     return err;
 }
 
-enum err needs_read(struct plan **out, struct pg_session *s, const char *catalogue_path, struct why *why)
+/* Adds one rule set's velocities to the union, which is another then. */
+static enum err join_ruleset(struct plan **all, struct slice body, struct why *why)
+{
+    struct plan *own = NULL, *both;
+    struct draft d;
+    enum err err = draft_open(&d, body, why);
+
+    if (!err && velocities_count(policy_velocities(d.policy)))
+        err = velocities_plan(&own, policy_velocities(d.policy), why);
+    if (!err && own)
+        err = plan_merge(&both, (const struct plan *const[]){ *all, own }, 2, why);
+    if (!err && own) {
+        plan_free(*all);
+        *all = both;
+    }
+    plan_free(own);
+    draft_release(&d);
+    return err;
+}
+
+static enum err join_rulesets(struct plan **all, struct pg_session *s, int64_t kept_ms, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    pg_add_i64(&p, kept_ms);
+    err = pg_exec(s, "SELECT version, body FROM rulesets_needed($1::int8 * interval '1 ms')", &p, &r, why);
+    for (size_t i = 0; !err && i < pg_rows(r); i++) {
+        struct why bad = { 0 };
+
+        if (join_ruleset(all, pg_get_text(r, i, 1), &bad))
+            log_event(LOG_ERROR, "ruleset_left_out", "version=%lld why=%s", (long long)pg_get_int(r, i, 0),
+                      log_quoted(slice_str(bad.text)));
+    }
+    pg_result_free(r);
+    pg_params_release(&p);
+    return err;
+}
+
+enum err needs_read(struct plan **out, struct pg_session *s, const char *catalogue_path, int64_t kept_ms,
+                    struct why *why)
 {
     struct parts parts = { 0 };
     enum err err = ERR_OK;
@@ -106,6 +149,12 @@ enum err needs_read(struct plan **out, struct pg_session *s, const char *catalog
         err = add_bundles(&parts, s, why);
     if (!err)
         err = plan_merge(out, (const struct plan *const *)parts.plans, parts.count, why);
+    if (!err)
+        err = join_rulesets(out, s, kept_ms, why);
+    if (err) {
+        plan_free(*out);
+        *out = NULL;
+    }
     for (size_t i = 0; i < parts.count; i++)
         plan_free(parts.plans[i]);
     mem_free(parts.plans);
@@ -118,4 +167,13 @@ bool needs_are_met(const struct plan *plan, const struct plan *needed)
         if (plan_find(plan, plan_column(needed, i)->hash) == PLAN_NO_COLUMN)
             return false;
     return true;
+}
+
+bool needs_have_gone(const struct plan *plan, const struct plan *needed)
+{
+    for (size_t i = 0; i < plan_columns(plan); i++)
+        if (velocity_is_column(plan_column(plan, i)) &&
+            plan_find(needed, plan_column(plan, i)->hash) == PLAN_NO_COLUMN)
+            return true;
+    return false;
 }

@@ -16,8 +16,11 @@ const struct pg_statement sql_statements[SQL_COUNT] = {
                          "UPDATE log_epoch SET epoch = epoch + 1, holder = $1::text, since = now() "
                          "RETURNING epoch" },
     [SQL_TAIL] = { "tail", "SELECT " LOG_COLUMNS " FROM log l WHERE n > $1::int8 ORDER BY n LIMIT $2::int4" },
-    [SQL_MODELS] = { "models",
-                     "SELECT string_agg(DISTINCT version::text, ',' ORDER BY version::text) FROM aliases" },
+    [SQL_MODELS] = { "models", "SELECT concat((SELECT string_agg(DISTINCT version::text, ',' ORDER BY "
+                               "version::text) FROM "
+                               "aliases), ';', (SELECT string_agg(version || '.' || revision, ',' ORDER BY "
+                               "version) FROM "
+                               "rulesets_needed($1::int8 * interval '1 ms')))" },
     [SQL_ENSURE_PARTITIONS] = { "ensure_partitions",
                                 "SELECT ensure_partitions($1::timestamptz, $2::timestamptz)" },
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log/log.h"
 #include "pipeline_impl.h"
+#include "policy/policy.h"
 
 enum {
     LOOKUPS_MAX = 4, /* of one job: more means that it goes round in circles */
@@ -74,6 +75,9 @@ static void looked_up(struct job *job, const struct pg_result *r, size_t row)
         job->has_place = true;
         job->decision.known_at_us = job->message->known_at_us = pg_get_time_us(r, row, COL_KNOWN_AT);
         job->decision.n = (uint64_t)pg_get_int(r, row, COL_N);
+        /* Its decision was lost, and its vector is of when it first came. */
+        if (job->after_lookup == STAGE_SCORE && job->decision.vector.len)
+            job_degrade(job, POLICY_OLDER_FEATURES);
         job_enter(job, job->after_lookup == STAGE_RESERVE ? STAGE_COMMIT : job->after_lookup);
     }
 }

@@ -32,7 +32,7 @@ struct job;
 struct group;
 
 enum job_state { JOB_NEW, JOB_ON_ITS_WAY, JOB_DONE };
-enum { JOB_GROUPS = 3, JOB_DEGRADED_MAX = 3 };
+enum { JOB_GROUPS = 3, JOB_DEGRADED_MAX = 4 };
 
 enum stage_name {
     STAGE_FEATURES,

@@ -76,7 +76,7 @@ static struct slice json_of(struct call *c, const json_t *value)
     "SELECT version, coalesce(a.name, ''), state, revision, array_to_string(authors, ', '), approver, "      \
     "note, "                                                                                                 \
     "jsonb_array_length(body->'rules'), r.created_at, updated_at, shadowed_at, published_at, retired_at, "   \
-    "previous, body::text FROM rulesets r LEFT JOIN accounts a USING (account) "
+    "previous, body::text, prepared_at FROM rulesets r LEFT JOIN accounts a USING (account) "
 
 static void write_time(struct json_out *o, const char *key, const struct pg_result *r, size_t row, int column)
 {
@@ -99,6 +99,7 @@ static void write_set(struct json_out *o, const struct pg_result *r, size_t row,
     json_out_int(o, "rules", pg_get_int(r, row, 7));
     write_time(o, "created_at", r, row, 8);
     write_time(o, "updated_at", r, row, 9);
+    write_time(o, "prepared_at", r, row, 15);
     write_time(o, "shadowed_at", r, row, 10);
     write_time(o, "published_at", r, row, 11);
     write_time(o, "retired_at", r, row, 12);
@@ -171,10 +172,11 @@ static enum err get_set(struct call *c, struct pg_session *s, struct why *why)
 
 static enum err post_set(struct call *c, struct pg_session *s, struct why *why)
 {
-    enum { DOCUMENT, ACCOUNT, NOTE, UNKNOWN, COUNT };
+    enum { DOCUMENT, ACCOUNT, NOTE, PREPARE, UNKNOWN, COUNT };
     struct json_member m[COUNT] = { [DOCUMENT] = { "document", JSON_OBJECT, true, NULL },
                                     [ACCOUNT] = { "account", JSON_STRING, false, NULL },
                                     [NOTE] = { "note", JSON_STRING, false, NULL },
+                                    [PREPARE] = { "prepare", JSON_TRUE, false, NULL },
                                     [UNKNOWN] = { "allow_unknown", JSON_TRUE, false, NULL } };
     struct ruleset_change change = change_of(c, SLICE(""), RULESET_ANY);
     struct draft d = { 0 };
@@ -187,6 +189,7 @@ static enum err post_set(struct call *c, struct pg_session *s, struct why *why)
     if (!err)
         err = draft_open(&d, json_of(c, m[DOCUMENT].value), why);
     change.allows_unknown = json_member_bool(&m[UNKNOWN]);
+    change.prepares = json_member_bool(&m[PREPARE]);
     if (!err)
         err = ruleset_draft(s, &d, account, json_member_text(&m[NOTE]), &change, &version, why);
     draft_release(&d);
@@ -197,10 +200,11 @@ static enum err post_set(struct call *c, struct pg_session *s, struct why *why)
 
 static enum err put_set(struct call *c, struct pg_session *s, struct why *why)
 {
-    enum { DOCUMENT, REVISION, NOTE, UNKNOWN, COUNT };
+    enum { DOCUMENT, REVISION, NOTE, PREPARE, UNKNOWN, COUNT };
     struct json_member m[COUNT] = { [DOCUMENT] = { "document", JSON_OBJECT, true, NULL },
                                     [REVISION] = { "revision", JSON_INTEGER, true, NULL },
                                     [NOTE] = { "note", JSON_STRING, false, NULL },
+                                    [PREPARE] = { "prepare", JSON_TRUE, false, NULL },
                                     [UNKNOWN] = { "allow_unknown", JSON_TRUE, false, NULL } };
     struct ruleset_change change = change_of(c, SLICE(""), RULESET_ANY);
     struct draft d = { 0 };
@@ -214,6 +218,7 @@ static enum err put_set(struct call *c, struct pg_session *s, struct why *why)
         err = draft_open(&d, json_of(c, m[DOCUMENT].value), why);
     revision = json_member_int(&m[REVISION], 0);
     change.allows_unknown = json_member_bool(&m[UNKNOWN]);
+    change.prepares = json_member_bool(&m[PREPARE]);
     if (!err)
         err = ruleset_edit(s, version, &revision, &d, json_member_text(&m[NOTE]), &change, why);
     draft_release(&d);
@@ -305,6 +310,11 @@ static enum err move(struct call *c, struct pg_session *s,
         err = how(s, version, &change, why);
     json_decref(body);
     return err ? err : show_set(c, s, version, why);
+}
+
+static enum err prepare_set(struct call *c, struct pg_session *s, struct why *why)
+{
+    return move(c, s, ruleset_prepare, why);
 }
 
 static enum err shadow_set(struct call *c, struct pg_session *s, struct why *why)
@@ -633,6 +643,7 @@ static enum err import_list(struct call *c, struct pg_session *s, struct why *wh
     X("DELETE", "/v1/rulesets/{id}", delete_set, WRITE, 0)                                                   \
     X("GET", "/v1/rulesets/{id}:diff", diff_sets, WRITE, 0)                                                  \
     X("GET", "/v1/rulesets/{id}:serving", show_served, WRITE, 0)                                             \
+    X("POST", "/v1/rulesets/{id}:prepare", prepare_set, WRITE, 0)                                            \
     X("POST", "/v1/rulesets/{id}:shadow", shadow_set, WRITE, 0)                                              \
     X("POST", "/v1/rulesets/{id}:publish", publish_set, APPROVE, 0)                                          \
     X("POST", "/v1/rulesets/{id}:retire", retire_set, APPROVE, 0)                                            \

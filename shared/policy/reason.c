@@ -221,6 +221,12 @@ static void add_missing(const struct decision *d, struct arena *arena, struct po
                 (struct slice){ 0 }, true);
             continue;
         }
+        if (slice_eq_str(other, POLICY_OLDER_FEATURES)) {
+            add(out, SLICE("degraded:" POLICY_OLDER_FEATURES),
+                SLICE("Decided by the history as it was when the payment first came"), (struct slice){ 0 },
+                true);
+            continue;
+        }
         /* The score's absence was told above, whatever it came from. */
         if (slice_eq_str(other, "scoring") || (out->decider == POLICY_BY_MISSING && slice_eq(other, part)))
             continue;

@@ -6,6 +6,7 @@
 #include "featurestore/plan.h"
 #include "lifestore/row.h"
 #include "pg/session.h"
+#include "velocity/velocity.h"
 
 /* ---- drafts ---- */
 
@@ -87,6 +88,77 @@ enum err draft_check(struct pg_session *s, struct draft *d, int64_t account, boo
     enum err err = check_lists(s, d, account, why);
 
     return err || allows_unknown ? err : check_features(s, d, why);
+}
+
+/* ---- velocities ---- */
+
+/* What features serves: the log has each plan before any vector under it. NULL before there is one. */
+static enum err served_plan(struct pg_session *s, struct plan **out, struct why *why)
+{
+    struct pg_result *r = NULL;
+    enum err err = pg_exec(s, "SELECT body FROM log WHERE kind = 3 ORDER BY n DESC LIMIT 1", NULL, &r, why);
+
+    *out = NULL;
+    if (!err && pg_rows(r) == 1)
+        err = plan_parse(out, pg_get_bytes(r, 0, 0), why);
+    pg_result_free(r);
+    return err;
+}
+
+/* How many the served plan lacks; *first is one of them, *columns what the plan has. */
+static enum err count_lacking(struct pg_session *s, const struct draft *d, size_t *count,
+                              const struct feature **first, size_t *columns, struct why *why)
+{
+    const struct velocities *v = policy_velocities(d->policy);
+    struct plan *plan = NULL;
+    enum err err = velocities_count(v) ? served_plan(s, &plan, why) : ERR_OK;
+
+    *count = *columns = 0;
+    *first = NULL;
+    for (size_t i = 0; i < velocities_count(v) && !err; i++) {
+        if (plan && plan_find(plan, velocities_at(v, i)->hash) != PLAN_NO_COLUMN)
+            continue;
+        *first = velocities_at(v, i);
+        ++*count;
+    }
+    *columns = plan ? plan_columns(plan) : 0;
+    plan_free(plan);
+    return err;
+}
+
+/* Whether there is room in a plan for what is computed and what the draft asks for. */
+static enum err check_room(struct pg_session *s, const struct draft *d, struct why *why)
+{
+    const struct feature *first;
+    size_t lacking, columns;
+    enum err err = count_lacking(s, d, &lacking, &first, &columns, why);
+
+    if (!err && columns + lacking > PLAN_COLUMNS_MAX)
+        err = err_set(
+            why, ERR_LIMIT,
+            "%zu features are computed, and this asks for %zu more: %d are the most. Those of retired "
+            "rule sets go after a while",
+            columns, lacking, PLAN_COLUMNS_MAX);
+    return err;
+}
+
+/* A velocity that is not served has no value, so a rule on it would not fire. */
+static enum err check_served(struct pg_session *s, const struct draft *d, int64_t version, struct why *why)
+{
+    const struct feature *first;
+    size_t lacking, columns;
+    enum err err = count_lacking(s, d, &lacking, &first, &columns, why);
+
+    if (err || lacking == 0)
+        return err;
+    if (lacking == 1)
+        return err_set(why, ERR_CONFLICT,
+                       "%.*s is not computed yet: prepare version %" PRId64 ", and publish it when it is",
+                       SLICE_ARG(first->describe), version);
+    return err_set(why, ERR_CONFLICT,
+                   "%.*s and %zu more are not computed yet: prepare version %" PRId64
+                   ", and publish it when they are",
+                   SLICE_ARG(first->describe), lacking - 1, version);
 }
 
 /* ---- what all changes share ---- */
@@ -235,22 +307,35 @@ static enum err make_lists(struct pg_session *s, const struct draft *d, int64_t 
     return err;
 }
 
-/* The stored document once more, as it will be read by those who decide. */
-static enum err check_stored(struct pg_session *s, int64_t version, const struct found *found,
-                             bool allows_unknown, bool makes_lists, struct why *why)
+/* The document of a version, compiled. *r holds it; both are to be released, also after an error. */
+static enum err open_stored(struct pg_session *s, int64_t version, struct draft *d, struct pg_result **r,
+                            struct why *why)
 {
-    struct draft d = { 0 };
     struct pg_params p = { 0 };
-    struct pg_result *r = NULL;
     enum err err;
 
+    *d = (struct draft){ 0 };
     pg_add_i64(&p, version);
-    err = row_ask(s, "SELECT body::text FROM rulesets WHERE version = $1::int8", &p, &r, why);
-    if (!err)
-        err = draft_open(&d, pg_get_text(r, 0, 0), why);
+    err = row_ask(s, "SELECT body::text FROM rulesets WHERE version = $1::int8", &p, r, why);
+    if (!err && pg_rows(*r) == 0)
+        err = err_set(why, ERR_NOT_FOUND, "there is no rule set %" PRId64, version);
+    return err ? err : draft_open(d, pg_get_text(*r, 0, 0), why);
+}
+
+/* The stored document once more, as it will be read by those who decide; its lists are made. */
+static enum err check_stored(struct pg_session *s, int64_t version, const struct found *found,
+                             bool allows_unknown, bool needs_velocities, struct why *why)
+{
+    struct draft d;
+    struct pg_result *r = NULL;
+    enum err err = open_stored(s, version, &d, &r, why);
+
     if (!err)
         err = draft_check(s, &d, found->account, allows_unknown, why);
-    if (!err && makes_lists)
+    if (!err)
+        err =
+            needs_velocities && !allows_unknown ? check_served(s, &d, version, why) : check_room(s, &d, why);
+    if (!err)
         err = make_lists(s, &d, found->account, why);
     draft_release(&d);
     pg_result_free(r);
@@ -266,6 +351,8 @@ enum err ruleset_draft(struct pg_session *s, struct draft *d, int64_t account, s
     struct pg_result *r = NULL;
     enum err err = draft_check(s, d, account, change->allows_unknown, why);
 
+    if (!err && change->prepares)
+        err = check_room(s, d, why);
     if (!err)
         err = pg_exec_script(s, "BEGIN", why);
     if (err)
@@ -274,11 +361,13 @@ enum err ruleset_draft(struct pg_session *s, struct draft *d, int64_t account, s
     pg_add_text(&p, d->json);
     pg_add_text(&p, change->actor);
     pg_add_text(&p, text);
-    err = row_ask(
-        s,
-        "INSERT INTO rulesets (account, body, author, authors, note) VALUES ($1::int4, $2::text::jsonb, "
-        "$3::text, ARRAY[$3::text], $4::text) RETURNING version",
-        &p, &r, why);
+    pg_add_bool(&p, change->prepares);
+    err =
+        row_ask(s,
+                "INSERT INTO rulesets (account, body, author, authors, note, prepared_at) VALUES ($1::int4, "
+                "$2::text::jsonb, $3::text, ARRAY[$3::text], $4::text, CASE WHEN $5::bool THEN now() END) "
+                "RETURNING version",
+                &p, &r, why);
     if (!err)
         *version = pg_get_int(r, 0, 0);
     pg_result_free(r);
@@ -318,18 +407,21 @@ enum err ruleset_edit(struct pg_session *s, int64_t version, int64_t *revision, 
         err = check_draft(&found, version, *revision, why);
     if (!err)
         err = draft_check(s, d, found.account, change->allows_unknown, why);
+    if (!err && change->prepares)
+        err = check_room(s, d, why);
     pg_add_i64(&p, version);
     pg_add_text(&p, d->json);
     pg_add_text(&p, change->actor);
     pg_add_text(&p, text);
+    pg_add_bool(&p, change->prepares);
     if (!err)
-        err = row_ask(
-            s,
-            "UPDATE rulesets SET body = $2::text::jsonb, note = $4::text, revision = revision + 1, "
-            "updated_at "
-            "= now(), authors = CASE WHEN $3::text = ANY (authors) THEN authors ELSE authors || $3::text END "
-            "WHERE version = $1::int8",
-            &p, NULL, why);
+        err =
+            row_ask(s,
+                    "UPDATE rulesets SET body = $2::text::jsonb, note = $4::text, revision = revision + 1, "
+                    "updated_at = now(), prepared_at = CASE WHEN $5::bool THEN now() ELSE prepared_at END, "
+                    "authors = CASE WHEN $3::text = ANY (authors) THEN authors ELSE authors || $3::text END "
+                    "WHERE version = $1::int8",
+                    &p, NULL, why);
     else
         pg_params_release(&p);
     if (!err)
@@ -337,6 +429,49 @@ enum err ruleset_edit(struct pg_session *s, int64_t version, int64_t *revision, 
     err = pg_commit_or_abort(s, err, why);
     if (!err)
         ++*revision;
+    return err;
+}
+
+enum err ruleset_prepare(struct pg_session *s, int64_t version, const struct ruleset_change *change,
+                         struct why *why)
+{
+    struct pg_result *r = NULL;
+    struct draft d = { 0 };
+    struct found found;
+    enum err err = begin(s, version, change, &found, why);
+
+    if (!err && !found.is_draft)
+        err = err_set(why, ERR_CONFLICT,
+                      "version %" PRId64 " is no draft: what it asks for is computed anyway", version);
+    if (!err)
+        err = open_stored(s, version, &d, &r, why);
+    if (!err)
+        err = check_room(s, &d, why);
+    if (!err)
+        err = set_state(s, version, "UPDATE rulesets SET prepared_at = now() WHERE version = $1::int8", why);
+    if (!err)
+        err = note(s, change, "rules.prepare", version, why);
+    draft_release(&d);
+    pg_result_free(r);
+    return pg_commit_or_abort(s, err, why);
+}
+
+enum err ruleset_lacks(struct pg_session *s, int64_t version, struct arena *arena,
+                       struct ruleset_lacking *out, struct why *why)
+{
+    const struct feature *first = NULL;
+    struct pg_result *r = NULL;
+    struct draft d;
+    size_t columns;
+    enum err err = open_stored(s, version, &d, &r, why);
+
+    *out = (struct ruleset_lacking){ 0 };
+    if (!err)
+        err = count_lacking(s, &d, &out->count, &first, &columns, why);
+    if (!err && first)
+        out->first = arena_slice(arena, first->describe);
+    draft_release(&d);
+    pg_result_free(r);
     return err;
 }
 
@@ -368,7 +503,7 @@ enum err ruleset_shadow(struct pg_session *s, int64_t version, const struct rule
     if (!err)
         err = check_revision(&found, version, change->revision, why);
     if (!err)
-        err = check_stored(s, version, &found, change->allows_unknown, true, why);
+        err = check_stored(s, version, &found, change->allows_unknown, false, why);
     if (!err)
         err = retire(s, found.account, "shadow", why);
     if (!err)

@@ -60,7 +60,8 @@ struct ruleset_change {
     struct slice reason; /* for the audit; may be empty */
     int64_t expected;    /* the version in force before; RULESET_NONE: none; RULESET_ANY: whatever it is */
     int64_t revision;    /* that was looked at, of what goes into shadow or into force; 0: whatever it is */
-    bool allows_unknown; /* also with features that nobody computes */
+    bool allows_unknown; /* also with features that nobody computes, and velocities that are not served yet */
+    bool prepares;       /* a draft's velocities are computed from now on */
     enum ruleset_approval approval;
 };
 
@@ -71,6 +72,20 @@ MUST_USE enum err ruleset_draft(struct pg_session *s, struct draft *d, int64_t a
  *   ERR_CONFLICT  it is another by now, or no draft any more   ERR_NOT_FOUND  no such version */
 MUST_USE enum err ruleset_edit(struct pg_session *s, int64_t version, int64_t *revision, struct draft *d,
                                struct slice note, const struct ruleset_change *change, struct why *why);
+/* Has the velocities that a draft asks for computed, from the log on, as those of sets in shadow and in force are.
+ *   ERR_CONFLICT  it is no draft   ERR_LIMIT  a plan has no room for so many   ERR_NOT_FOUND  no such version */
+MUST_USE enum err ruleset_prepare(struct pg_session *s, int64_t version, const struct ruleset_change *change,
+                                  struct why *why);
+
+/* The velocities of a version that the plan that features serves does not have. */
+struct ruleset_lacking {
+    size_t count;
+    struct slice first; /* one of them, as it may be written; the arena's */
+};
+/* ERR_NOT_FOUND  no such version */
+MUST_USE enum err ruleset_lacks(struct pg_session *s, int64_t version, struct arena *arena,
+                                struct ruleset_lacking *out, struct why *why);
+
 /* Throws a draft away; errors as above. */
 MUST_USE enum err ruleset_discard(struct pg_session *s, int64_t version, int64_t revision,
                                   const struct ruleset_change *change, struct why *why);
@@ -82,7 +97,8 @@ MUST_USE enum err ruleset_shadow(struct pg_session *s, int64_t version, const st
                                  struct why *why);
 /* Puts a draft or a set in shadow in force, and makes the lists that it declares where they are not there yet.
  *   ERR_NOT_FOUND  as above
- *   ERR_CONFLICT   it is retired or in force, or at another revision, or what is in force is not what was expected
+ *   ERR_CONFLICT   it is retired or in force, or at another revision, or what is in force is not what was expected, or
+ *                  it has velocities that are not served yet
  *   ERR_FORBIDDEN  the actor is one of its authors, and the change's approval asks for another */
 MUST_USE enum err ruleset_publish(struct pg_session *s, int64_t version, const struct ruleset_change *change,
                                   struct why *why);

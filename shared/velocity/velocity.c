@@ -10,6 +10,8 @@
 #include "featurestore/catalogue.h"
 #include "fraud/field.h"
 
+enum { WORDS_MAX = 200 }; /* what `describe` has room for */
+
 struct named {
     struct slice call; /* canonical */
     size_t feature;
@@ -325,6 +327,18 @@ static void name_call(struct velocities *v, struct slice call, size_t feature)
     v->calls[v->call_count++] = (struct named){ arena_slice(&v->arena, call), feature };
 }
 
+/* The call, as far as a catalogue's `describe` has room. */
+static struct slice words_of(struct slice call, struct arena *arena)
+{
+    size_t len = WORDS_MAX - 3;
+
+    if (call.len <= WORDS_MAX)
+        return arena_slice(arena, call);
+    while (((unsigned char)call.ptr[len] & 0xc0) == 0x80)
+        len--;
+    return arena_printf(arena, "%.*s...", (int)len, call.ptr);
+}
+
 static size_t add_feature(struct velocities *v, const struct feature *made, struct slice call)
 {
     char hex[17];
@@ -337,8 +351,7 @@ static size_t add_feature(struct velocities *v, const struct feature *made, stru
     ARRAY_RESERVE_ONE(v->features, v->feature_count, v->feature_cap);
     v->features[v->feature_count] = *made;
     v->features[v->feature_count].name = arena_printf(&v->arena, VELOCITY_PREFIX "%s", hex);
-    if (call.len <= 200)
-        v->features[v->feature_count].describe = arena_slice(&v->arena, call);
+    v->features[v->feature_count].describe = words_of(call, &v->arena);
     return v->feature_count++;
 }
 

@@ -1,32 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0
  * rules_fuzz.c - a rule set as a person wrote it, YAML or JSON: refused in words, or compiled, and decides.
+ * Its velocities make a plan that reads back the same.
  * What follows a line "---" is a list's entries, one a line. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../services/cli/yaml_json.h"
+#include "featurestore/plan.h"
 #include "policystore/document.h"
+#include "velocity/velocity.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
 static void decide(const struct policy *policy, struct arena *arena)
 {
-    static const float vector[] = { 1.5F, 0.0F };
+    static const float vector[VELOCITIES_MAX] = { 1.5F, 0.0F };
+    struct policy_columns *columns = NULL;
+    struct plan *plan = NULL, *again = NULL;
+    struct why why;
     struct txn txn = { .account = 1, .id = SLICE("t"), .known_at_us = INT64_C(1700000000000000) };
     struct policy_verdict verdict;
     struct policy_input in = { .txn = &txn,
                                .now_us = txn.known_at_us,
                                .vector = vector,
-                               .vector_count = 2,
+                               .vector_count = VELOCITIES_MAX,
                                .has_score = true,
                                .score = 0.7,
                                .thresholds = { 0.5, 0.6, 0.8 } };
 
     for (int i = 0; i < TXN_TEXT_COUNT; i++)
         txn.text[i] = SLICE("10.0.0.1");
+    if (velocities_plan(&plan, policy_velocities(policy), &why) == ERR_OK) {
+        if (plan_parse(&again, plan_text(plan), &why) ||
+            memcmp(plan_hash(plan), plan_hash(again), SHA256_BYTES) != 0)
+            abort();
+        in.columns = columns = policy_bind_plan(policy, plan);
+    }
     policy_decide(policy, &in, arena, &verdict);
     if ((unsigned)verdict.action >= ACTION_COUNT || verdict.reason_count > POLICY_REASONS_MAX)
         abort();
+    policy_columns_free(columns);
+    plan_free(again);
+    plan_free(plan);
 }
 
 /* Each entry that is taken is found again, as the same one. */
