@@ -2,6 +2,7 @@
 #include "routes.h"
 
 #include "base/array.h"
+#include "casefile.h"
 #include "cases.h"
 #include "dashboard.h"
 #include "desk/desk.h"
@@ -25,6 +26,10 @@ enum { BODY_BYTES = 256 << 10 };
     X("POST", "/v1/cases/{id}:decide", case_decide, "analyst lead")                                          \
     X("POST", "/v1/cases/{id}:undo", case_undo, "analyst lead")                                              \
     X("POST", "/v1/cases/{id}/notes", case_note, "analyst lead")                                             \
+    X("GET", "/v1/cases/{id}", case_get, "analyst lead admin auditor")                                       \
+    X("GET", "/v1/cases/{id}/related", case_related, "analyst lead admin auditor")                           \
+    X("GET", "/v1/cases/{id}/velocity", case_velocity, "analyst lead admin auditor")                         \
+    X("GET", "/v1/overview", overview_get, "any")                                                            \
     X("GET", "/v1/views", views_list, "analyst lead admin auditor")                                          \
     X("PUT", "/v1/views/{id}", view_put, "analyst lead admin auditor")                                       \
     X("DELETE", "/v1/views/{id}", view_delete, "analyst lead admin auditor")                                 \

@@ -415,3 +415,67 @@ Test(dashboard_cases, notes_views_snoozes_and_assignments_are_kept_as_they_were_
     wait_until("SELECT count(*) FROM review_cases WHERE state <> 'open'", 0);
     json_decref(taken);
 }
+
+/* ---- one case, and all of them ---- */
+
+Test(dashboard_cases, a_case_shows_its_payment_its_decision_and_what_shares_something_with_it)
+{
+    json_t *taken = get("POST", "/v1/cases:next", &w.ann, "{}", 200), *file, *related, *velocity, *each;
+    char path[64], question[256];
+    size_t i;
+
+    snprintf(path, sizeof path, "/v1/cases/%lld/notes", (long long)number(taken, "case"));
+    json_decref(get("POST", path, &w.ann, "{\"text\": \"<b>bold</b>\"}", 200));
+    snprintf(path, sizeof path, "/v1/cases/%lld", (long long)number(taken, "case"));
+    file = get("GET", path, &w.ann, NULL, 200);
+    cr_assert_str_eq(text(json_object_get(file, "payment"), "transaction_id"), text(taken, "transaction_id"));
+    cr_assert_str_eq(text(json_object_get(file, "decision"), "action"), "approve");
+    cr_assert_geq(json_array_size(json_object_get(file, "timeline")), 3, "decision, taken, note");
+    snprintf(path, sizeof path, "/v1/cases/%lld/related", (long long)number(taken, "case"));
+    related = get("GET", path, &w.ann, NULL, 200);
+    json_array_foreach(json_object_get(related, "related"), i, each)
+    {
+        if (number(each, "hop") == 1 && strcmp(text(each, "via"), "customer") == 0)
+            cr_assert_str_eq(text(each, "customer_id"), text(taken, "customer_id"));
+        cr_assert_str_neq(text(each, "transaction_id"), text(taken, "transaction_id"));
+    }
+    snprintf(path, sizeof path, "/v1/cases/%lld/velocity", (long long)number(taken, "case"));
+    velocity = get("GET", path, &w.ann, NULL, 200);
+    json_array_foreach(json_object_get(velocity, "series"), i, each)
+    {
+        int64_t sum = 0;
+
+        for (size_t k = 0; k < json_array_size(json_object_get(each, "counts")); k++)
+            sum += json_integer_value(json_array_get(json_object_get(each, "counts"), k));
+        if (strcmp(text(each, "entity"), "customer") != 0)
+            continue;
+        snprintf(question, sizeof question,
+                 "SELECT count(*) FROM payments p JOIN review_cases c USING (customer_id) WHERE c.\"case\" = "
+                 "%lld AND "
+                 "p.occurred_at <= c.occurred_at AND p.occurred_at > c.occurred_at - interval '%lld s'",
+                 (long long)number(taken, "case"), (long long)number(each, "window_s"));
+        cr_assert_eq(sum, sql_int(question), "%lld s: %lld", (long long)number(each, "window_s"),
+                     (long long)sum);
+    }
+    json_decref(velocity);
+    json_decref(related);
+    json_decref(file);
+    json_decref(taken);
+}
+
+Test(dashboard_cases, the_overview_adds_up)
+{
+    json_t *overview;
+
+    sql("UPDATE decision_minutes SET minute = now() WHERE minute = (SELECT min(minute) FROM "
+        "decision_minutes); UPDATE "
+        "decision_latency SET minute = now() WHERE minute = (SELECT min(minute) FROM decision_latency)");
+    overview = get("GET", "/v1/overview?minutes=10", &w.ann, NULL, 200);
+    cr_assert_eq(
+        number(overview, "decisions"),
+        sql_int("SELECT coalesce(sum(count), 0)::int8 FROM decision_minutes WHERE minute > now() - interval "
+                "'10 min'"));
+    cr_assert_eq(number(json_object_get(overview, "queue"), "open"), (int64_t)w.past.transactions);
+    json_decref(overview);
+    json_decref(get("GET", "/v1/overview?minutes=0", &w.ann, NULL, 422));
+}

@@ -216,9 +216,7 @@ Test(dashboard, lets_each_role_do_what_is_documented_and_nothing_else)
     for (size_t i = 0; i < ARRAY_LEN(role_names); i++)
         add_user(role_names[i], role_names[i]);
     for (size_t i = 0; i < count; i++)
-        if (!has_word("/v1/cases/1 /v1/cases/1/related /v1/cases/1/velocity /v1/overview /v1/stream",
-                      operations[i].path))
-            try_operation(&operations[i]);
+        try_operation(&operations[i]);
 }
 
 /* ---- log-in ---- */
