@@ -83,7 +83,7 @@ static void run(void *ctx)
         hopeless = hopeless->next;
         refuse(job);
     }
-    if (features->in_flight || features->head)
+    if (features->in_flight >= features->most || features->head)
         return;
     for (size_t left = room(e); left > 0 && (item = lanes_take(&e->lanes)); left--) {
         if (is_hopeless(&now, item->owner))

@@ -34,7 +34,8 @@ int64_t pipeline_expects_us(const struct pipeline *p, uint64_t key, size_t units
 struct pipeline *pipeline_new(struct ingestion *in)
 {
     static const struct stage kinds[STAGE_COUNT] = {
-        [STAGE_FEATURES] = { .label = "features", .start = compute_start, .most = 1 },
+        /* Features appends one group after the other: the second is there when it is done with the first. */
+        [STAGE_FEATURES] = { .label = "features", .start = compute_start, .most = 2 },
         [STAGE_SCORE] = { .label = "scoring", .start = score_start, .most = 2, .by_plan = true },
         [STAGE_DECIDE] = { .label = "rules", .start = decide_start, .most = 2, .by_plan = true },
         [STAGE_CLAIM] = { .label = "claim", .start = claim_start, .most = 1 },
