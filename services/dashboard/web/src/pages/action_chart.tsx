@@ -10,17 +10,29 @@ import { actionTone, allActions } from "../ui";
 const upwards = [...allActions].reverse();
 const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
-export default function ActionChart({ series }: { series: Overview["series"] }) {
+/** Every minute of the span; one in which nothing was decided is not sent. */
+function everyMinute(the: Overview): Overview["series"] {
+  const minute = 60000;
+  const last = Math.floor(Date.parse(the.now) / minute);
+  const sent = new Map(the.series.map((each) => [Math.floor(Date.parse(each.at) / minute), each]));
+  return Array.from({ length: the.minutes + 1 }, (_, i) => {
+    const at = last - the.minutes + i;
+    return sent.get(at) ?? { at: new Date(at * minute).toISOString(), actions: {}, amounts_base_minor: {} };
+  });
+}
+
+export default function ActionChart({ the }: { the: Overview }) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const data = useMemo(() => {
+    const series = everyMinute(the);
     const times = series.map((each) => Date.parse(each.at) / 1000);
     // The lowest layer is drawn last: each line is the sum of what lies below it.
     const sums = upwards.map((_, upTo) =>
       series.map((each) => upwards.slice(0, upTo + 1).reduce((sum, action) => sum + (each.actions[action] ?? 0), 0)),
     );
     return [times, ...sums.reverse()] as uPlot.AlignedData;
-  }, [series]);
+  }, [the]);
   const latest = useRef(data);
   latest.current = data;
 

@@ -81,7 +81,7 @@ function Figures({ the }: { the: Overview }) {
               </Blank>
             ) : (
               <Suspense fallback={<div className="chart" />}>
-                <ActionChart series={the.series} />
+                <ActionChart the={the} />
               </Suspense>
             )}
           </Panel>
@@ -161,7 +161,8 @@ function Mix({ the }: { the: Overview }) {
 }
 
 function LatencyTable({ the }: { the: Overview }) {
-  const stages = Object.entries(the.latency_us);
+  const order = ["queue", "features", "scoring", "rules", "total"];
+  const stages = Object.entries(the.latency_us).sort(([a], [b]) => order.indexOf(a) - order.indexOf(b));
   return (
     <table className="plain">
       <thead>
@@ -202,6 +203,7 @@ function Live() {
     source.onerror = () => setLost(source.readyState === EventSource.CLOSED);
     return () => source.close();
   }, [isOn]);
+  if (isLost && rows.length === 0) return null;
   return (
     <Panel
       title="Being decided now" flush
