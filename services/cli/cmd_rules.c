@@ -15,10 +15,8 @@
 #include "pg/session.h"
 #include "policystore/publish.h"
 #include "policystore/review.h"
+#include "rules_file.h"
 #include "velocity/velocity.h"
-#include "file.h"
-#include "shipped.h"
-#include "yaml_json.h"
 
 struct rules_settings {
     const char *account, *author, *reason, *note;
@@ -36,23 +34,9 @@ static const int64_t velocities_wait_us = INT64_C(3600) * 1000000;
 
 /* ---- a rule set from its file ---- */
 
-static enum err read_json(struct buf *json, const char *file, struct why *why)
-{
-    struct arena arena = { 0 };
-    struct slice text;
-    enum err err = strchr(file, '.') ? file_read(&text, file, DOCUMENT_TEXT_MAX, &arena, why)
-                                     : shipped_read(&text, "", file, &arena, why);
-
-    buf_init(json, DOCUMENT_TEXT_MAX);
-    if (!err)
-        err = yaml_to_json(json, text, why);
-    arena_release(&arena);
-    return err ? err_wrap(why, err, "%s", file) : ERR_OK;
-}
-
 static enum err read_rules(struct draft *d, struct buf *json, const char *file, struct why *why)
 {
-    enum err err = read_json(json, file, why);
+    enum err err = rules_file_read(json, file, why);
 
     *d = (struct draft){ 0 };
     if (err)
@@ -661,7 +645,7 @@ static enum err read_either(struct pg_session **s, struct buf *json, const char 
     enum err err = ERR_OK;
 
     if (!slice_to_i64(slice_str(operand), &version))
-        return read_json(json, operand, why);
+        return rules_file_read(json, operand, why);
     buf_init(json, 0);
     if (!*s)
         err = database_open_migrated(s, why);

@@ -47,6 +47,7 @@
     X(cmd_rules_rollback) \
     X(cmd_rules_show) \
     X(cmd_rules_diff) \
+    X(cmd_rules_backtest) \
     X(cmd_rules_list) \
     X(cmd_lists_create) \
     X(cmd_lists_add) \

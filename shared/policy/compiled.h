@@ -71,6 +71,23 @@ struct decision {
     bool has_score;
 };
 
+/* What in_list() is asked by: cel_input's context. */
+struct policy_asking {
+    const struct policy *policy;
+    uint32_t account;
+    int64_t now_us;
+};
+
+/* The set in force for the account, or one without rules. */
+const struct compiled_set *policy_set_of(const struct policy *policy, uint32_t account);
+/* `values` has those of earlier slots. */
+struct cel_value policy_slot_value(const struct slot *slot, const struct policy_input *in,
+                                   const struct cel_value *values);
+/* What is done, when all rules were evaluated and `first` is the first that fired and acts (NULL: none did): sets
+ * action, decider and score_action of `out`, lists and has_score of `d`. */
+void policy_settle(const struct compiled_set *set, const struct policy *policy, const struct policy_input *in,
+                   const struct compiled_rule *first, struct decision *d, struct policy_verdict *out);
+
 /* Whether all placeholders of the text are names that the rule's expression uses; the first that is not. */
 bool reason_check(const struct compiled_rule *rule, struct slice text, struct slice *unknown);
 

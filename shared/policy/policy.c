@@ -349,7 +349,7 @@ static const struct compiled_set *find_set(const struct policy *policy, uint32_t
     return common;
 }
 
-static const struct compiled_set *set_of(const struct policy *policy, uint32_t account)
+const struct compiled_set *policy_set_of(const struct policy *policy, uint32_t account)
 {
     static const struct compiled_set none = { .version = { "none", 4 } };
     const struct compiled_set *set = find_set(policy, account, false);
@@ -396,12 +396,12 @@ const struct velocities *policy_velocities(const struct policy *policy)
 
 size_t policy_rule_count(const struct policy *policy, uint32_t account)
 {
-    return set_of(policy, account)->count;
+    return policy_set_of(policy, account)->count;
 }
 
 struct slice policy_version(const struct policy *policy, uint32_t account)
 {
-    return set_of(policy, account)->version;
+    return policy_set_of(policy, account)->version;
 }
 
 struct slice policy_shadow_version(const struct policy *policy, uint32_t account)
@@ -476,15 +476,9 @@ size_t policy_columns_missing(const struct policy_columns *columns)
 
 /* ---- evaluating ---- */
 
-struct asking {
-    const struct policy *policy;
-    uint32_t account;
-    int64_t now_us;
-};
-
 static struct cel_value in_list(void *context, const struct cel_value *args)
 {
-    const struct asking *asking = context;
+    const struct policy_asking *asking = context;
     const struct list *list = list_of(asking->policy, asking->account, args[1].s);
 
     if (!list)
@@ -564,23 +558,30 @@ static bool has_score(const struct policy_input *in)
     return in->has_score && !isnan(in->score);
 }
 
+struct cel_value policy_slot_value(const struct slot *slot, const struct policy_input *in,
+                                   const struct cel_value *values)
+{
+    switch (slot->kind) {
+    case SLOT_FIELD:
+        return field_value(in->txn, &slot->field);
+    case SLOT_FEATURE:
+    case SLOT_VELOCITY:
+        return feature_value(in, slot);
+    case SLOT_STATE:
+        return state_value(in, slot, values);
+    case SLOT_SCORE:
+        break;
+    }
+    return has_score(in) ? cel_double(in->score) : cel_error(CEL_FAULT_MISSING);
+}
+
 static struct cel_value *fill_slots(const struct policy *policy, const struct policy_input *in,
                                     struct arena *arena)
 {
     struct cel_value *values = arena_new(arena, struct cel_value, policy->slot_count + 1);
 
-    for (size_t i = 0; i < policy->slot_count; i++) {
-        const struct slot *slot = &policy->slots[i];
-
-        if (slot->kind == SLOT_FIELD)
-            values[i] = field_value(in->txn, &slot->field);
-        else if (slot->kind == SLOT_FEATURE || slot->kind == SLOT_VELOCITY)
-            values[i] = feature_value(in, slot);
-        else if (slot->kind == SLOT_STATE)
-            values[i] = state_value(in, slot, values);
-        else
-            values[i] = has_score(in) ? cel_double(in->score) : cel_error(CEL_FAULT_MISSING);
-    }
+    for (size_t i = 0; i < policy->slot_count; i++)
+        values[i] = policy_slot_value(&policy->slots[i], in, values);
     return values;
 }
 
@@ -655,6 +656,25 @@ static void run_rules(const struct compiled_set *set, const struct cel_input *in
             (struct policy_fired){ &noted[i]->rule, reason_values(noted[i], input->slots, arena) };
 }
 
+void policy_settle(const struct compiled_set *set, const struct policy *policy, const struct policy_input *in,
+                   const struct compiled_rule *first, struct decision *d, struct policy_verdict *out)
+{
+    d->has_score = has_score(in);
+    out->score_action = d->has_score ? policy_score_action(in->score, &in->thresholds) : ACTION_APPROVE;
+    if (find_lists(policy, in, LIST_DENY, d)) {
+        out->decider = POLICY_BY_LIST;
+        out->action = ACTION_DECLINE;
+    } else if (find_lists(policy, in, LIST_ALLOW, d)) {
+        out->decider = POLICY_BY_LIST;
+        out->action = ACTION_APPROVE;
+    } else if (first) {
+        out->decider = POLICY_BY_RULE;
+        out->action = first->rule.action;
+    } else {
+        decide_by_score(set, in, d, out);
+    }
+}
+
 /* One set's verdict, without reasons. `d` gets what they are made of. */
 static void decide_by_set(const struct compiled_set *set, const struct policy *policy,
                           const struct policy_input *in, const struct cel_input *input, struct arena *arena,
@@ -663,35 +683,21 @@ static void decide_by_set(const struct compiled_set *set, const struct policy *p
     const struct compiled_rule **fired = arena_new(arena, const struct compiled_rule *, set->count + 1);
 
     *out = (struct policy_verdict){ .version = set->version };
-    *d = (struct decision){
-        .in = in, .policy = policy, .slots = input->slots, .fired = fired, .has_score = has_score(in)
-    };
-    out->score_action = d->has_score ? policy_score_action(in->score, &in->thresholds) : ACTION_APPROVE;
+    *d = (struct decision){ .in = in, .policy = policy, .slots = input->slots, .fired = fired };
     run_rules(set, input, arena, fired, out);
-    if (find_lists(policy, in, LIST_DENY, d)) {
-        out->decider = POLICY_BY_LIST;
-        out->action = ACTION_DECLINE;
-    } else if (find_lists(policy, in, LIST_ALLOW, d)) {
-        out->decider = POLICY_BY_LIST;
-        out->action = ACTION_APPROVE;
-    } else if (out->fired_count > 0) {
-        out->decider = POLICY_BY_RULE;
-        out->action = fired[0]->rule.action;
-    } else {
-        decide_by_score(set, in, d, out);
-    }
+    policy_settle(set, policy, in, out->fired_count ? fired[0] : NULL, d, out);
 }
 
 void policy_decide(const struct policy *policy, const struct policy_input *in, struct arena *arena,
                    struct policy_verdict *out)
 {
     const struct compiled_set *shadow = find_set(policy, in->txn->account, true);
-    struct asking asking = { policy, in->txn->account, in->now_us };
+    struct policy_asking asking = { policy, in->txn->account, in->now_us };
     struct cel_input input = { .slots = fill_slots(policy, in, arena), .context = &asking, .arena = arena };
     struct policy_verdict *beside;
     struct decision d;
 
-    decide_by_set(set_of(policy, in->txn->account), policy, in, &input, arena, &d, out);
+    decide_by_set(policy_set_of(policy, in->txn->account), policy, in, &input, arena, &d, out);
     reasons_write(&d, arena, out);
     if (shadow) {
         beside = arena_new(arena, struct policy_verdict, 1);

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backtest/timeline.h"
+
+#include <stdlib.h>
+
+#include "base/array.h"
+
+struct known_list {
+    enum list_type type;
+    uint32_t account;
+    struct slice name;
+    enum list_purpose purpose;
+    enum txn_text field;
+};
+
+struct change {
+    int64_t at_us, expires_at_us;
+    struct slice value;
+    uint32_t list, order;
+    bool is_there;
+};
+
+struct timeline {
+    struct arena arena;
+    struct known_list *lists;
+    size_t list_count, list_cap;
+    struct change *changes;
+    size_t count, cap;
+};
+
+struct timeline_reader {
+    const struct timeline *timeline;
+    struct list **lists;
+    size_t at;
+};
+
+struct timeline *timeline_new(void)
+{
+    return mem_new(struct timeline);
+}
+
+void timeline_free(struct timeline *t)
+{
+    if (!t)
+        return;
+    mem_free(t->lists);
+    mem_free(t->changes);
+    arena_release(&t->arena);
+    mem_free(t);
+}
+
+size_t timeline_add_list(struct timeline *t, enum list_type type, uint32_t account, struct slice name,
+                         enum list_purpose purpose, enum txn_text field)
+{
+    ARRAY_RESERVE_ONE(t->lists, t->list_count, t->list_cap);
+    t->lists[t->list_count] =
+        (struct known_list){ type, account, arena_slice(&t->arena, name), purpose, field };
+    return t->list_count++;
+}
+
+enum err timeline_change(struct timeline *t, size_t list, int64_t at_us, struct slice value, bool is_there,
+                         int64_t expires_at_us, struct why *why)
+{
+    char text[LIST_VALUE_MAX + 1];
+    size_t len;
+    enum err err = list_canonical(t->lists[list].type, value, text, &len, why);
+
+    if (err)
+        return err;
+    ARRAY_RESERVE_ONE(t->changes, t->count, t->cap);
+    t->changes[t->count] = (struct change){ .at_us = at_us,
+                                            .expires_at_us = expires_at_us,
+                                            .value = arena_slice(&t->arena, slice_of(text, len)),
+                                            .list = (uint32_t)list,
+                                            .order = (uint32_t)t->count,
+                                            .is_there = is_there };
+    t->count++;
+    return ERR_OK;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct change *x = a, *y = b;
+
+    if (x->at_us != y->at_us)
+        return x->at_us < y->at_us ? -1 : 1;
+    return x->order < y->order ? -1 : x->order > y->order;
+}
+
+void timeline_seal(struct timeline *t)
+{
+    if (t->count)
+        qsort(t->changes, t->count, sizeof *t->changes, by_time);
+}
+
+size_t timeline_changes(const struct timeline *t)
+{
+    return t->count;
+}
+
+struct timeline_reader *timeline_read(const struct timeline *t)
+{
+    struct timeline_reader *r = mem_new(struct timeline_reader);
+
+    r->timeline = t;
+    r->lists = mem_new_n(struct list *, t->list_count + 1);
+    for (size_t i = 0; i < t->list_count; i++)
+        r->lists[i] = list_new_of(t->lists[i].type, t->lists[i].account, t->lists[i].name,
+                                  t->lists[i].purpose, t->lists[i].field);
+    return r;
+}
+
+void timeline_reader_free(struct timeline_reader *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; i < r->timeline->list_count; i++)
+        list_unref(r->lists[i]);
+    mem_free(r->lists);
+    mem_free(r);
+}
+
+void timeline_give(const struct timeline_reader *r, struct policy *policy)
+{
+    for (size_t i = 0; i < r->timeline->list_count; i++)
+        policy_add_list(policy, r->lists[i]);
+}
+
+void timeline_move(struct timeline_reader *r, int64_t at_us)
+{
+    const struct timeline *t = r->timeline;
+
+    for (; r->at < t->count && t->changes[r->at].at_us <= at_us; r->at++) {
+        const struct change *c = &t->changes[r->at];
+        struct why why;
+
+        if (!c->is_there)
+            list_remove(r->lists[c->list], c->value);
+        else if (list_put(r->lists[c->list], c->value, c->expires_at_us, &why))
+            continue; /* it is full: so it was when that was tried */
+    }
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * timeline.h - lists as they were: every change of their entries, in the order of time.
+ *
+ * What changed is shared by all who read it; each reader has lists of its own, which it moves forward, never back. */
+#ifndef ASSAY_BACKTEST_TIMELINE_H
+#define ASSAY_BACKTEST_TIMELINE_H
+
+#include "policy/list.h"
+#include "policy/policy.h"
+
+struct timeline;
+
+struct timeline *timeline_new(void);
+void timeline_free(struct timeline *t);
+
+/* A list, empty at first; returns its number. */
+size_t timeline_add_list(struct timeline *t, enum list_type type, uint32_t account, struct slice name,
+                         enum list_purpose purpose, enum txn_text field);
+/* From `at_us` on the value is in the list, or is not. Changes of one time come in the order in which they are added.
+ *   ERR_INVALID  it is no value of the list's type */
+MUST_USE enum err timeline_change(struct timeline *t, size_t list, int64_t at_us, struct slice value,
+                                  bool is_there, int64_t expires_at_us, struct why *why);
+/* After the last change and before the first reader. */
+void timeline_seal(struct timeline *t);
+size_t timeline_changes(const struct timeline *t);
+
+/* Lists as they were before the first change. The timeline must outlive it. */
+struct timeline_reader;
+struct timeline_reader *timeline_read(const struct timeline *t);
+void timeline_reader_free(struct timeline_reader *r);
+/* Gives the policy all lists, which from then on change as the reader moves. */
+void timeline_give(const struct timeline_reader *r, struct policy *policy);
+/* Takes in what changed until `at_us`, including it. */
+void timeline_move(struct timeline_reader *r, int64_t at_us);
+
+#endif

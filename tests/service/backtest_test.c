@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * backtest_test.c - what was really decided against what a backtest says of it: PostgreSQL and the services that decide. */
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "fraud/api_key.h"
+#include "harness/cluster.h"
+#include "harness/command.h"
+#include "harness/http.h"
+#include "harness/process.h"
+#include "modelstore/modelstore.h"
+#include "pg/session.h"
+#include "policystore/publish.h"
+#include "unit/bundle/samples.h"
+
+enum { PATIENCE_US = 30 * 1000000, EACH = 60 };
+
+static struct {
+    const char *conninfo;
+    struct pg_session *pg;
+    struct process features, scoring, rules, ingestion;
+    char key[64], pg_url[512], directory[64];
+    int64_t champion;
+    int sent;
+    struct arena arena;
+    struct why why;
+} w;
+
+#define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
+
+static void sql(const char *text)
+{
+    MUST(pg_exec_script(w.pg, text, &w.why));
+}
+
+static int64_t sql_int(const char *text)
+{
+    struct pg_result *r = NULL;
+    int64_t value;
+
+    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
+    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
+    pg_result_free(r);
+    return value;
+}
+
+/* ---- everything that decides ---- */
+
+static void make_key(void)
+{
+    char text[512], hex[65];
+    struct api_key made;
+
+    api_key_make(&made);
+    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
+    snprintf(text, sizeof text,
+             "INSERT INTO accounts (name) VALUES ('shop'); INSERT INTO api_keys (prefix, account, "
+             "secret_sha256, scopes) VALUES ('%s', 1, '\\x%s', '{decide,label}')",
+             made.prefix, hex);
+    sql(text);
+    strcpy(w.key, made.text);
+}
+
+static void promote_a_model(void)
+{
+    struct bundle_sample sample;
+    struct buf bytes;
+
+    bundle_sample_init(&sample, 5);
+    buf_init(&bytes, 0);
+    MUST(bundle_build(&bytes, &sample.parts, &w.why));
+    MUST(model_register(w.pg, buf_slice(&bytes), NULL, NULL, SLICE("test"), &w.champion, NULL, &w.why));
+    MUST(model_promote(w.pg, w.champion, MODEL_NONE, &(struct model_change){ .actor = SLICE("test") },
+                       &w.why));
+    buf_release(&bytes);
+    bundle_sample_release(&sample);
+}
+
+static void setup(void)
+{
+    char features[64], scoring[64], rules[64];
+
+    w.conninfo = test_database();
+    snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
+    strcpy(w.directory, "/tmp/assay-backtest-XXXXXX");
+    cr_assert_not_null(mkdtemp(w.directory));
+    MUST(pg_session_open(&w.pg, w.conninfo, "test", &w.why));
+    make_key();
+    promote_a_model();
+    process_start(&w.features, "features", (const char *const[]){ w.pg_url, NULL });
+    process_start(&w.scoring, "scoring", (const char *const[]){ w.pg_url, NULL });
+    process_start(&w.rules, "rules", (const char *const[]){ w.pg_url, NULL });
+    snprintf(features, sizeof features, "ASSAY_FEATURES_ADDR=127.0.0.1:%d", w.features.port);
+    snprintf(scoring, sizeof scoring, "ASSAY_SCORING_ADDR=127.0.0.1:%d", w.scoring.port);
+    snprintf(rules, sizeof rules, "ASSAY_RULES_ADDR=127.0.0.1:%d", w.rules.port);
+    process_start(&w.ingestion, "ingestion",
+                  (const char *const[]){ w.pg_url, features, scoring, rules, "ASSAY_DEADLINE=5s", NULL });
+}
+
+static void stop(struct process *p)
+{
+    if (p->pid)
+        cr_expect_eq(process_stop(p), 0, "it ends gracefully");
+    p->pid = 0;
+}
+
+static void teardown(void)
+{
+    char command[128];
+
+    stop(&w.ingestion);
+    stop(&w.rules);
+    stop(&w.scoring);
+    stop(&w.features);
+    pg_session_close(w.pg);
+    arena_release(&w.arena);
+    snprintf(command, sizeof command, "rm -rf '%s'", w.directory);
+    cr_expect_eq(system(command), 0);
+}
+
+TestSuite(backtest_live, .init = setup, .fini = teardown, .timeout = 300);
+
+static void send_some(int count)
+{
+    for (int i = 0; i < count; i++, w.sent++) {
+        char body[512], at[RFC3339_SIZE];
+        struct http_said said;
+
+        rfc3339_format(clock_wall_us(), at);
+        snprintf(body, sizeof body,
+                 "{\"transaction_id\":\"t-%d\",\"occurred_at\":\"%s\",\"amount\":%d,\"currency\":\"USD\","
+                 "\"customer_id\":\"c-%d\",\"card_id\":\"card-%d\",\"channel\":\"%s\","
+                 "\"attributes\":{\"basket\":%d}}",
+                 w.sent, at, 100 + w.sent * 7919 % 6000, w.sent % 37, w.sent % 11, w.sent % 2 ? "pos" : "atm",
+                 w.sent % 5);
+        said = http_ask(w.ingestion.port, "POST", "/v1/transactions", w.key, NULL, body, strlen(body));
+        cr_assert_eq(said.status, 200, "%s", said.body);
+        http_said_free(&said);
+    }
+}
+
+/* ---- changes, each in force before anything more is decided ---- */
+
+static int64_t publish(const char *document)
+{
+    struct ruleset_change ann = { .actor = SLICE("ann"), .expected = RULESET_ANY }, bob = ann;
+    int64_t version = 0, until = clock_mono_us() + PATIENCE_US;
+    struct ruleset_served served = { 0 };
+    struct draft d;
+
+    bob.actor = SLICE("bob");
+    MUST(draft_open(&d, slice_str(document), &w.why));
+    MUST(ruleset_draft(w.pg, &d, 0, SLICE(""), &ann, &version, &w.why));
+    MUST(ruleset_publish(w.pg, version, &bob, &w.why));
+    draft_release(&d);
+    while ((served.processes < 2 || served.serving < served.processes) && clock_mono_us() < until) {
+        usleep(5000);
+        MUST(ruleset_served(w.pg, 0, version, &w.arena, &served, &w.why));
+    }
+    cr_assert_eq(served.serving, 2, "the rules service and ingestion");
+    return version;
+}
+
+static double changes_read(int admin_port)
+{
+    static const char series[] = "assay_policy_list_changes_total{how=\"change\"} ";
+    struct http_said said = http_ask(admin_port, "GET", "/metrics", NULL, NULL, NULL, 0);
+    const char *at = strstr(said.body, series);
+    double value = at ? strtod(at + strlen(series), NULL) : 0;
+
+    http_said_free(&said);
+    return value;
+}
+
+static void change_list(const char *text)
+{
+    double rules = changes_read(w.rules.admin_port), ingestion = changes_read(w.ingestion.admin_port);
+    int64_t until = clock_mono_us() + PATIENCE_US;
+
+    sql(text);
+    while ((changes_read(w.rules.admin_port) == rules || changes_read(w.ingestion.admin_port) == ingestion) &&
+           clock_mono_us() < until)
+        usleep(5000);
+    cr_assert_neq(changes_read(w.rules.admin_port), rules, "%s", text);
+}
+
+/* ---- asking ---- */
+
+/* The answer's JSON, for json_decref(). */
+static json_t *backtest(const char *words)
+{
+    struct buf said = { 0 };
+    char all[512];
+    json_t *json;
+
+    snprintf(all, sizeof all, "rules backtest --json --settle 0 --cache %s/history %s", w.directory, words);
+    cr_assert_eq(command_run(&said, w.conninfo, "", all), 0, "%s", buf_str(&said));
+    json = json_loads(buf_str(&said), 0, NULL);
+    cr_assert_not_null(json, "%s", buf_str(&said));
+    buf_release(&said);
+    return json;
+}
+
+static int64_t number(const json_t *json, const char *a, const char *b, const char *c)
+{
+    json = json_object_get(json, a);
+    json = b ? json_object_get(json, b) : json;
+    return json_integer_value(c ? json_object_get(json, c) : json);
+}
+
+/* The same once nothing runs that could still add decisions, so that all of them are kept. */
+static json_t *backtest_settled(const char *words)
+{
+    json_t *json = backtest(words);
+
+    for (int i = 0; i < 100 && number(json, "history", "tail", NULL) > 0; i++) {
+        json_decref(json);
+        usleep(20000);
+        json = backtest(words);
+    }
+    return json;
+}
+
+/* Decisions that come out otherwise than they were. */
+static int64_t changed(const json_t *json, const char **id)
+{
+    const json_t *changes = json_object_get(json_object_get(json, "report"), "changes"), *change;
+    int64_t count = 0;
+    size_t i;
+
+    json_array_foreach((json_t *)changes, i, change)
+    {
+        if (strcmp(json_string_value(json_object_get(change, "from")),
+                   json_string_value(json_object_get(change, "to"))) == 0)
+            continue;
+        count += json_integer_value(json_object_get(change, "count"));
+        if (id)
+            *id = json_string_value(
+                json_object_get(json_array_get(json_object_get(change, "examples"), 0), "transaction_id"));
+    }
+    return count;
+}
+
+static const char first_set[] =
+    "{\"missing\": {\"features\": \"challenge\", \"score\": \"review\"},"
+    " \"lists\": [{\"name\": \"blocked\", \"field\": \"card_id\", \"purpose\": \"deny\"},"
+    "            {\"name\": \"watched\", \"field\": \"customer_id\"}],"
+    " \"rules\": [{\"id\": \"large\", \"when\": \"tx.amount > 5000\", \"action\": \"decline\"},"
+    "           {\"id\": \"seen\", \"when\": \"in_list(tx.customer_id, \\\"watched\\\")\", \"action\": "
+    "\"challenge\", \"priority\": 9}]}";
+static const char second_set[] =
+    "{\"rules\": [{\"id\": \"large\", \"when\": \"tx.amount > 4000 && tx.channel == \\\"pos\\\"\","
+    "             \"action\": \"review\"},"
+    "            {\"id\": \"basket\", \"when\": \"tx.attributes.basket > 3.0 && score > 0.0\", \"action\": "
+    "\"decline\"}]}";
+
+/* ---- tests ---- */
+
+Test(backtest_live, the_policy_of_each_time_gives_the_decisions_that_were_made)
+{
+    const char *id = NULL;
+    int64_t shown;
+    json_t *json;
+
+    send_some(EACH); /* no rule set yet */
+    publish(first_set);
+    send_some(EACH);
+    change_list("INSERT INTO list_entries (list, value) SELECT list, 'card-3' FROM lists WHERE name = "
+                "'blocked'");
+    send_some(EACH);
+    change_list("INSERT INTO list_entries (list, value, expires_at) SELECT list, v, clock_timestamp() + "
+                "interval '1 second' FROM lists, unnest(ARRAY['c-1', 'c-2', 'c-3', 'c-4', 'c-5']) v WHERE "
+                "name = 'watched'");
+    send_some(EACH);
+    usleep(1100000); /* the entries expire */
+    send_some(EACH);
+    change_list("DELETE FROM list_entries WHERE value = 'card-3'");
+    send_some(EACH);
+    publish(second_set);
+    send_some(EACH);
+    process_kill(&w.rules); /* ingestion decides by its own copy */
+    w.rules.pid = 0;
+    send_some(EACH);
+    process_kill(&w.scoring);
+    w.scoring.pid = 0;
+    send_some(EACH);
+
+    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), w.sent);
+    cr_assert_gt(sql_int("SELECT count(DISTINCT action) FROM decisions"), 2, "nothing would be tested");
+    cr_assert_eq(sql_int("SELECT count(DISTINCT ruleset_version) FROM decisions"), 3);
+    json = backtest_settled("--as-it-was --examples 100");
+    shown = changed(json, &id);
+    cr_assert_eq(number(json, "report", "span", "decisions"), w.sent);
+    cr_assert_eq(shown, 0, "%s", id);
+    cr_assert_eq(number(json, "history", "built", NULL), w.sent);
+    json_decref(json);
+
+    /* The second time, nothing is read again; and what does not fit is named. */
+    json = backtest("--as-it-was --examples 100");
+    cr_assert_eq(number(json, "history", "kept", NULL), w.sent);
+    cr_assert_eq(number(json, "history", "built", NULL), 0);
+    cr_assert_eq(changed(json, NULL), 0);
+    json_decref(json);
+    sql("UPDATE decisions SET action = 3 - action WHERE transaction_id = 't-17'");
+    json = backtest("--as-it-was --examples 100 --no-cache");
+    cr_assert_eq(changed(json, &id), 1);
+    cr_assert_str_eq(id, "t-17");
+    json_decref(json);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    char path[128];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", w.directory, name);
+    f = fopen(path, "w");
+    cr_assert_not_null(f);
+    fputs(text, f);
+    cr_assert_eq(fclose(f), 0);
+}
+
+static const json_t *rule_at(const json_t *json, size_t i)
+{
+    return json_array_get(json_object_get(json_object_get(json, "report"), "rules"), i);
+}
+
+Test(backtest_live, a_draft_is_shown_beside_what_is_in_force_and_only_what_changed_is_asked_again)
+{
+    char words[160];
+    json_t *json;
+
+    publish(first_set);
+    send_some(2 * EACH);
+    write_file("draft.yaml", "rules:\n"
+                             "  - {id: large, when: tx.amount > 5000, action: decline}\n"
+                             "  - {id: middle, when: tx.amount > 3000, action: review}\n");
+    snprintf(words, sizeof words, "%s/draft.yaml --label-delay 0", w.directory);
+    json = backtest_settled(words);
+    cr_assert_eq(number(json, "report", "span", "decisions"), 2 * EACH);
+    cr_assert_str_eq(json_string_value(json_object_get(rule_at(json, 1), "id")), "middle");
+    cr_assert_eq(json_integer_value(json_object_get(rule_at(json, 1), "hits")),
+                 sql_int("SELECT count(*) FROM decisions WHERE amount_base_minor > 3000"));
+    cr_assert_eq(
+        changed(json, NULL),
+        sql_int("SELECT count(*) FROM decisions WHERE action <> CASE WHEN amount_base_minor > 5000 THEN 3 "
+                "WHEN amount_base_minor > 3000 THEN 2 ELSE action END"));
+    cr_assert_eq(number(json, "report", "rules_recalled", NULL), 0);
+    json_decref(json);
+
+    write_file("draft.yaml", "rules:\n"
+                             "  - {id: large, when: tx.amount > 5000, action: decline}\n"
+                             "  - {id: middle, when: tx.amount > 2000, action: review}\n");
+    json = backtest(words);
+    /* Over each chunk, `large` says what it said, and `middle` is asked. */
+    cr_assert_gt(number(json, "report", "rules_recalled", NULL), 0);
+    cr_assert_eq(number(json, "report", "rules_recalled", NULL),
+                 number(json, "report", "rules_evaluated", NULL));
+    cr_assert_eq(json_integer_value(json_object_get(rule_at(json, 1), "hits")),
+                 sql_int("SELECT count(*) FROM decisions WHERE amount_base_minor > 2000"));
+    json_decref(json);
+
+    /* What came since is there too; a directory that was thrown away is made again. */
+    send_some(1);
+    json = backtest(words);
+    cr_assert_eq(number(json, "report", "span", "decisions"), 2 * EACH + 1);
+    cr_assert_eq(number(json, "history", "tail", NULL), 1);
+    json_decref(json);
+    snprintf(words, sizeof words, "rm -rf '%s/history'", w.directory);
+    cr_assert_eq(system(words), 0);
+    snprintf(words, sizeof words, "%s/draft.yaml --model %lld", w.directory, (long long)w.champion);
+    json = backtest_settled(words);
+    cr_assert_eq(number(json, "history", "built", NULL), 2 * EACH + 1);
+    json_decref(json);
+}
