@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "log/log.h"
 #include "pipeline_impl.h"
 #include "policy/policy.h"
@@ -6,6 +7,7 @@
 enum {
     LOOKUPS_MAX = 4, /* of one job: more means that it goes round in circles */
     LOOKUP_TIME_US = 2000000,
+    TWIN_US = SECOND_US, /* who came that short a time before is the same payment, still on its way */
 };
 
 enum lookup_column {
@@ -72,11 +74,14 @@ static void looked_up(struct job *job, const struct pg_result *r, size_t row)
         job_fail(job, ERR_NOT_FOUND,
                  "the transaction is known but has no decision; send it again to get one");
     } else {
+        int64_t first_us = pg_get_time_us(r, row, COL_KNOWN_AT);
+
         job->has_place = true;
-        job->decision.known_at_us = job->message->known_at_us = pg_get_time_us(r, row, COL_KNOWN_AT);
+        job->decision.known_at_us = job->message->known_at_us = first_us;
         job->decision.n = (uint64_t)pg_get_int(r, row, COL_N);
         /* Its decision was lost, and its vector is of when it first came. */
-        if (job->after_lookup == STAGE_SCORE && job->decision.vector.len)
+        if (job->after_lookup == STAGE_SCORE && job->decision.vector.len &&
+            job->txn.known_at_us - first_us > TWIN_US)
             job_degrade(job, POLICY_OLDER_FEATURES);
         job_enter(job, job->after_lookup == STAGE_RESERVE ? STAGE_COMMIT : job->after_lookup);
     }
