@@ -138,6 +138,7 @@ test("J, K and Enter walk through the queue and into a case", () =>
     for (const key of ["j", "j", "j", "k"]) await page.keyboard.press(key);
     await page.keyboard.press("Enter");
     await page.waitForFunction((id) => location.hash === `#/cases/${id}`, world.cases[1].case);
+    await page.getByRole("toolbar", { name: "Decision" }).waitFor();
     await page.keyboard.press("j");
     await page.waitForFunction((id) => location.hash === `#/cases/${id}`, world.cases[2].case);
   }));
