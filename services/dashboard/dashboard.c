@@ -12,7 +12,7 @@
 #include "routes.h"
 #include "visitor.h"
 
-enum { DESKS = 3, MINUTE_MS = 60000, DAY_MS = 86400000 };
+enum { DESKS = 3, FOLLOWER_RESTS = 9 /* app/watch.h */, MINUTE_MS = 60000, DAY_MS = 86400000 };
 
 #define AT(field) offsetof(struct dashboard_settings, field)
 const struct conf_field dashboard_fields[] = {
@@ -138,6 +138,7 @@ enum err dashboard_open(struct dashboard **out, struct service *app, const struc
                                                .conninfo = conf->pg_url,
                                                .application = "assay-dashboard",
                                                .role = conf->pg_role,
+                                               .rests = FOLLOWER_RESTS,
                                                .turn = turn,
                                                .ctx = d },
                          why);
