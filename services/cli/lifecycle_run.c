@@ -17,7 +17,8 @@
 
 /* Of an experiment. Where declines have no label, what they cost is seen in the control slice alone, and so many are
  * seen there only in weeks: it ends before, once the verdict is clear. */
-enum { REFERENCES_MOST = 16, AB_DAYS = 7, AB_DAYS_HIDDEN = 56 };
+/* A verdict on net loss takes weeks of the handbook's volume; an experiment ends before that once it is clear. */
+enum { REFERENCES_MOST = 16, AB_DAYS = 56 };
 
 /* What a stream is read with. */
 struct origin {
@@ -70,7 +71,7 @@ static enum err read_settings(struct life_settings *s, const struct lifecycle_co
     s->first_us = (int64_t)(c->first_days * (double)DAY_US);
     s->shadow.days_least = c->shadow_days;
     s->ab.share = c->share;
-    s->ab_days = c->ab_days >= 0 ? c->ab_days : c->hides_labels ? AB_DAYS_HIDDEN : AB_DAYS;
+    s->ab_days = c->ab_days >= 0 ? c->ab_days : AB_DAYS;
     s->steps.has_ab = s->ab_days > 0;
     s->hides_labels = c->hides_labels;
     s->control_share = c->control;
