@@ -55,21 +55,6 @@ void audit_row_write(struct json_out *o, const char *key, const struct audit_row
     json_out_end(o);
 }
 
-enum err audit_add(struct pg_session *s, struct slice actor, const char *action, struct slice subject,
-                   struct slice detail, struct why *why)
-{
-    struct pg_params p = { 0 };
-
-    pg_add_text(&p, actor);
-    pg_add_text(&p, slice_str(action));
-    pg_add_text(&p, subject);
-    row_add_object(&p, detail);
-    return row_ask(s,
-                   "INSERT INTO audit (actor, action, subject, detail) VALUES ($1::text, $2::text, $3::text, "
-                   "$4::text::jsonb)",
-                   &p, NULL, why);
-}
-
 /* ---- the chain ---- */
 
 /* In the order of links, each with what it should be, and the place that it should have; rows without a link come

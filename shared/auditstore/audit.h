@@ -36,10 +36,6 @@ MUST_USE enum err audit_list(struct pg_session *s, const struct audit_filter *fi
                              size_t *count, struct arena *arena, struct why *why);
 void audit_row_write(struct json_out *o, const char *key, const struct audit_row *row);
 
-/* Puts one row in, within the transaction that is open, or in one of its own. `detail`: JSON, or empty. */
-MUST_USE enum err audit_add(struct pg_session *s, struct slice actor, const char *action,
-                            struct slice subject, struct slice detail, struct why *why);
-
 struct audit_check {
     int64_t rows;
     bool is_whole;
