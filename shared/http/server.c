@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sodium.h>
@@ -1106,26 +1107,38 @@ static void fit_descriptors(struct http_server *s)
     }
 }
 
+/* The first address of a name, or the numeric address that it is. May wait for a name service: callers listen before
+ * their loop runs. */
+static enum err find_address(const char *host, int port, struct sockaddr_storage *at, socklen_t *len,
+                             struct why *why)
+{
+    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+    struct addrinfo *found;
+    int code = getaddrinfo(host, NULL, &hints, &found);
+
+    if (code)
+        return err_set(why, ERR_INVALID, "%s is no address, and no name of one: %s", host,
+                       gai_strerror(code));
+    memcpy(at, found->ai_addr, found->ai_addrlen);
+    *len = found->ai_addrlen;
+    freeaddrinfo(found);
+    if (at->ss_family == AF_INET)
+        ((struct sockaddr_in *)at)->sin_port = htons((uint16_t)port);
+    else
+        ((struct sockaddr_in6 *)at)->sin6_port = htons((uint16_t)port);
+    return ERR_OK;
+}
+
 static enum err listen_on(struct http_server *s, const struct http_server_conf *conf, struct why *why)
 {
     const char *host = conf->host ? conf->host : "127.0.0.1";
     struct sockaddr_storage at = { 0 };
-    struct sockaddr_in *in = (struct sockaddr_in *)&at;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&at;
     socklen_t len;
     int on = 1;
+    enum err err = find_address(host, conf->port, &at, &len, why);
 
-    if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
-        at.ss_family = AF_INET;
-        in->sin_port = htons((uint16_t)conf->port);
-        len = sizeof *in;
-    } else if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
-        at.ss_family = AF_INET6;
-        in6->sin6_port = htons((uint16_t)conf->port);
-        len = sizeof *in6;
-    } else {
-        return err_set(why, ERR_INVALID, "%s is not a numeric address", host);
-    }
+    if (err)
+        return err;
     s->listen_fd = socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (s->listen_fd < 0)
         return err_set(why, ERR_INTERNAL, "socket: %s", strerror(errno));
@@ -1137,7 +1150,8 @@ static enum err listen_on(struct http_server *s, const struct http_server_conf *
                        host, conf->port, strerror(errno));
     if (getsockname(s->listen_fd, (struct sockaddr *)&at, &len))
         return err_set(why, ERR_INTERNAL, "getsockname: %s", strerror(errno));
-    s->port = ntohs(at.ss_family == AF_INET ? in->sin_port : in6->sin6_port);
+    s->port = ntohs(at.ss_family == AF_INET ? ((struct sockaddr_in *)&at)->sin_port
+                                            : ((struct sockaddr_in6 *)&at)->sin6_port);
     return ERR_OK;
 }
 

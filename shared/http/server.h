@@ -133,7 +133,7 @@ const char *http_status_text(int status);
 /* How to listen, and what a peer may do. Zero-initialise; 0 and NULL mean the default that stands behind. */
 struct http_server_conf {
     const char *name; /* label `server` of the metrics: "http" */
-    const char *host; /* numeric address: "127.0.0.1" */
+    const char *host; /* an address, "127.0.0.1", or a name: the first address it has at the opening */
     int port;         /* 0: the kernel chooses, see http_server_port() */
     bool reuse_port;  /* several processes on one port */
 

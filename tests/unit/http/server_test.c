@@ -711,8 +711,22 @@ Test(http_server, shares_a_port_with_another_process)
     conf.reuse_port = false;
     cr_assert_eq(http_server_open(&second, loop, &conf, metrics, &why), ERR_CONFLICT);
     cr_assert_null(second);
-    conf.host = "localhost";
+}
+
+Test(http_server, listens_at_the_address_of_a_name)
+{
+    struct http_server *second;
+    struct http_server_conf conf = { .host = "localhost" };
+    struct why why = { 0 };
+
+    start((struct http_server_conf){ 0 });
+    stop();
+    cr_assert_eq(http_server_open(&second, loop, &conf, metrics, &why), ERR_OK, "%s", why.text);
+    cr_assert_gt(http_server_port(second), 0);
+    http_server_close(second);
+    conf.host = "no..name";
     cr_assert_eq(http_server_open(&second, loop, &conf, metrics, &why), ERR_INVALID);
+    cr_assert_not_null(strstr(why.text, "no..name is no address"), "%s", why.text);
 }
 
 Test(http_server, counts_what_it_answers)
