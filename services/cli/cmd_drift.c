@@ -60,8 +60,8 @@ static enum err read_found(struct report *r, const struct watched_model *m, stru
                            struct why *why)
 {
     if (r->options->feature)
-        return found_history(r->s, r->lane, m->version, SLICE(""), slice_str(r->options->feature), HISTORY,
-                             all, count, &r->arena, why);
+        return found_history(r->s, r->lane, m->version, SLICE(""), SLICE(""), slice_str(r->options->feature),
+                             HISTORY, all, count, &r->arena, why);
     return read_subjects(r, m, all, count, why);
 }
 
@@ -119,8 +119,8 @@ static enum err draw_history(struct report *r, const struct found *f, struct buf
     double values[HISTORY], most = 0;
     struct found *past;
     size_t count;
-    enum err err =
-        found_history(r->s, f->lane, f->version, f->kind, f->name, HISTORY, &past, &count, &r->arena, why);
+    enum err err = found_history(r->s, f->lane, f->version, f->kind, f->field, f->name, HISTORY, &past,
+                                 &count, &r->arena, why);
 
     if (err)
         return err;
@@ -211,62 +211,27 @@ static enum err print_conditions(struct report *r, struct why *why)
 
 /* ---- one feature ---- */
 
-static double share(const struct drift_window *w, const struct drift_subject *subject, size_t bin)
+static double share(uint64_t part, uint64_t whole)
 {
-    uint64_t rows = drift_window_rows(w, subject);
-
-    return rows ? (double)drift_window_counts(w, subject)[bin] / (double)rows : 0;
+    return whole ? (double)part / (double)whole : 0;
 }
 
-static void print_bins(struct report *r, const struct drift_layout *layout,
-                       const struct drift_subject *subject, const struct drift_window *first,
-                       const struct drift_window *now)
+static void print_bins(struct report *r, const struct span_bins *bins)
 {
-    char text[DRIFT_BIN_TEXT];
     struct buf bar;
 
     buf_init(&bar, 0);
-    printf("\n%-28s %8s %8s\n", "VALUES", "FIRST", "NOW");
-    for (size_t b = 0; b < subject->bins; b++) {
+    printf("\n%-28s %9s %8s\n", "VALUES", "REFERENCE", "NOW");
+    for (size_t i = 0; i < bins->count; i++) {
+        const struct span_bin *b = &bins->bins[i];
+
         buf_clear(&bar);
-        spark_bar(&bar, share(now, subject, b), BAR, r->has_blocks);
-        printf("%-28s %7.2f%% %7.2f%% %s\n", drift_bin_text(layout, subject, b, text),
-               100 * share(first, subject, b), 100 * share(now, subject, b), buf_str(&bar));
+        spark_bar(&bar, share(b->now, bins->rows), BAR, r->has_blocks);
+        printf("%-28.*s %8.2f%% %7.2f%% %s\n", SLICE_ARG(b->text),
+               100 * share(b->reference, bins->reference_rows), 100 * share(b->now, bins->rows),
+               buf_str(&bar));
     }
-    printf("(first: the model's first decisions; now: its newest window)\n");
     buf_release(&bar);
-}
-
-static size_t subject_named(const struct drift_layout *layout, const char *name)
-{
-    size_t at = 0;
-
-    while (at < drift_layout_subjects(layout) && !slice_eq_str(drift_layout_subject(layout, at)->name, name))
-        at++;
-    return at;
-}
-
-static enum err compare(struct report *r, const struct watched_model *stored, struct slice window,
-                        struct why *why)
-{
-    struct drift_layout *layout;
-    struct drift_window first, now;
-    size_t at;
-    enum err err = drift_layout_open(&layout, stored->layout, why);
-
-    if (err)
-        return err;
-    err = drift_window_open(&first, layout, stored->baseline, why);
-    if (!err) {
-        err = drift_window_open(&now, layout, window, why);
-        at = subject_named(layout, r->options->feature);
-        if (!err && at < drift_layout_subjects(layout))
-            print_bins(r, layout, drift_layout_subject(layout, at), &first, &now);
-        drift_window_release(&now);
-    }
-    drift_window_release(&first);
-    drift_layout_free(layout);
-    return err;
 }
 
 static void print_windows(struct report *r, const struct found *all, size_t count)
@@ -296,11 +261,9 @@ static void print_windows(struct report *r, const struct found *all, size_t coun
 
 static enum err print_feature(struct report *r, const struct watched_model *m, struct why *why)
 {
-    struct watched_model stored;
-    struct watched_window *newest;
+    struct span_bins bins;
     struct found *all;
-    size_t count, windows;
-    bool is_there;
+    size_t count;
     enum err err = read_found(r, m, &all, &count, why);
 
     if (!err && !count)
@@ -312,12 +275,11 @@ static enum err print_feature(struct report *r, const struct watched_model *m, s
     print_windows(r, all, count);
     if (all[0].text.len)
         printf("\n%.*s\n", SLICE_ARG(all[0].text));
-    err = watched_model_read(r->s, r->lane, m->version, &stored, &is_there, &r->arena, why);
+    err = span_bins_read(r->s, r->lane, m->version, all[0].number, all[0].kind, all[0].field, all[0].name,
+                         &bins, &r->arena, why);
     if (!err)
-        err = watched_windows(r->s, r->lane, m->version, all[0].number, 1, &newest, &windows, &r->arena, why);
-    if (!err && is_there && windows)
-        err = compare(r, &stored, newest[0].window, why);
-    return err;
+        print_bins(r, &bins);
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
 
 /* ---- the whole ---- */

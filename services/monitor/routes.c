@@ -18,7 +18,7 @@ const char *const monitor_queries[] = {
     [QUERY_LANE] = "lane",   [QUERY_HOURS] = "hours",       [QUERY_RAISED] = "raised",
     [QUERY_AFTER] = "after", [QUERY_VERSION] = "version",   [QUERY_KIND] = "kind",
     [QUERY_STATE] = "state", [QUERY_SEVERITY] = "severity", [QUERY_DAYS] = "days",
-    [QUERY_COUNT] = NULL,
+    [QUERY_FIELD] = "field", [QUERY_COUNT] = NULL,
 };
 static_assert((int)QUERY_COUNT <= (int)DESK_QUERY_MAX, "the desk keeps all of them");
 
@@ -57,6 +57,29 @@ static enum err newest_hour(struct pg_session *s, int32_t lane, int64_t *hour_us
     return err;
 }
 
+/* Whether served vectors are those that the log gives, the newest samples first (verifier.h). */
+static enum err write_checks(struct json_out *o, struct pg_session *s, struct why *why)
+{
+    struct pg_result *r = NULL;
+    enum err err = row_ask(s,
+                           "SELECT at, recomputed, mismatched, seconds FROM monitor_checks ORDER BY at DESC "
+                           "LIMIT 20",
+                           NULL, &r, why);
+
+    json_out_list(o, "checks");
+    for (size_t i = 0; !err && i < pg_rows(r); i++) {
+        json_out_open(o, NULL);
+        json_out_time(o, "at", pg_get_time_us(r, i, 0));
+        json_out_int(o, "recomputed", pg_get_int(r, i, 1));
+        json_out_int(o, "mismatched", pg_get_int(r, i, 2));
+        json_out_number(o, "seconds", pg_get_float(r, i, 3));
+        json_out_end(o);
+    }
+    json_out_end(o);
+    pg_result_free(r);
+    return err;
+}
+
 static enum err get_data_health(struct call *c, struct pg_session *s, struct why *why)
 {
     struct json_out o = json_out_to(&c->out);
@@ -82,8 +105,9 @@ static enum err get_data_health(struct call *c, struct pg_session *s, struct why
     for (size_t i = 0; i < count; i++)
         health_write(&o, NULL, &hours[i]);
     json_out_end(&o);
+    err = write_checks(&o, s, why);
     json_out_end(&o);
-    return ERR_OK;
+    return err;
 }
 
 /* ---- conditions ---- */
@@ -139,6 +163,41 @@ static enum err read_subjects(struct call *c, struct pg_session *s, const struct
     return span_judge(s, m->lane, m->version, hours, monitor_judging(c->ctx), all, count, &c->arena, why);
 }
 
+static void write_judging(struct json_out *o, const struct drift_settings *settings)
+{
+    json_out_open(o, "judging");
+    json_out_number(o, "alpha", settings->alpha);
+    json_out_number(o, "js", settings->js_least);
+    json_out_number(o, "missing", settings->missing_least);
+    json_out_number(o, "unseen", settings->unseen_least);
+    json_out_int(o, "windows", settings->windows);
+    json_out_end(o);
+}
+
+/* The live one, and those of accounts on a clock of their own. */
+static enum err write_lanes(struct json_out *o, struct pg_session *s, struct why *why)
+{
+    struct pg_result *r = NULL;
+    enum err err =
+        row_ask(s,
+                "SELECT l.lane, l.name, EXISTS (SELECT FROM monitor_models m WHERE m.lane = l.lane) "
+                "FROM (SELECT 0 AS lane, '' AS name UNION ALL SELECT account, name FROM accounts "
+                "WHERE clock = 'simulated') l ORDER BY 1 LIMIT 1000",
+                NULL, &r, why);
+
+    json_out_list(o, "lanes");
+    for (size_t i = 0; !err && i < pg_rows(r); i++) {
+        json_out_open(o, NULL);
+        json_out_int(o, "lane", pg_get_int(r, i, 0));
+        json_out_text(o, "name", pg_get_text(r, i, 1));
+        json_out_bool(o, "has_models", pg_get_bool(r, i, 2));
+        json_out_end(o);
+    }
+    json_out_end(o);
+    pg_result_free(r);
+    return err;
+}
+
 /* Every version that is watched in the lane, or the one that was asked for. */
 static enum err get_drift(struct call *c, struct pg_session *s, struct why *why)
 {
@@ -158,6 +217,8 @@ static enum err get_drift(struct call *c, struct pg_session *s, struct why *why)
         return err;
     json_out_open(&o, NULL);
     json_out_int(&o, "lane", lane);
+    write_judging(&o, monitor_judging(c->ctx));
+    err = write_lanes(&o, s, why);
     json_out_list(&o, "models");
     for (size_t i = 0; i < count && !err; i++) {
         struct found *all;
@@ -196,6 +257,38 @@ static enum err choose_version(struct call *c, struct pg_session *s, int32_t lan
     return err;
 }
 
+/* Of the newest window; null when it is not kept any more. */
+static enum err write_bins(struct call *c, struct pg_session *s, struct json_out *o, const struct found *f,
+                           struct why *why)
+{
+    struct span_bins bins;
+    enum err err =
+        span_bins_read(s, f->lane, f->version, f->number, f->kind, f->field, f->name, &bins, &c->arena, why);
+
+    if (err == ERR_NOT_FOUND) {
+        json_out_null(o, "histogram");
+        return ERR_OK;
+    }
+    if (err)
+        return err;
+    json_out_open(o, "histogram");
+    json_out_int(o, "window", bins.number);
+    json_out_time(o, "at", bins.at_us);
+    json_out_int(o, "reference_rows", (int64_t)bins.reference_rows);
+    json_out_int(o, "rows", (int64_t)bins.rows);
+    json_out_list(o, "bins");
+    for (size_t i = 0; i < bins.count; i++) {
+        json_out_open(o, NULL);
+        json_out_text(o, "text", bins.bins[i].text);
+        json_out_int(o, "reference", (int64_t)bins.bins[i].reference);
+        json_out_int(o, "now", (int64_t)bins.bins[i].now);
+        json_out_end(o);
+    }
+    json_out_end(o);
+    json_out_end(o);
+    return ERR_OK;
+}
+
 static enum err get_history(struct call *c, struct pg_session *s, struct why *why)
 {
     struct json_out o = json_out_to(&c->out);
@@ -207,8 +300,8 @@ static enum err get_history(struct call *c, struct pg_session *s, struct why *wh
     if (!err)
         err = choose_version(c, s, (int32_t)lane, &version, why);
     if (!err)
-        err = found_history(s, (int32_t)lane, version, c->query[QUERY_KIND], c->id, (size_t)c->limit, &all,
-                            &count, &c->arena, why);
+        err = found_history(s, (int32_t)lane, version, c->query[QUERY_KIND], c->query[QUERY_FIELD], c->id,
+                            (size_t)c->limit, &all, &count, &c->arena, why);
     if (!err && !count)
         err = err_set(why, ERR_NOT_FOUND, "no window of version %lld was judged by that", (long long)version);
     if (err)
@@ -217,8 +310,9 @@ static enum err get_history(struct call *c, struct pg_session *s, struct why *wh
     json_out_int(&o, "lane", lane);
     json_out_int(&o, "version", version);
     write_found(&o, "windows", all, count);
+    err = write_bins(c, s, &o, &all[0], why);
     json_out_end(&o);
-    return ERR_OK;
+    return err;
 }
 
 static enum err get_requests(struct call *c, struct pg_session *s, struct why *why)

@@ -18,6 +18,7 @@ enum {
     QUERY_STATE,
     QUERY_SEVERITY,
     QUERY_DAYS,
+    QUERY_FIELD,
     QUERY_COUNT
 };
 

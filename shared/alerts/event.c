@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "alerts/runbook.h"
+
 const char *event_type(enum alert_state state)
 {
     return state == ALERT_RESOLVED ? "assay.alert.resolved" : "assay.alert.firing";
@@ -27,6 +29,7 @@ void alert_write(struct json_out *o, const char *key, const struct alert *a)
     json_out_str(o, "severity", alert_severity_name(a->severity));
     alert_labels_write(o, "labels", &a->labels);
     json_out_text(o, "text", a->text);
+    json_out_text(o, "runbook", alert_runbook(alert_label(&a->labels, "alertname")));
     json_out_number(o, "value", a->value);
     json_out_number(o, "threshold", a->threshold);
     json_out_bool(o, "is_silenced", a->is_silenced);

@@ -208,3 +208,82 @@ enum err span_judge(struct pg_session *s, int32_t lane, int64_t version, int64_t
     close_span(&span);
     return err;
 }
+
+/* ---- bins ---- */
+
+static const struct drift_subject *find_subject(const struct drift_layout *layout, struct slice kind,
+                                                struct slice field, struct slice name)
+{
+    for (size_t i = 0; i < drift_layout_subjects(layout); i++) {
+        const struct drift_subject *subject = drift_layout_subject(layout, i);
+        bool has_field = subject->kind == DRIFT_FIELD || is_segment(subject);
+
+        if (kind.len && !slice_eq_str(kind, drift_kind_name(subject->kind)))
+            continue;
+        if (field.len && !(has_field && slice_eq_str(field, drift_field_name(subject->field))))
+            continue;
+        if (slice_eq(name, subject->name))
+            return subject;
+    }
+    return NULL;
+}
+
+static void fill_bins(struct span_bins *out, const struct span *span, const struct drift_subject *subject,
+                      const struct drift_window *now, struct arena *arena)
+{
+    char text[DRIFT_BIN_TEXT];
+
+    out->reference_rows = drift_window_rows(&span->reference, subject);
+    out->rows = drift_window_rows(now, subject);
+    out->bins = arena_new(arena, struct span_bin, subject->bins + 1);
+    for (; out->count < subject->bins; out->count++)
+        out->bins[out->count] = (struct span_bin){
+            .text = arena_slice(arena, slice_str(drift_bin_text(span->layout, subject, out->count, text))),
+            .reference = drift_window_counts(&span->reference, subject)[out->count],
+            .now = drift_window_counts(now, subject)[out->count],
+        };
+}
+
+static enum err compare(struct span *span, const struct watched_window *window, struct slice kind,
+                        struct slice field, struct slice name, struct span_bins *out, struct arena *arena,
+                        struct why *why)
+{
+    const struct drift_subject *subject = find_subject(span->layout, kind, field, name);
+    struct drift_window now;
+    enum err err;
+
+    if (!subject)
+        return err_set(why, ERR_NOT_FOUND, "the model has no subject \"%.*s\"", SLICE_ARG(name));
+    err = drift_window_open(&now, span->layout, window->window, why);
+    if (!err)
+        fill_bins(out, span, subject, &now, arena);
+    drift_window_release(&now);
+    return err;
+}
+
+enum err span_bins_read(struct pg_session *s, int32_t lane, int64_t version, int64_t number,
+                        struct slice kind, struct slice field, struct slice name, struct span_bins *out,
+                        struct arena *arena, struct why *why)
+{
+    struct watched_model stored;
+    struct watched_window *window;
+    struct span span = { 0 };
+    size_t count = 0;
+    bool is_there = false;
+    enum err err = watched_model_read(s, lane, version, &stored, &is_there, arena, why);
+
+    *out = (struct span_bins){ .number = number };
+    if (!err && is_there)
+        err = watched_windows(s, lane, version, number, 1, &window, &count, arena, why);
+    if (!err && (!count || window[0].number != number))
+        err = err_set(why, ERR_NOT_FOUND, "window %" PRId64 " of version %" PRId64 " is not kept", number,
+                      version);
+    if (!err) {
+        out->at_us = window[0].last_us;
+        err = open_span(&span, s, &stored, why);
+    }
+    if (!err)
+        err = compare(&span, &window[0], kind, field, name, out, arena, why);
+    close_span(&span);
+    return err;
+}

@@ -25,4 +25,22 @@ MUST_USE enum err span_judge(struct pg_session *s, int32_t lane, int64_t version
                              const struct drift_settings *settings, struct found **out, size_t *count,
                              struct arena *arena, struct why *why);
 
+/* How a subject's decisions lie in its bins: in the reference, and in a closed window by count. */
+struct span_bin {
+    struct slice text; /* what is in it, as "3.5 to 12"; the arena's */
+    uint64_t reference, now;
+};
+struct span_bins {
+    int64_t number, at_us; /* of the window */
+    uint64_t reference_rows, rows;
+    struct span_bin *bins; /* the arena's */
+    size_t count;
+};
+/* Of the first subject of that name; an empty kind or field: any.
+ *   ERR_NOT_FOUND  the model is not watched in the lane, the window is not kept any more, or there is no such subject
+ * and those of pg/pg.h and model_read(). */
+MUST_USE enum err span_bins_read(struct pg_session *s, int32_t lane, int64_t version, int64_t number,
+                                 struct slice kind, struct slice field, struct slice name,
+                                 struct span_bins *out, struct arena *arena, struct why *why);
+
 #endif

@@ -138,8 +138,8 @@ enum err found_newest(struct pg_session *s, int32_t lane, int64_t version, struc
 }
 
 enum err found_history(struct pg_session *s, int32_t lane, int64_t version, struct slice kind,
-                       struct slice name, size_t most, struct found **out, size_t *count, struct arena *arena,
-                       struct why *why)
+                       struct slice field, struct slice name, size_t most, struct found **out, size_t *count,
+                       struct arena *arena, struct why *why)
 {
     struct pg_params p = { 0 };
 
@@ -148,10 +148,12 @@ enum err found_history(struct pg_session *s, int32_t lane, int64_t version, stru
     pg_add_text(&p, kind.len ? kind : SLICE(""));
     pg_add_text(&p, name);
     pg_add_i64(&p, (int64_t)most);
+    pg_add_text(&p, field.len ? field : SLICE(""));
     return read_all(s,
                     "SELECT " COLUMNS
                     " FROM monitor_verdicts WHERE lane = $1::int4 AND version = $2::int8 AND ($3::text "
-                    "= '' OR kind = $3::text) AND name = $4::text ORDER BY number DESC, kind LIMIT $5::int8",
+                    "= '' OR kind = $3::text) AND name = $4::text AND ($6::text = '' OR field = $6::text) "
+                    "ORDER BY number DESC, kind, field LIMIT $5::int8",
                     &p, out, count, arena, why);
 }
 

@@ -39,10 +39,10 @@ MUST_USE enum err found_add(struct pg_session *s, const struct found *all, size_
 /* Of the newest judged window of a version; *out is the arena's. */
 MUST_USE enum err found_newest(struct pg_session *s, int32_t lane, int64_t version, struct found **out,
                                size_t *count, struct arena *arena, struct why *why);
-/* Of one subject, the newest window first, at most `most`. An empty kind: any. */
+/* Of one subject, the newest window first, at most `most`. An empty kind or field: any. */
 MUST_USE enum err found_history(struct pg_session *s, int32_t lane, int64_t version, struct slice kind,
-                                struct slice name, size_t most, struct found **out, size_t *count,
-                                struct arena *arena, struct why *why);
+                                struct slice field, struct slice name, size_t most, struct found **out,
+                                size_t *count, struct arena *arena, struct why *why);
 MUST_USE enum err found_forget(struct pg_session *s, int32_t lane, int64_t before_us, struct why *why);
 void found_write(struct json_out *o, const char *key, const struct found *f);
 

@@ -436,6 +436,36 @@ Test(monitor, counts_the_same_however_often_it_is_killed)
     cr_assert_geq(kills, 1);
 }
 
+static double divergence_part(double share, double other)
+{
+    return share > 0 ? share * log2(2 * share / (share + other)) / 2 : 0;
+}
+
+/* The divergence of the newest window, by hand from the bins that stand beside it. */
+static void check_histogram(json_t *answer)
+{
+    json_t *newest = json_array_get(json_object_get(answer, "windows"), 0), *bin;
+    json_t *histogram = json_object_get(answer, "histogram"), *bins = json_object_get(histogram, "bins");
+    double rows = json_number_value(json_object_get(histogram, "rows"));
+    double reference_rows = json_number_value(json_object_get(histogram, "reference_rows"));
+    double js = 0, sum = 0;
+    size_t i;
+
+    cr_assert_eq(json_integer_value(json_object_get(histogram, "window")),
+                 json_integer_value(json_object_get(newest, "window")));
+    cr_assert_eq(rows, json_number_value(json_object_get(newest, "rows")));
+    json_array_foreach(bins, i, bin)
+    {
+        double now = json_number_value(json_object_get(bin, "now"));
+        double p = now / rows, q = json_number_value(json_object_get(bin, "reference")) / reference_rows;
+
+        sum += now;
+        js += divergence_part(p, q) + divergence_part(q, p);
+    }
+    cr_assert_eq(sum, rows);
+    cr_assert_float_eq(js, json_number_value(json_object_get(newest, "js")), 1e-9);
+}
+
 Test(monitor, drift_raises_a_condition_and_asks_for_one_model)
 {
     struct http_said said;
@@ -463,10 +493,18 @@ Test(monitor, drift_raises_a_condition_and_asks_for_one_model)
     said = http_ask(w.monitor.port, "GET", "/v1/drift/amount?kind=feature&limit=5", w.key, NULL, NULL, 0);
     cr_assert_eq(said.status, 200);
     cr_assert_eq(json_array_size(json_object_get(said.json, "windows")), 5);
+    check_histogram(said.json);
+    http_said_free(&said);
+    said = http_ask(w.monitor.port, "GET", "/v1/drift/(missing)?kind=segment_score&field=country", w.key,
+                    NULL, NULL, 0);
+    cr_assert_eq(said.status, 404, "no segment was told");
     http_said_free(&said);
     said = http_ask(w.monitor.port, "GET", "/v1/drift", w.key, NULL, NULL, 0);
     cr_assert_eq(said.status, 200);
     cr_assert_eq(json_array_size(json_object_get(said.json, "models")), 1);
+    cr_assert_eq(json_integer_value(json_object_get(json_object_get(said.json, "judging"), "windows")), 2);
+    cr_assert(
+        json_is_true(json_object_get(json_array_get(json_object_get(said.json, "lanes"), 0), "has_models")));
     http_said_free(&said);
     said = http_ask(w.monitor.port, "GET", "/v1/drift/nothing", w.key, NULL, NULL, 0);
     cr_assert_eq(said.status, 404);

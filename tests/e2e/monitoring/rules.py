@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Every alert has a severity, a summary, a case in which it fires and one in which it does not, and its entry in
-docs/operations.md, which in turn has none of an alert that is gone; every recording rule has a case; and a rule that
+docs/operations.md, which in turn has none of an alert that is gone; so has each alert of the monitor; every recording rule has a case; and a rule that
 looks at a recorded series names one that is recorded. Prints what is wrong; status 1 when anything is."""
 import glob
 import re
@@ -50,8 +50,14 @@ for name, rule in alerts.items():
          f"{name}: docs/operations.md does not say what to look at and what to do")
     must(name in fires, f"{name}: no case in which it fires")
     must(name in rests, f"{name}: no case in which it does not")
+with open("shared/alerts/runbook.c", encoding="utf-8") as f:
+    told = dict(re.findall(r'\{ "(\w+)", "docs/operations\.md#(\w+)" \}', f.read()))
+must(told, "shared/alerts/runbook.c has no table")
+for name, anchor in told.items():
+    entry = next((text for title, text in entries.items() if title.lower() == anchor), "")
+    must("**Look at**" in entry and "**Do**" in entry, f"{name}: docs/operations.md#{anchor} does not say what to do")
 for name in entries:
-    must(name in alerts, f"docs/operations.md has {name}, which is no alert")
+    must(name in alerts or name in told, f"docs/operations.md has {name}, which is no alert")
 for name in recorded:
     must(re.search(re.escape(name) + r"\b", tried), f"{name}: no case")
 for rule in rules:

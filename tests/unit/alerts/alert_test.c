@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alerts/runbook.h"
 #include "base/array.h"
 #include "base/clock.h"
 
@@ -261,4 +262,10 @@ Test(alert, any_past_leads_where_the_definition_says)
                 break;
         }
     }
+}
+
+Test(alert, the_manual_says_what_to_do_about_what_it_knows)
+{
+    cr_assert(slice_eq_str(alert_runbook(SLICE("Drift")), "docs/operations.md#featuredrifted"));
+    cr_assert_eq(alert_runbook(SLICE("Nonsense")).len, 0);
 }
