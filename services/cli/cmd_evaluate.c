@@ -11,13 +11,14 @@
 #include "command.h"
 #include "json/json_out.h"
 #include "protocols.h"
+#include "queue_table.h"
 #include "shipped.h"
 #include "stream.h"
 
 struct settings {
     const char *protocol, *data, *catalogue;
     int64_t threads;
-    bool as_json, validates;
+    bool as_json, validates, queue;
 };
 
 static const struct option options[] = {
@@ -31,6 +32,8 @@ static const struct option options[] = {
       "on the earlier folds, where parameters may be chosen" },
     { "threads", OPTION_INT, offsetof(struct settings, threads), "N",
       "models trained at a time (all cores)" },
+    { "queue", OPTION_FLAG, offsetof(struct settings, queue), NULL,
+      "what the review queue's order stops, beside others" },
     { "json", OPTION_FLAG, offsetof(struct settings, as_json), NULL, "as JSON" },
 };
 
@@ -282,6 +285,26 @@ static enum err evaluate(struct trial *t, const struct settings *s, const char *
     return err;
 }
 
+/* Both data sets, or the one that is named. */
+static enum exit_code queue(const struct settings *s, const char *data)
+{
+    bool is_simulator = s->protocol && strcmp(s->protocol, "simulator") == 0;
+    struct why why = { 0 };
+    enum err err = ERR_OK;
+    char path[PATH_MAX];
+
+    if (s->protocol && !is_simulator && strcmp(s->protocol, "handbook") != 0)
+        return command_fail(EXIT_USAGE, "--queue is told of --protocol handbook or simulator");
+    snprintf(path, sizeof path, "%s/%s", data ? data : "../shared/data", find_protocol("handbook")->file);
+    if (!is_simulator && access(path, R_OK) != 0)
+        return command_fail(EXIT_NOT_RUNNING, "%s is not there: --protocol simulator needs no data", path);
+    if (!is_simulator)
+        err = queue_table_print(QUEUE_HANDBOOK, path, s->as_json, &why);
+    if (!err && (is_simulator || !s->protocol))
+        err = queue_table_print(QUEUE_SIMULATOR, NULL, s->as_json, &why);
+    return command_end(err, &why);
+}
+
 static enum exit_code run(const void *settings, char **operands, size_t operand_count)
 {
     const struct settings *s = settings;
@@ -295,6 +318,8 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
 
     (void)operands;
     (void)operand_count;
+    if (s->queue)
+        return queue(s, data);
     if (!t.protocol)
         return command_fail(EXIT_USAGE, "--protocol is handbook, sparkov, ucsd or fraudecom");
     snprintf(path, sizeof path, "%s/%s", data ? data : "../shared/data", t.protocol->file);
@@ -322,14 +347,18 @@ const struct command cmd_evaluate = {
     .name = "evaluate",
     .operands = "",
     .purpose = "Train and judge models on a public data set, beside published figures",
-    .text =
-        "Features come from the feature store alone, as the service would have served them: with the\n"
-        "labels that were known at that moment and no others. The handbook's protocol trains on 7 days,\n"
-        "leaves out 7 days of delay, tests on 7 days, and removes known compromised cards; `gbdt` is\n"
-        "told on those 7 days and on a longer history before the delay.\n\n"
-        "  assay evaluate --protocol handbook\n"
-        "  assay evaluate --protocol handbook --validation    the folds on which parameters were chosen\n\n"
-        "Exit status 3 when the data is not there.",
+    .text = "Features come from the feature store alone, as the service would have served them: with the\n"
+            "labels that were known at that moment and no others. The handbook's protocol trains on 7 days,\n"
+            "leaves out 7 days of delay, tests on 7 days, and removes known compromised cards; `gbdt` is\n"
+            "told on those 7 days and on a longer history before the delay.\n\n"
+            "  assay evaluate --protocol handbook\n"
+            "  assay evaluate --protocol handbook --validation    the folds on which parameters were chosen\n"
+            "  assay evaluate --queue                             what 100 reviews a day stop, by the "
+            "queue's order and "
+            "by\n"
+            "                                                     others; also --protocol handbook or "
+            "simulator\n\n"
+            "Exit status 3 when the data is not there.",
     .options = options,
     .option_count = ARRAY_LEN(options),
     .settings_size = sizeof(struct settings),

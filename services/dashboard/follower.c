@@ -14,6 +14,7 @@
 #include "logstore/reader.h"
 #include "policystore/lists.h"
 #include "proto/txn_proto.h"
+#include "triage/triage.h"
 
 #define FOLLOWER "dashboard"
 enum {
@@ -21,6 +22,7 @@ enum {
     PENDING_MOST = 5000, /* entries whose decision is awaited; the oldest are given up for newer ones, */
     PATIENCE_S = 600,    /* and all after that long: an import is never decided */
     DUE_MOST = 100,
+    PAST_MOST = 5000, /* decided cases that tell what one without a score is worth */
 };
 
 /* ---- which decisions become cases ---- */
@@ -65,6 +67,13 @@ struct wanted {
     bool is_found;
 };
 
+/* Cases that people decided, of one account and one set of rules. */
+struct past {
+    int32_t account;
+    struct slice rules; /* spaces between */
+    struct triage_past cases;
+};
+
 struct batch {
     const struct dashboard_settings *conf;
     struct rule_of_cases rule;
@@ -73,6 +82,8 @@ struct batch {
     int64_t n, now_s;
     struct wanted *wanted;
     size_t count, was_pending;
+    struct past *past; /* read when a payment without a score comes */
+    size_t past_count;
     bool is_full;
     struct why *why;
 };
@@ -179,18 +190,19 @@ static enum err find_decisions(struct batch *b, struct pg_result **r)
     return row_ask(b->s, found_sql, &p, r, b->why);
 }
 
-/* $1 to $24, in the order of `enum column`; $25 what a review costs, $26 the time until a case is due. */
+/* $1 to $25, in the order of `enum column`; $26 the time until a case is due. */
 static const char insert_sql[] =
     "WITH i AS (SELECT * FROM unnest($1::int4[], $2::text[], $3::timestamptz[], $4::int8[], "
     "$5::timestamptz[], "
     "$6::timestamptz[], $7::int8[], $8::text[], $9::int8[], $10::int2[], $11::float8[], $12::text[], "
     "$13::text[], "
     "$14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::bool[], $21::int8[], "
-    "$22::int8[], $23::int8[], $24::int8[]) AS x (account, transaction_id, known_at, n, occurred_at, "
+    "$22::int8[], $23::int8[], $24::int8[], $25::int8[]) AS x (account, transaction_id, known_at, n, "
+    "occurred_at, "
     "decided_at, "
     "amount_minor, currency, amount_base_minor, action, score, customer_id, card_id, merchant_id, device_id, "
     "ip, "
-    "country, channel, rules, is_case, queue_us, features_us, scoring_us, rules_us)), "
+    "country, channel, rules, is_case, queue_us, features_us, scoring_us, rules_us, expected_loss)), "
     "made AS (INSERT INTO payments (account, transaction_id, known_at, n, occurred_at, decided_at, "
     "amount_minor, "
     "currency, amount_base_minor, action, score, customer_id, card_id, merchant_id, device_id, ip, country, "
@@ -216,7 +228,7 @@ static const char insert_sql[] =
     "ip, "
     "country, channel, rules) SELECT account, transaction_id, known_at, n, now() + $26::int8 * interval '1 "
     "ms', "
-    "action, score, round(coalesce(score, 0) * amount_base_minor)::int8 - $25::int8, amount_minor, currency, "
+    "action, score, expected_loss, amount_minor, currency, "
     "amount_base_minor, occurred_at, customer_id, card_id, merchant_id, device_id, ip, country, channel, "
     "string_to_array(rules, ' ') FROM fresh WHERE is_case ORDER BY n ON CONFLICT DO NOTHING";
 
@@ -245,12 +257,13 @@ enum column {
     FEATURES_US,
     SCORING_US,
     RULES_US,
+    EXPECTED_LOSS,
     COLUMN_COUNT
 };
 static const enum pg_type column_types[COLUMN_COUNT] = {
-    PG_INT4, PG_TEXT, PG_TIMESTAMPTZ, PG_INT8, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ, PG_INT8, PG_TEXT,
-    PG_INT8, PG_INT2, PG_FLOAT8,      PG_TEXT, PG_TEXT,        PG_TEXT,        PG_TEXT, PG_TEXT,
-    PG_TEXT, PG_TEXT, PG_TEXT,        PG_BOOL, PG_INT8,        PG_INT8,        PG_INT8, PG_INT8
+    PG_INT4, PG_TEXT,   PG_TIMESTAMPTZ, PG_INT8, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ, PG_INT8, PG_TEXT, PG_INT8,
+    PG_INT2, PG_FLOAT8, PG_TEXT,        PG_TEXT, PG_TEXT,        PG_TEXT,        PG_TEXT, PG_TEXT, PG_TEXT,
+    PG_TEXT, PG_BOOL,   PG_INT8,        PG_INT8, PG_INT8,        PG_INT8,        PG_INT8
 };
 
 static const struct {
@@ -261,6 +274,76 @@ static const struct {
     { DEVICE, TXN_device_id },     { IP, TXN_ip },        { COUNTRY, TXN_country },
     { CHANNEL, TXN_channel },
 };
+
+/* ---- what a case without a score is worth ---- */
+
+static const char past_sql[] =
+    "WITH recent AS (SELECT account, rules, outcome FROM review_cases WHERE state = 'decided' AND outcome <> "
+    "'unclear' ORDER BY \"case\" DESC LIMIT $1::int8) SELECT account, array_to_string(rules, ' '), count(*) "
+    "FILTER "
+    "(WHERE outcome = 'fraud'), count(*) FROM recent GROUP BY 1, 2";
+
+/* What became of the newest cases that people decided. */
+static enum err read_past(struct batch *b)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    pg_add_i64(&p, PAST_MOST);
+    err = row_ask(b->s, past_sql, &p, &r, b->why);
+    b->past_count = err ? 0 : pg_rows(r);
+    b->past = arena_new(&b->arena, struct past, b->past_count + 1);
+    for (size_t i = 0; i < b->past_count; i++)
+        b->past[i] = (struct past){ .account = (int32_t)pg_get_int(r, i, 0),
+                                    .rules = arena_slice(&b->arena, pg_get_text(r, i, 1)),
+                                    .cases = { pg_get_int(r, i, 2), pg_get_int(r, i, 3) } };
+    pg_result_free(r);
+    return err;
+}
+
+/* Takes the first word off a text of words with spaces between; false at its end. */
+static bool next_word(struct slice *rest, struct slice *word)
+{
+    const char *space = rest->len ? memchr(rest->ptr, ' ', rest->len) : NULL;
+    size_t len = space ? (size_t)(space - rest->ptr) : rest->len;
+
+    *word = slice_of(rest->ptr, len);
+    *rest = space ? slice_of(space + 1, rest->len - len - 1) : SLICE("");
+    return len > 0;
+}
+
+static bool have_common_word(struct slice a, struct slice b)
+{
+    struct slice word, other, rest;
+
+    while (next_word(&a, &word))
+        for (rest = b; next_word(&rest, &other);)
+            if (slice_eq(word, other))
+                return true;
+    return false;
+}
+
+static void add_past(struct triage_past *sum, const struct triage_past *more)
+{
+    sum->frauds += more->frauds;
+    sum->decided += more->decided;
+}
+
+/* The chance of fraud that ranks a case without a score. */
+static double unscored(const struct batch *b, int32_t account, struct slice rules)
+{
+    struct triage_past of_account = { 0 }, of_rules = { 0 };
+
+    for (size_t i = 0; i < b->past_count; i++) {
+        if (b->past[i].account != account)
+            continue;
+        add_past(&of_account, &b->past[i].cases);
+        if (have_common_word(b->past[i].rules, rules))
+            add_past(&of_rules, &b->past[i].cases);
+    }
+    return triage_unscored(of_account, of_rules);
+}
 
 /* Whether the row could be read; then it is in the columns. */
 static bool add_payment(struct batch *b, const struct pg_result *r, size_t row, struct pg_array **columns)
@@ -304,6 +387,9 @@ static bool add_payment(struct batch *b, const struct pg_result *r, size_t row, 
     pg_array_i64(columns[FEATURES_US], record->features_us);
     pg_array_i64(columns[SCORING_US], record->scoring_us);
     pg_array_i64(columns[RULES_US], record->rules_us);
+    pg_array_i64(columns[EXPECTED_LOSS],
+                 triage_expected_loss(has_score ? pg_get_float(r, row, 4) : unscored(b, w->account, rules),
+                                      pg_get_int(r, row, 5), b->conf->review_cost));
     return true;
 }
 
@@ -311,15 +397,21 @@ static enum err store(struct batch *b, const struct pg_result *r)
 {
     struct pg_params p = { 0 };
     struct pg_array *columns[COLUMN_COUNT];
+    bool has_unscored = false;
     size_t count = 0;
+    enum err err;
 
+    for (size_t i = 0; i < pg_rows(r); i++)
+        has_unscored |= pg_is_null(r, i, 4);
+    err = has_unscored ? read_past(b) : ERR_OK;
+    if (err)
+        return err;
     for (size_t i = 0; i < COLUMN_COUNT; i++)
         columns[i] = pg_add_array(&p, column_types[i]);
     for (size_t i = 0; i < pg_rows(r); i++) {
         b->wanted[pg_get_int(r, i, 0) - 1].is_found = true;
         count += add_payment(b, r, i, columns);
     }
-    pg_add_i64(&p, b->conf->review_cost);
     pg_add_i64(&p, b->conf->sla_ms);
     if (count)
         return row_ask(b->s, insert_sql, &p, NULL, b->why);

@@ -231,6 +231,26 @@ Test(dashboard_cases, a_lock_that_has_run_out_lets_another_take_the_case)
     json_decref(again);
 }
 
+Test(dashboard_cases, without_a_score_a_case_ranks_by_its_amount_and_by_what_became_of_those_before)
+{
+    size_t decided = w.past.transactions;
+    char question[256];
+
+    cr_assert_eq(sql_int("SELECT count(*) FROM review_cases WHERE score IS NULL"), (int64_t)decided);
+    cr_assert_eq(sql_int("SELECT count(*) FROM review_cases WHERE abs(expected_loss - (0.1 * "
+                         "amount_base_minor - 300)) > 1"),
+                 0, "before anything was decided: the prior");
+    sql("UPDATE review_cases SET state = 'decided', outcome = 'fraud', is_applied = true");
+    history_live_until(&w.past, HISTORY_START + 5 * DAY_US);
+    wait_until("SELECT count(*) FROM review_cases", (int64_t)w.past.transactions);
+    snprintf(question, sizeof question,
+             "SELECT count(*) FROM review_cases WHERE state = 'open' AND abs(expected_loss - (%zu + 2.0) / "
+             "(%zu + 20.0) * amount_base_minor + 300) > 1",
+             decided, decided);
+    cr_assert_eq(sql_int(question), 0);
+    cr_assert_gt(sql_int("SELECT count(*) FROM review_cases WHERE state = 'open'"), 0);
+}
+
 /* ---- deciding ---- */
 
 Test(dashboard_cases, a_decision_takes_effect_after_the_time_to_undo_as_a_label_and_an_entry)
