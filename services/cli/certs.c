@@ -26,6 +26,7 @@ static const struct role {
     { "features", true, false },  { "scoring", true, false }, { "rules", true, false },
     { "ingestion", false, true }, { "edge", true, false },    { "assay", false, true },
     { "retrainer", true, false }, { "shadow", false, true },  { "monitor", true, false },
+    { "dashboard", false, true },
 };
 
 const struct certs_wish certs_usual = { .days = 365, .authority_days = 3650 };

@@ -25,8 +25,8 @@ static const struct program {
     bool is_called;       /* the others get its address as ASSAY_NAME_ADDR */
 } programs[] = {
     { "features", 9001, 9101, true },   { "scoring", 9002, 9102, true },    { "rules", 9003, 9103, true },
-    { "ingestion", 8080, 9100, false }, { "retrainer", 9005, 9105, false }, { "shadow", 0, 9107, false },
-    { "monitor", 9004, 9104, false },   { "dashboard", 8090, 9106, false },
+    { "ingestion", 8080, 9100, false }, { "retrainer", 9005, 9105, true },  { "shadow", 0, 9107, false },
+    { "monitor", 9004, 9104, true },    { "dashboard", 8090, 9106, false },
 };
 
 /* Callers come from outside, so there may be several beside each other. */
@@ -179,16 +179,13 @@ static void tell_address(struct maker *m, const char *program)
 static void tell_certificates(struct maker *m, const char *program, char **env)
 {
     const char *https = setting_name(m, program, "HTTPS_CERT"), *certs = m->wish->home;
-    bool is_dashboard = strcmp(program, "dashboard") == 0; /* it calls no other service */
-    bool is_from_outside = is_dashboard || strcmp(program, "ingestion") == 0;
+    bool is_from_outside = strcmp(program, "dashboard") == 0 || strcmp(program, "ingestion") == 0;
     size_t n = 0;
 
-    if (!is_dashboard) {
-        env[n++] = assignment(m, "ASSAY_TLS_CERT",
-                              arena_printf(m->arena, "%s/certs/%s/tls.pem", certs, program).ptr);
-        env[n++] =
-            assignment(m, "ASSAY_TLS_CA", arena_printf(m->arena, "%s/certs/%s/ca.pem", certs, program).ptr);
-    }
+    env[n++] =
+        assignment(m, "ASSAY_TLS_CERT", arena_printf(m->arena, "%s/certs/%s/tls.pem", certs, program).ptr);
+    env[n++] =
+        assignment(m, "ASSAY_TLS_CA", arena_printf(m->arena, "%s/certs/%s/ca.pem", certs, program).ptr);
     if (is_from_outside && !getenv(https))
         env[n] = assignment(m, https, arena_printf(m->arena, "%s/certs/edge/tls.pem", certs).ptr);
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "desk/desk.h"
 #include "follower.h"
+#include "gateway.h"
 #include "pages.h"
 #include "pg/session.h"
 #include "routes.h"
@@ -39,6 +40,11 @@ const struct conf_field dashboard_fields[] = {
       0, 3600000 },
     { "DASHBOARD_LOCK", CONF_DURATION_MS, AT(lock_ms), "30m", "how long a case that was taken is its taker's",
       1000, DAY_MS },
+    { "RULES_ADDR", CONF_TEXT, AT(rules_addr), "127.0.0.1:9003", "rules, several by commas", 0, 0 },
+    { "RETRAINER_ADDR", CONF_TEXT, AT(retrainer_addr), "127.0.0.1:9005", "retrainer", 0, 0 },
+    { "MONITOR_ADDR", CONF_TEXT, AT(monitor_addr), "127.0.0.1:9004", "monitor", 0, 0 },
+    { "DASHBOARD_ASK", CONF_DURATION_MS, AT(ask_ms), "30s",
+      "until one of these has answered; five times as long for a list as CSV", 100, 600000 },
 };
 const size_t dashboard_field_count = ARRAY_LEN(dashboard_fields);
 
@@ -55,6 +61,7 @@ static_assert((int)QUERY_COUNT <= (int)DESK_QUERY_MAX, "the desk keeps all of th
 struct dashboard {
     const struct dashboard_settings *conf;
     struct pages *pages;
+    struct gateway *gateway;
     struct desk *desks[DESKS], *slow;
     size_t next; /* of the desks */
     struct watch *watch;
@@ -70,6 +77,11 @@ const struct pages *dashboard_pages(const struct dashboard *d)
     return d->pages;
 }
 
+struct gateway *dashboard_gateway(const struct dashboard *d)
+{
+    return d->gateway;
+}
+
 void dashboard_ask(struct dashboard *d, struct http_request *req, const char *roles,
                    enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
 {
@@ -80,6 +92,13 @@ void dashboard_ask_slow(struct dashboard *d, struct http_request *req, const cha
                         enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
 {
     desk_ask_for(d->slow, req, roles, answer);
+}
+
+void dashboard_ask_with(struct dashboard *d, struct http_request *req, const char *roles,
+                        const char *body_type,
+                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+{
+    desk_ask_with(d->desks[d->next++ % DESKS], req, roles, body_type, answer);
 }
 
 static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const atomic_bool *is_ending,
@@ -128,6 +147,8 @@ enum err dashboard_open(struct dashboard **out, struct service *app, const struc
     err = follower_check(conf, why);
     if (!err)
         err = pages_open(&d->pages, conf->pages, why);
+    if (!err)
+        err = gateway_open(&d->gateway, d, app, conf, why);
     for (size_t i = 0; i < DESKS && !err; i++)
         err = open_desk(d, &d->desks[i], app, "assay-dashboard-desk", why);
     if (!err)
@@ -150,6 +171,8 @@ enum err dashboard_open(struct dashboard **out, struct service *app, const struc
                                                          .service = d },
                              why);
     }
+    if (!err)
+        gateway_listen(d->gateway, app);
     if (err) {
         dashboard_close(d);
         return err;
@@ -166,6 +189,7 @@ void dashboard_close(struct dashboard *d)
     desk_close(d->slow);
     for (size_t i = 0; i < DESKS; i++)
         desk_close(d->desks[i]);
+    gateway_close(d->gateway);
     pages_close(d->pages);
     mem_free(d);
 }

@@ -11,6 +11,7 @@
 
 struct call;
 struct dashboard;
+struct gateway;
 struct http_request;
 struct pages;
 struct pg_session;
@@ -26,6 +27,8 @@ struct dashboard_settings {
     int64_t turn_ms;                       /* how often the follower looks */
     int64_t undo_ms;                       /* until a decision takes effect */
     int64_t lock_ms;                       /* how long a case that was taken is its taker's */
+    const char *rules_addr, *retrainer_addr, *monitor_addr; /* gateway.h */
+    int64_t ask_ms;                                         /* until one of them has answered */
 };
 
 extern const struct conf_field dashboard_fields[];
@@ -38,6 +41,7 @@ void dashboard_close(struct dashboard *d);
 
 const struct dashboard_settings *dashboard_conf(const struct dashboard *d);
 const struct pages *dashboard_pages(const struct dashboard *d);
+struct gateway *dashboard_gateway(const struct dashboard *d);
 
 /* Names that may stand in the query of a request, in the order of call.query. */
 enum dashboard_query {
@@ -67,6 +71,10 @@ extern const char *const dashboard_queries[];
 void dashboard_ask(struct dashboard *d, struct http_request *req, const char *roles,
                    enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
 void dashboard_ask_slow(struct dashboard *d, struct http_request *req, const char *roles,
+                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
+/* As desk_ask_with(). */
+void dashboard_ask_with(struct dashboard *d, struct http_request *req, const char *roles,
+                        const char *body_type,
                         enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
 
 #endif

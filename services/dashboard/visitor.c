@@ -91,15 +91,22 @@ static bool is_csrf_right(const struct call *c, struct slice token)
     return c->csrf.len == SHA256_HEX_SIZE - 1 && sodium_memcmp(c->csrf.ptr, csrf, c->csrf.len) == 0;
 }
 
+static enum err check_type(const struct call *c, struct why *why)
+{
+    const char *type = c->body_type ? c->body_type : "application/json";
+
+    if (c->body.len && !slice_starts_with(c->content_type, slice_str(type)))
+        return err_set(why, ERR_SYNTAX, "a body is %s", type);
+    return ERR_OK;
+}
+
 enum err visitor_admit(struct call *c, struct pg_session *s, struct why *why)
 {
     struct slice token;
     enum err err;
 
-    if (c->body.len && !slice_starts_with(c->content_type, SLICE("application/json")))
-        return err_set(why, ERR_SYNTAX, "a body is application/json");
     if (strcmp(c->scope, "none") == 0)
-        return ERR_OK;
+        return check_type(c, why);
     if (!read_token(c, &token))
         return err_set(why, ERR_UNAUTHORIZED, "nobody is logged in");
     err = find_session(c, s, token, why);
@@ -110,7 +117,7 @@ enum err visitor_admit(struct call *c, struct pg_session *s, struct why *why)
         return err_set(why, ERR_FORBIDDEN, "X-CSRF-Token is not the one of this session");
     if (strcmp(c->scope, "any") != 0 && !user_roles_meet(c->roles, slice_str(c->scope)))
         return err_set(why, ERR_FORBIDDEN, "that is for: %s", c->scope);
-    return ERR_OK;
+    return check_type(c, why);
 }
 
 /* ---- log-in ---- */

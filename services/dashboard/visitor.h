@@ -12,7 +12,7 @@ struct call;
 struct pg_session;
 
 /* For desk_conf.admit; call.scope has the roles.
- *   ERR_UNAUTHORIZED  no valid session      ERR_SYNTAX  a body that is not declared to be JSON
+ *   ERR_UNAUTHORIZED  no valid session      ERR_SYNTAX  a body that is not declared as call.body_type
  *   ERR_FORBIDDEN     without the token, for all but GET; or none of the roles */
 MUST_USE enum err visitor_admit(struct call *c, struct pg_session *s, struct why *why);
 

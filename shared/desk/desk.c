@@ -13,6 +13,7 @@
 #include "log/log.h"
 #include "loop/loop.h"
 #include "pg/session.h"
+#include "userstore/delegate.h"
 
 enum { QUEUE_MAX = 64, LIST_LIMIT = 50, LIST_LIMIT_MAX = 1000, REST_US = 60000000 };
 
@@ -33,17 +34,35 @@ struct desk {
 static const char key_sql[] = "SELECT secret_sha256, ''" KEY_ROW;
 static const char owned_key_sql[] = "SELECT secret_sha256, owner" KEY_ROW;
 
+static enum err check_delegate(struct call *c, struct pg_session *s, struct slice key, struct why *why)
+{
+    struct slice name;
+    enum err err = delegate_check(s, key, why);
+
+    if (!err)
+        err = delegate_actor(c->on_behalf, &name, why);
+    if (!err)
+        snprintf(c->actor, sizeof c->actor, "%.*s", SLICE_ARG(name));
+    return err;
+}
+
 static enum err check_key(struct call *c, struct pg_session *s, bool has_owners, struct why *why)
 {
     static const char scheme[] = "Bearer ";
+    const size_t scheme_len = sizeof scheme - 1;
     struct slice text = c->authorization;
     struct api_key key;
     struct pg_params p = { 0 };
     struct pg_result *r = NULL;
     enum err err;
 
-    if (!slice_starts_with(text, slice_str(scheme)) ||
-        !api_key_read(&key, slice_of(text.ptr + sizeof scheme - 1, text.len - (sizeof scheme - 1))))
+    text = slice_starts_with(text, slice_str(scheme)) ? slice_of(text.ptr + scheme_len, text.len - scheme_len)
+                                                      : SLICE("");
+    if (delegate_looks_like(text))
+        return check_delegate(c, s, text, why);
+    if (c->on_behalf.ptr)
+        return err_set(why, ERR_FORBIDDEN, "X-Assay-Actor is for services that speak for people");
+    if (!api_key_read(&key, text))
         return err_set(why, ERR_UNAUTHORIZED, "a valid key is needed: \"Authorization: Bearer ak_...\"");
     pg_add_text(&p, slice_str(key.prefix));
     pg_add_text(&p, slice_str(c->scope));
@@ -109,7 +128,7 @@ static void reply(struct desk *d, struct call *c)
                         log_quoted(slice_str(c->why.text)));
         reply_problem(d, c);
     } else if (c->take_over) {
-        c->take_over(d->conf.ctx, c->req);
+        c->take_over(c);
     } else {
         struct http_header headers[DESK_HEADERS_MAX + 1];
         size_t count = add_headers(d, headers);
@@ -160,6 +179,12 @@ void desk_ask(struct desk *d, struct http_request *req,
 void desk_ask_for(struct desk *d, struct http_request *req, const char *scope,
                   enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
 {
+    desk_ask_with(d, req, scope, NULL, answer);
+}
+
+void desk_ask_with(struct desk *d, struct http_request *req, const char *scope, const char *body_type,
+                   enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+{
     struct call *c;
     int64_t before, limit;
 
@@ -183,10 +208,13 @@ void desk_ask_for(struct desk *d, struct http_request *req, const char *scope,
     c->now_us = req->now_us;
     buf_init(&c->out, 0);
     c->authorization = arena_slice(&c->arena, http_header(req, "authorization"));
-    c->body = arena_slice(&c->arena, req->body);
+    c->body_type = body_type;
+    c->body = body_type ? req->body : arena_slice(&c->arena, req->body);
     c->cookie = arena_slice(&c->arena, http_header(req, "cookie"));
     c->csrf = arena_slice(&c->arena, http_header(req, "x-csrf-token"));
     c->content_type = arena_slice(&c->arena, http_header(req, "content-type"));
+    if (http_header(req, "x-assay-actor").ptr)
+        c->on_behalf = arena_slice(&c->arena, http_header(req, "x-assay-actor"));
     c->is_tls = req->peer->is_tls;
     snprintf(c->address, sizeof c->address, "%s", req->peer->address);
     if (strrchr(c->address, ':'))

@@ -22,7 +22,9 @@ struct call {
     struct slice authorization, body, id; /* id: what stands in the path; the arena's, as the others */
     struct slice cookie, csrf;            /* the headers Cookie and X-CSRF-Token */
     struct slice content_type;
-    char address[64]; /* of the peer, without its port */
+    struct slice on_behalf; /* the header X-Assay-Actor, which only the key of a delegate may send */
+    const char *body_type;  /* what a body must be; NULL: application/json */
+    char address[64];       /* of the peer, without its port */
     bool is_tls;
     struct slice query[DESK_QUERY_MAX]; /* what the query says for conf.queries; ptr NULL: nothing */
     int64_t before, limit;              /* of a list: as its query says */
@@ -31,7 +33,9 @@ struct call {
 
     struct arena arena;
     const char *scope; /* that the key must have, unless it has `admin` */
-    char actor[80]; /* "key:<prefix>", once it is known; with has_owners the key's owner, where it has one */
+    /* "key:<prefix>", once it is known; with has_owners the key's owner, where it has one; the person for whom another
+     * service asks (userstore/delegate.h). */
+    char actor[80];
     struct slice roles;      /* of who asks, where conf.admit tells them */
     void *ctx;               /* conf.ctx, for the answer */
     struct buf out;          /* JSON, or what `type` says */
@@ -39,8 +43,8 @@ struct call {
     int status;              /* of an answer: 200 unless it says otherwise */
     struct slice set_cookie; /* of an answer, the header; the arena's */
     int64_t retry_after_s;   /* of a refusal; 0: as usual */
-    /* Instead of a reply: on the loop, with conf.ctx. It replies then or later. */
-    void (*take_over)(void *ctx, struct http_request *req);
+    /* Instead of a reply: on the loop. It answers `req` then or later; the call is gone afterwards. */
+    void (*take_over)(struct call *c);
     enum err err;
     struct why why;
     struct call *next;
@@ -67,11 +71,15 @@ MUST_USE enum err desk_open(struct desk **out, const struct desk_conf *conf, str
 void desk_close(struct desk *d);
 
 /* Takes a request in: checks the key, which must have the scope `admin`, runs `answer`, and replies.
- * Beyond what fits in its queue: 503. */
+ * Beyond what fits in its queue: 503. A service that speaks for people has decided already what they may do: no scope is
+ * asked for, and call.actor is the person. X-Assay-Actor with any other key is refused. */
 void desk_ask(struct desk *d, struct http_request *req,
               enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
 /* The same, with `scope` or `admin`. */
 void desk_ask_for(struct desk *d, struct http_request *req, const char *scope,
                   enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
+/* The same for a body of `body_type`, of any size: call.body is then the request's own. */
+void desk_ask_with(struct desk *d, struct http_request *req, const char *scope, const char *body_type,
+                   enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
 
 #endif

@@ -2,6 +2,7 @@
 #include "harness/http.h"
 
 #include <curl/curl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ struct http_said http_ask(int port, const char *method, const char *path, const 
                     into_headers = { &said.headers, &said.headers_len };
     struct curl_slist *headers = NULL;
     char line[512];
+    bool has_type = false;
     long status = 0;
     CURL *c = curl_easy_init();
 
@@ -48,10 +50,13 @@ struct http_said http_ask(int port, const char *method, const char *path, const 
         snprintf(line, sizeof line, "Authorization: Bearer %s", key);
         headers = curl_slist_append(headers, line);
     }
-    for (; extra && *extra; extra++)
+    for (; extra && *extra; extra++) {
         headers = curl_slist_append(headers, *extra);
+        has_type |= strncasecmp(*extra, "content-type:", 13) == 0;
+    }
     if (body) {
-        headers = curl_slist_append(headers, "Content-Type: application/json");
+        if (!has_type)
+            headers = curl_slist_append(headers, "Content-Type: application/json");
         curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, (long)body_len);
         curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
     }

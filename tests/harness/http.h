@@ -14,7 +14,7 @@ struct http_said {
 };
 
 /* `key` (may be NULL) becomes "Authorization: Bearer"; `extra` is a NULL-terminated list of header lines or
- * NULL; a `body` makes it JSON. Free with http_said_free(). */
+ * NULL; a `body` is JSON unless `extra` has a Content-Type. Free with http_said_free(). */
 struct http_said http_ask(int port, const char *method, const char *path, const char *key,
                           const char *const *extra, const char *body, size_t body_len);
 void http_said_free(struct http_said *said);

@@ -10,23 +10,18 @@
 
 #include "base/array.h"
 #include "base/clock.h"
-#include "base/hash.h"
 #include "harness/cluster.h"
 #include "harness/history.h"
 #include "harness/http.h"
 #include "harness/process.h"
+#include "harness/visit.h"
 #include "pg/session.h"
 #include "proto/txn_proto.h"
-#include "userstore/user.h"
 
 #define CATALOGUE                                                                                            \
     "entities: {customer: customer_id}\n"                                                                    \
     "features:\n"                                                                                            \
     "  - {name: amount, expr: tx.amount}\n"
-
-struct visit {
-    char cookie[128], csrf[96];
-};
 
 static struct {
     const char *conninfo;
@@ -63,27 +58,11 @@ static void wait_until(const char *question, int64_t wanted)
     cr_assert_eq(sql_int(question), wanted, "%s: %lld", question, (long long)sql_int(question));
 }
 
-/* A user, with a session as log-in makes it. */
+/* With a session. */
 static struct visit add_user(const char *name, const char *roles)
 {
-    struct user user = { .name = slice_str(name), .roles = slice_str(roles) };
-    char token[SHA256_HEX_SIZE], hex[SHA256_HEX_SIZE], text[512];
-    struct visit v;
-
-    MUST(user_add(w.pg, &user, SLICE("correct horse battery"), SLICE("test"), &w.why));
-    sha256_hex(slice_str(name), token);
-    sha256_hex(slice_str(token), hex);
-    snprintf(text, sizeof text,
-             "INSERT INTO sessions (token_sha256, name, address, expires_at) VALUES ('\\x%s', '%s', 'test', "
-             "now() + "
-             "interval '1 hour')",
-             hex, name);
-    sql(text);
-    snprintf(v.cookie, sizeof v.cookie, "Cookie: assay_session=%s", token);
-    snprintf(text, sizeof text, "csrf:%s", token);
-    sha256_hex(slice_str(text), hex);
-    snprintf(v.csrf, sizeof v.csrf, "X-CSRF-Token: %s", hex);
-    return v;
+    visit_add_user(w.pg, name, roles);
+    return visit_of(w.pg, name, "now()");
 }
 
 static void start(void)
@@ -113,9 +92,7 @@ TestSuite(dashboard_cases, .init = start, .fini = stop, .timeout = 300);
 
 static struct http_said ask(const char *method, const char *path, const struct visit *v, const char *body)
 {
-    const char *const headers[] = { v->cookie, v->csrf, NULL };
-
-    return http_ask(w.dashboard.port, method, path, NULL, headers, body, body ? strlen(body) : 0);
+    return visit_ask(w.dashboard.port, method, path, v, body);
 }
 
 /* The answer, the caller's; it must have that status. */

@@ -10,24 +10,23 @@
 
 #include "auditstore/audit.h"
 #include "base/array.h"
-#include "base/hash.h"
 #include "harness/cluster.h"
 #include "harness/command.h"
 #include "harness/http.h"
 #include "harness/process.h"
+#include "harness/visit.h"
 #include "pg/session.h"
-#include "userstore/user.h"
 
 static struct {
     const char *conninfo;
     struct pg_session *pg;
-    struct process dashboard;
+    struct process dashboard, rules, retrainer, monitor;
     char pg_url[512];
     struct why why;
 } w;
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
-#define PASSWORD   "correct horse battery staple"
+#define PASSWORD   VISIT_PASSWORD
 
 static void sql(const char *text)
 {
@@ -70,69 +69,71 @@ TestSuite(dashboard, .init = start, .fini = stop, .timeout = 300);
 
 static void add_user(const char *name, const char *roles)
 {
-    struct user user = { .name = slice_str(name), .full_name = SLICE("Somebody"), .roles = slice_str(roles) };
-
-    MUST(user_add(w.pg, &user, slice_str(PASSWORD), SLICE("test"), &w.why));
-}
-
-struct visit {
-    char cookie[128], csrf[96];
-};
-
-/* A session as log-in makes it, put straight into the table: the cookie, and the token that belongs to it. */
-static struct visit visit_of(const char *name, const char *seen)
-{
-    static int serial;
-    char token[65], hex[SHA256_HEX_SIZE], text[512];
-    struct visit v;
-
-    snprintf(text, sizeof text, "%s %d", name, ++serial);
-    sha256_hex(slice_str(text), token);
-    sha256_hex(slice_str(token), hex);
-    snprintf(text, sizeof text,
-             "INSERT INTO sessions (token_sha256, name, address, expires_at, seen_at) VALUES ('\\x%s', '%s', "
-             "'test', now() + interval '1 hour', %s)",
-             hex, name, seen);
-    sql(text);
-    snprintf(v.cookie, sizeof v.cookie, "Cookie: assay_session=%s", token);
-    snprintf(text, sizeof text, "csrf:%s", token);
-    sha256_hex(slice_str(text), hex);
-    snprintf(v.csrf, sizeof v.csrf, "X-CSRF-Token: %s", hex);
-    return v;
+    visit_add_user(w.pg, name, roles);
 }
 
 static struct http_said ask(const char *method, const char *path, const struct visit *v, const char *body)
 {
-    const char *const headers[] = { v ? v->cookie : NULL, v ? v->csrf : NULL, NULL };
-
-    return http_ask(w.dashboard.port, method, path, NULL, headers, body, body ? strlen(body) : 0);
+    return visit_ask(w.dashboard.port, method, path, v, body);
 }
 
 static int status_of(const char *method, const char *path, const struct visit *v, const char *body)
 {
-    struct http_said said = ask(method, path, v, body);
-    int status = said.status;
-
-    http_said_free(&said);
-    return status;
+    return visit_status(w.dashboard.port, method, path, v, body);
 }
 
 /* ---- every route ---- */
+
+/* With the services to which it passes requests on. */
+static void start_with_services(void)
+{
+    static char rules[64], retrainer[64], monitor[64], key[96];
+
+    w.conninfo = test_database();
+    MUST(pg_session_open(&w.pg, w.conninfo, "test", &w.why));
+    snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
+    snprintf(key, sizeof key, "ASSAY_WEBHOOK_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    process_start(&w.rules, "rules", (const char *const[]){ w.pg_url, NULL });
+    process_start(&w.retrainer, "retrainer", (const char *const[]){ w.pg_url, NULL });
+    process_start(&w.monitor, "monitor", (const char *const[]){ w.pg_url, key, NULL });
+    snprintf(rules, sizeof rules, "ASSAY_RULES_ADDR=127.0.0.1:%d", w.rules.port);
+    snprintf(retrainer, sizeof retrainer, "ASSAY_RETRAINER_ADDR=127.0.0.1:%d", w.retrainer.port);
+    snprintf(monitor, sizeof monitor, "ASSAY_MONITOR_ADDR=127.0.0.1:%d", w.monitor.port);
+    process_start(&w.dashboard, "dashboard",
+                  (const char *const[]){ w.pg_url, rules, retrainer, monitor, NULL });
+}
+
+static void stop_with_services(void)
+{
+    stop();
+    cr_assert_eq(process_stop(&w.monitor), 0);
+    cr_assert_eq(process_stop(&w.retrainer), 0);
+    cr_assert_eq(process_stop(&w.rules), 0);
+}
+
+TestSuite(dashboard_routes, .init = start_with_services, .fini = stop_with_services, .timeout = 300);
 
 struct operation {
     char path[128], method[16], roles[128];
 };
 
-/* The operations of docs/api/dashboard.yaml, in its own layout, with a number or a name in the place of parameters. */
-static size_t read_operations(struct operation *out, size_t most)
-{
-    FILE *f = fopen("docs/api/dashboard.yaml", "r");
-    char line[1024], path[128] = "", method[16] = "";
-    size_t count = 0;
+enum { OPERATIONS_MOST = 256 };
 
+/* The operations of a document in docs/api, in its own layout, with a number or a name in the place of parameters; of
+ * the dashboard's, those with roles. */
+static size_t read_operations(const char *document, struct operation *out)
+{
+    bool has_roles = strcmp(document, "dashboard") == 0;
+    char line[1024], path[128] = "", method[16] = "", file[64];
+    size_t count = 0;
+    FILE *f;
+
+    snprintf(file, sizeof file, "docs/api/%s.yaml", document);
+    f = fopen(file, "r");
     cr_assert(f != NULL);
     while (fgets(line, sizeof line, f)) {
-        char word[128];
+        char word[128] = "";
+        bool is_one = false;
 
         if (sscanf(line, "  /v1/%127[^:\n]", word) == 1 && line[2] == '/') {
             char *end = strrchr(line, ':'), *to = path;
@@ -147,12 +148,20 @@ static size_t read_operations(struct operation *out, size_t most)
                 }
             }
             *to = '\0';
-        } else if (line[4] != ' ' && sscanf(line, "    %7[a-z]:", word) == 1) {
+        } else if (strncmp(line, "components:", 11) == 0) {
+            break;
+        } else if (*path && line[0] == ' ' && line[4] != ' ' && sscanf(line, "    %7[a-z]:", word) == 1 &&
+                   strncmp(line, "    parameters", 14) != 0) {
             snprintf(method, sizeof method, "%.15s", word);
             for (char *p = method; *p; p++)
                 *p = (char)(*p - 'a' + 'A');
-        } else if (sscanf(line, "      x-roles: [%127[^]]]", word) == 1) {
-            cr_assert(count < most);
+            snprintf(word, sizeof word, "none");
+            is_one = !has_roles;
+        } else {
+            is_one = has_roles && sscanf(line, "      x-roles: [%127[^]]]", word) == 1;
+        }
+        if (is_one) {
+            cr_assert(count < OPERATIONS_MOST);
             snprintf(out[count].path, sizeof out->path, "%s", path);
             snprintf(out[count].method, sizeof out->method, "%s", method);
             snprintf(out[count].roles, sizeof out->roles, "%s", word);
@@ -181,7 +190,7 @@ static void try_operation(const struct operation *op)
 {
     bool is_reading = strcmp(op->method, "GET") == 0, is_open = has_word(op->roles, "none");
     const char *body = is_reading ? NULL : "{}";
-    struct visit old = visit_of("analyst", "now() - interval '31 minutes'"), made_up = old, wrong;
+    struct visit old = visit_of(w.pg, "analyst", "now() - interval '31 minutes'"), made_up = old, wrong;
     int status = status_of(op->method, op->path, NULL, body);
 
     cr_expect(is_open ? status != 401 && status != 403 : status == 401, "%s %s without a session: %d",
@@ -193,7 +202,7 @@ static void try_operation(const struct operation *op)
     cr_expect_eq(status_of(op->method, op->path, &made_up, body), 401, "%s %s: made up", op->method,
                  op->path);
     for (size_t i = 0; i < ARRAY_LEN(role_names); i++) {
-        struct visit v = visit_of(role_names[i], "now()");
+        struct visit v = visit_of(w.pg, role_names[i], "now()");
         bool may = has_word(op->roles, "any") || has_word(op->roles, role_names[i]);
 
         wrong = v;
@@ -207,10 +216,30 @@ static void try_operation(const struct operation *op)
     }
 }
 
-Test(dashboard, lets_each_role_do_what_is_documented_and_nothing_else)
+Test(dashboard_routes, all_that_rules_retrainer_and_monitor_document_is_passed_on)
 {
-    static struct operation operations[128];
-    size_t count = read_operations(operations, ARRAY_LEN(operations));
+    static const char *const documents[] = { "rules", "retrainer", "monitor" };
+    static struct operation own[OPERATIONS_MOST], theirs[OPERATIONS_MOST];
+    size_t count = read_operations("dashboard", own), k;
+
+    for (size_t d = 0; d < ARRAY_LEN(documents); d++) {
+        size_t more = read_operations(documents[d], theirs);
+
+        cr_assert(more >= 10, "%zu operations of %s were found", more, documents[d]);
+        for (size_t i = 0; i < more; i++) {
+            for (k = 0; k < count; k++)
+                if (strcmp(own[k].path, theirs[i].path) == 0 && strcmp(own[k].method, theirs[i].method) == 0)
+                    break;
+            cr_expect(k < count, "%s %s of %s.yaml is not in dashboard.yaml", theirs[i].method,
+                      theirs[i].path, documents[d]);
+        }
+    }
+}
+
+Test(dashboard_routes, lets_each_role_do_what_is_documented_and_nothing_else)
+{
+    static struct operation operations[OPERATIONS_MOST];
+    size_t count = read_operations("dashboard", operations);
 
     cr_assert(count >= 12, "%zu operations were found", count);
     for (size_t i = 0; i < ARRAY_LEN(role_names); i++)

@@ -76,9 +76,9 @@ TestSuite(certs, .init = setup, .fini = teardown, .timeout = 60);
 Test(certs, are_what_openssl_takes_for_their_purpose_and_no_other)
 {
     static const char *const servers[] = { "features", "scoring", "rules", "edge", "retrainer", "monitor" };
-    static const char *const clients[] = { "ingestion", "assay", "shadow" };
+    static const char *const clients[] = { "ingestion", "assay", "shadow", "dashboard" };
 
-    cr_assert_eq(told, 10);
+    cr_assert_eq(told, 11);
     for (size_t i = 0; i < ARRAY_LEN(servers); i++) {
         cr_assert_eq(shell("openssl verify -x509_strict -purpose sslserver -verify_hostname %s -CAfile "
                            "ca.pem %s/tls.pem",
@@ -226,7 +226,7 @@ Test(certs, are_told_apart_when_looked_at)
     cr_assert_eq(shell("echo none >scoring/tls.pem", "", ""), 0);
     cr_assert_eq(shell("cat key.pem edge/tls.pem >x && mv x edge/tls.pem", "", ""), 0);
     cr_assert_eq(certs_look(dir, rows, &why), ERR_OK, "%s", why.text);
-    cr_assert_eq(rows->count, 11);
+    cr_assert_eq(rows->count, 12);
     cr_assert(rows->rows[0].is_authority);
     cr_assert_str_eq(issued_name(rows->rows[2].issued), "auditor");
     for (size_t i = 0; i < rows->count; i++)
