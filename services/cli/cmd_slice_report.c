@@ -15,10 +15,8 @@
 #include "database.h"
 #include "json/json_out.h"
 #include "pg/session.h"
-#include "policystore/outcomes.h"
+#include "policystore/slice_report.h"
 #include "stream.h"
-
-enum { THRESHOLDS_MAX = 32, FIGURES_SHOWN = 7 };
 
 struct report_settings {
     const char *account, *from, *to, *as_of, *model, *arm, *thresholds;
@@ -26,76 +24,21 @@ struct report_settings {
     bool as_json;
 };
 
-static const struct report_settings defaults = { .account = "",
-                                                 .model = "",
-                                                 .arm = "",
-                                                 .thresholds = "0.05,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9",
-                                                 .mature_days = 30,
-                                                 .rounds = 1000 };
-
-/* One line: the policy that was in force, or a threshold. */
-struct line {
-    bool is_policy;
-    double threshold;
-    struct weighted w;
+static const struct report_settings defaults = {
+    .account = "", .model = "", .arm = "", .thresholds = SLICE_THRESHOLDS, .mature_days = 30, .rounds = 1000
 };
 
 struct report {
     const struct report_settings *settings;
-    struct outcomes outcomes;
     struct outcomes_query query;
-    struct line lines[THRESHOLDS_MAX + 1];
-    size_t count;
-};
-
-static const enum weighted_figure shown[FIGURES_SHOWN] = {
-    WEIGHTED_precision,    WEIGHTED_recall,     WEIGHTED_false_positive_rate, WEIGHTED_flagged,
-    WEIGHTED_money_caught, WEIGHTED_money_lost, WEIGHTED_money_turned_away,
+    struct slice_report told;
 };
 
 /* ---- what to look at ---- */
 
-static bool read_thresholds(struct report *r)
-{
-    struct slice rest = slice_str(r->settings->thresholds), word;
-
-    r->lines[0].is_policy = true;
-    for (r->count = 1; rest.len && r->count <= THRESHOLDS_MAX; r->count++) {
-        const char *comma = memchr(rest.ptr, ',', rest.len);
-        char text[32], *end;
-
-        word = slice_of(rest.ptr, comma ? (size_t)(comma - rest.ptr) : rest.len);
-        rest = comma ? slice_of(comma + 1, rest.len - word.len - 1) : (struct slice){ 0 };
-        snprintf(text, sizeof text, "%.*s", SLICE_ARG(word));
-        r->lines[r->count].threshold = strtod(text, &end);
-        if (end == text || *end || !(r->lines[r->count].threshold >= 0 && r->lines[r->count].threshold <= 1))
-            return false;
-    }
-    return rest.len == 0;
-}
-
 static bool read_time(const char *text, int64_t *at_us)
 {
     return !text || stream_time_parse(text, at_us);
-}
-
-/* The newest decision is "now": an account on a simulated clock has its own. */
-static enum err find_newest(struct pg_session *s, struct report *r, int64_t *at_us, struct why *why)
-{
-    struct pg_params p = { 0 };
-    struct pg_result *rows = NULL;
-    enum err err;
-
-    pg_add_i32(&p, (int32_t)r->query.account);
-    err = pg_exec(s, "SELECT max(known_at) FROM decisions WHERE $1::int4 IN (0, account) HAVING count(*) > 0",
-                  &p, &rows, why);
-    if (!err && pg_rows(rows) == 0)
-        err = err_set(why, ERR_NOT_FOUND, "there are no decisions");
-    if (!err)
-        *at_us = pg_get_time_us(rows, 0, 0);
-    pg_result_free(rows);
-    pg_params_release(&p);
-    return err;
 }
 
 static enum err find_span(struct pg_session *s, struct report *r, struct why *why)
@@ -106,78 +49,22 @@ static enum err find_span(struct pg_session *s, struct report *r, struct why *wh
     if (r->settings->to)
         return ERR_OK;
     if (!r->settings->as_of)
-        err = find_newest(s, r, &newest_us, why);
+        err = slice_newest(s, r->query.account, &newest_us, why);
     r->query.to_us = newest_us - r->settings->mature_days * DAY_US;
-    return err;
-}
-
-static enum err estimate(struct report *r, struct why *why)
-{
-    struct outcomes *o = &r->outcomes;
-    double *room = mem_new_n(double, o->n + 1);
-    enum err err = ERR_OK;
-
-    for (size_t i = 0; i < r->count && !err; i++) {
-        struct line *l = &r->lines[i];
-        struct weighted_rows rows = outcomes_rows(o, l->is_policy, room);
-
-        err = weighted_estimate(&l->w, &rows, l->is_policy ? 0.5 : l->threshold, WEIGHTED_HORVITZ_THOMPSON,
-                                (size_t)r->settings->rounds, 0.95, 1, why);
-    }
-    mem_free(room);
     return err;
 }
 
 /* ---- telling ---- */
 
-static void write_figure(struct json_out *o, const char *name, const struct resampled *f)
-{
-    json_out_open(o, name);
-    json_out_number(o, "value", f->value);
-    json_out_number(o, "low", f->interval.low);
-    json_out_number(o, "high", f->interval.high);
-    json_out_end(o);
-}
-
-static void write_line(struct json_out *o, const struct line *l)
-{
-    json_out_open(o, NULL);
-    json_out_str(o, "of", l->is_policy ? "policy" : "threshold");
-    if (!l->is_policy)
-        json_out_number(o, "threshold", l->threshold);
-    for (size_t i = 0; i < FIGURES_SHOWN; i++)
-        write_figure(o, weighted_figure_name(shown[i]), &l->w.figures[shown[i]]);
-    json_out_number(o, "effective", l->w.effective);
-    json_out_int(o, "not_covered", (int64_t)l->w.excluded_flagged);
-    json_out_end(o);
-}
-
 static void print_json(const struct report *r)
 {
-    const struct weighted *any = &r->lines[r->count > 1 ? 1 : 0].w;
     struct buf text;
     struct json_out o;
 
     buf_init(&text, 0);
     o = json_out_to(&text);
     json_out_open(&o, NULL);
-    if (r->query.from_us == INT64_MIN)
-        json_out_null(&o, "from");
-    else
-        json_out_time(&o, "from", r->query.from_us);
-    json_out_time(&o, "to", r->query.to_us);
-    json_out_int(&o, "decisions", (int64_t)r->outcomes.n);
-    json_out_int(&o, "let_through", (int64_t)r->outcomes.let_through);
-    json_out_int(&o, "decided_otherwise", (int64_t)r->outcomes.others);
-    json_out_int(&o, "untold", (int64_t)r->outcomes.untold);
-    json_out_number(&o, "decline_threshold", r->outcomes.decline);
-    write_figure(&o, "frauds", &any->figures[WEIGHTED_frauds]);
-    if (r->count > 1)
-        write_figure(&o, "average_precision", &any->figures[WEIGHTED_average_precision]);
-    json_out_list(&o, "lines");
-    for (size_t i = 0; i < r->count; i++)
-        write_line(&o, &r->lines[i]);
-    json_out_end(&o);
+    slice_report_write(&o, &r->told, &r->query);
     json_out_end(&o);
     puts(buf_str(&text));
     buf_release(&text);
@@ -193,7 +80,7 @@ static void print_rate(const struct resampled *f)
         printf(" %5.1f%% (%5.1f to %5.1f)", 100 * f->value, 100 * f->interval.low, 100 * f->interval.high);
 }
 
-static void print_line(const struct line *l)
+static void print_line(const struct slice_line *l)
 {
     const struct resampled *f = l->w.figures;
 
@@ -210,7 +97,7 @@ static void print_line(const struct line *l)
 
 static void print_text(const struct report *r)
 {
-    const struct outcomes *o = &r->outcomes;
+    const struct outcomes *o = &r->told.outcomes;
     char to[RFC3339_SIZE];
 
     rfc3339_format(r->query.to_us, to);
@@ -221,8 +108,8 @@ static void print_text(const struct report *r)
         printf("%zu have records that do not say what decided, and do not count.\n", o->untold);
     printf("\n%-9s %-23s%-23s%8s %13s %13s %13s %7s %9s\n", "DECLINE", "PRECISION", "RECALL", "DECLINES",
            "CAUGHT", "LOST", "TURNED AWAY", "EFFECT.", "UNCOVERED");
-    for (size_t i = 0; i < r->count; i++)
-        print_line(&r->lines[i]);
+    for (size_t i = 0; i < r->told.count; i++)
+        print_line(&r->told.lines[i]);
     printf("\nIntervals are of 95 %%, by the bootstrap over customers; money is in minor units of the base "
            "currency.\nEffective below 30: believe the interval, not the figure. Uncovered: declines that "
            "had no "
@@ -249,13 +136,14 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     r->query.model = slice_str(v->model);
     r->query.arm = slice_str(v->arm);
     if (!read_time(v->from, &r->query.from_us) || !read_time(v->to, &r->query.to_us) ||
-        !read_time(v->as_of, &r->query.as_of_us) || !read_thresholds(r) || v->mature_days < 0 ||
+        !read_time(v->as_of, &r->query.as_of_us) ||
+        !slice_thresholds_read(&r->told, slice_str(v->thresholds)) || v->mature_days < 0 ||
         v->mature_days > 3650 || v->rounds < 0 || v->rounds > 100000) {
         mem_free(r);
         return command_fail(EXIT_USAGE,
                             "times are days like 2018-06-01 or of RFC 3339, --thresholds up to %d "
                             "figures from 0 to 1 with commas between them",
-                            THRESHOLDS_MAX);
+                            SLICE_THRESHOLDS_MAX);
     }
     err = database_open_migrated(&s, &why);
     if (!err)
@@ -264,20 +152,14 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     if (!err)
         err = find_span(s, r, &why);
     if (!err)
-        err = outcomes_read(&r->outcomes, s, &r->query, &why);
-    if (!err && r->outcomes.n == 0)
-        err = err_set(&why, ERR_NOT_FOUND,
-                      "the score decided nothing in this span; --mature-days says how old "
-                      "decisions must be");
-    if (!err)
-        err = estimate(r, &why);
+        err = slice_report_read(&r->told, s, &r->query, (size_t)v->rounds, &why);
     if (err)
         code = command_end(err, &why);
     else if (v->as_json)
         print_json(r);
     else
         print_text(r);
-    outcomes_release(&r->outcomes);
+    slice_report_release(&r->told);
     pg_session_close(s);
     mem_free(r);
     return code;

@@ -14,6 +14,9 @@ struct office {
     const struct retrainer_settings *conf;
 };
 
+/* For desk_conf.queries. */
+extern const char *const rest_queries[];
+
 /* Their service is a struct desk whose ctx is a struct office. */
 extern const struct http_route rest_routes[];
 extern const size_t rest_route_count;

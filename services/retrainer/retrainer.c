@@ -116,6 +116,7 @@ enum err retrainer_open(struct retrainer **out, struct service *app, const struc
                                              .pg_url = conf->pg_url,
                                              .pg_role = conf->pg_role,
                                              .application = "assay-retrainer-desk",
+                                             .queries = rest_queries,
                                              .changed = on_change,
                                              .ctx = r },
                         why);

@@ -220,6 +220,7 @@ void desk_ask_with(struct desk *d, struct http_request *req, const char *scope, 
     if (strrchr(c->address, ':'))
         *strrchr(c->address, ':') = '\0';
     c->id = arena_slice(&c->arena, http_param(req, "id"));
+    c->name = arena_slice(&c->arena, http_param(req, "name"));
     for (size_t i = 0; i < DESK_QUERY_MAX && d->conf.queries && d->conf.queries[i]; i++) {
         struct slice said = http_query(req, d->conf.queries[i]);
 

@@ -20,6 +20,7 @@ enum { DESK_QUERY_MAX = 20, DESK_HEADERS_MAX = 8 };
 struct call {
     struct http_request *req;
     struct slice authorization, body, id; /* id: what stands in the path; the arena's, as the others */
+    struct slice name;                    /* the other thing that stands in the path, as {name} */
     struct slice cookie, csrf;            /* the headers Cookie and X-CSRF-Token */
     struct slice content_type;
     struct slice on_behalf; /* the header X-Assay-Actor, which only the key of a delegate may send */

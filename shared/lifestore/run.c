@@ -66,13 +66,17 @@ void run_write(struct json_out *o, const char *key, const struct run *run)
 
 /* ---- asking ---- */
 
+/* Who asks in the same moment as another may see neither the other's run nor a place for its own: the next try sees
+ * it. */
+enum { TRIES = 10 };
 static const char request_sql[] =
     "WITH there AS (SELECT run FROM training_runs WHERE name = $1::text AND state = 'queued' ORDER BY run "
     "LIMIT "
     "1), made AS (INSERT INTO training_runs (name, cause, reason, requested_by, as_of, settings) SELECT "
     "$1::text, "
     "$2::text, $3::text, $4::text, $5::timestamptz, $6::text::jsonb WHERE NOT EXISTS (SELECT FROM there) "
-    "RETURNING run) SELECT run, false FROM there UNION ALL SELECT run, true FROM made";
+    "ON CONFLICT (name) WHERE state = 'queued' DO NOTHING RETURNING run) SELECT run, false FROM there UNION "
+    "ALL SELECT run, true FROM made";
 
 static enum err check_wish(struct pg_session *s, const struct run_wish *wish, struct why *why)
 {
@@ -109,13 +113,19 @@ enum err run_request(struct pg_session *s, const struct run_wish *wish, int64_t 
     pg_add_text(&p, wish->requested_by);
     row_add_time(&p, wish->as_of_us);
     row_add_object(&p, wish->settings);
-    err = row_ask(s, request_sql, &p, &r, why);
-    if (!err && pg_rows(r)) {
-        *run = pg_get_int(r, 0, 0);
-        if (is_new)
-            *is_new = pg_get_bool(r, 0, 1);
+    for (int i = 0; i < TRIES && !err && !*run; i++) {
+        err = pg_exec(s, request_sql, &p, &r, why);
+        if (!err && pg_rows(r)) {
+            *run = pg_get_int(r, 0, 0);
+            if (is_new)
+                *is_new = pg_get_bool(r, 0, 1);
+        }
+        pg_result_free(r);
+        r = NULL;
     }
-    pg_result_free(r);
+    pg_params_release(&p);
+    if (!err && !*run)
+        err = err_set(why, ERR_CONFLICT, "others request runs of %.*s all the time", SLICE_ARG(wish->name));
     return err;
 }
 

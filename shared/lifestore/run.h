@@ -58,7 +58,8 @@ struct run_wish {
 };
 /* Queues a run. One of the same name that waits already is the answer instead, and *is_new (may be NULL) is
  * false: two that begin one after the other would learn the same.
- *   ERR_INVALID  the settings are no JSON object, or the name is no model's */
+ *   ERR_INVALID  the settings are no JSON object, or the name is no model's
+ *   ERR_CONFLICT  others come and go in between, again and again */
 MUST_USE enum err run_request(struct pg_session *s, const struct run_wish *wish, int64_t *run, bool *is_new,
                               struct why *why);
 

@@ -119,17 +119,18 @@ enum err schedule_remove(struct pg_session *s, struct slice name, struct slice a
 }
 
 /* Two at once: the second waits for the first's row lock, and then finds another fired_at. */
-static const char fire_sql[] = "WITH fired AS (UPDATE retrain_schedules SET fired_at = $3::timestamptz WHERE "
-                               "name = $1::text AND is_enabled "
-                               "AND fired_at IS NOT DISTINCT FROM $2::timestamptz AND cron = $4::text AND "
-                               "zone = $5::text RETURNING name, "
-                               "settings), made AS (INSERT INTO training_runs (name, cause, reason, "
-                               "requested_by, as_of, settings) SELECT "
-                               "name, 'schedule', $4::text || ' ' || $5::text, 'schedule', $3::timestamptz, "
-                               "settings FROM fired WHERE NOT "
-                               "EXISTS (SELECT FROM training_runs t WHERE t.name = $1::text AND t.state = "
-                               "'queued') RETURNING run) SELECT run "
-                               "FROM made";
+static const char fire_sql[] =
+    "WITH fired AS (UPDATE retrain_schedules SET fired_at = $3::timestamptz WHERE "
+    "name = $1::text AND is_enabled "
+    "AND fired_at IS NOT DISTINCT FROM $2::timestamptz AND cron = $4::text AND "
+    "zone = $5::text RETURNING name, "
+    "settings), made AS (INSERT INTO training_runs (name, cause, reason, "
+    "requested_by, as_of, settings) SELECT "
+    "name, 'schedule', $4::text || ' ' || $5::text, 'schedule', $3::timestamptz, "
+    "settings FROM fired WHERE NOT "
+    "EXISTS (SELECT FROM training_runs t WHERE t.name = $1::text AND t.state = "
+    "'queued') ON CONFLICT (name) WHERE state = 'queued' DO NOTHING RETURNING run) SELECT run "
+    "FROM made";
 
 enum err schedule_fire(struct pg_session *s, const struct schedule *schedule, int64_t due_us, int64_t *run,
                        struct why *why)

@@ -52,6 +52,16 @@ static void take(struct trial *t, const struct pg_result *r, size_t row, struct 
     };
 }
 
+/* None after an error. */
+static void take_all(struct trial **out, size_t *count, const struct pg_result *r, enum err err,
+                     struct arena *arena)
+{
+    *count = err ? 0 : pg_rows(r);
+    *out = arena_new(arena, struct trial, *count + 1);
+    for (size_t i = 0; i < *count; i++)
+        take(&(*out)[i], r, i, arena);
+}
+
 enum err trial_list(struct pg_session *s, bool is_running, size_t most, struct trial **out, size_t *count,
                     struct arena *arena, struct why *why)
 {
@@ -59,7 +69,6 @@ enum err trial_list(struct pg_session *s, bool is_running, size_t most, struct t
     struct pg_result *r = NULL;
     enum err err;
 
-    *count = 0;
     pg_add_bool(&p, is_running);
     pg_add_i64(&p, (int64_t)most);
     err =
@@ -67,11 +76,25 @@ enum err trial_list(struct pg_session *s, bool is_running, size_t most, struct t
                 "SELECT " TRIAL_COLUMNS " FROM experiments WHERE NOT $1::bool OR state = 'running' ORDER BY "
                 "experiment DESC LIMIT $2::int8",
                 &p, &r, why);
-    if (!err) {
-        *out = arena_new(arena, struct trial, pg_rows(r) + 1);
-        for (; *count < pg_rows(r); ++*count)
-            take(&(*out)[*count], r, *count, arena);
-    }
+    take_all(out, count, r, err, arena);
+    pg_result_free(r);
+    return err;
+}
+
+enum err trial_list_of(struct pg_session *s, int64_t version, size_t most, struct trial **out, size_t *count,
+                       struct arena *arena, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    pg_add_i64(&p, version);
+    pg_add_i64(&p, (int64_t)most);
+    err = row_ask(s,
+                  "SELECT " TRIAL_COLUMNS " FROM experiments WHERE $1::int8 IN (champion, candidate) ORDER "
+                  "BY experiment DESC LIMIT $2::int8",
+                  &p, &r, why);
+    take_all(out, count, r, err, arena);
     pg_result_free(r);
     return err;
 }

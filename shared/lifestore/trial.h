@@ -38,6 +38,9 @@ void trial_write(struct json_out *o, const char *key, const struct trial *trial)
 /* The newest first; `is_running`: only those that run. *out is the arena's. */
 MUST_USE enum err trial_list(struct pg_session *s, bool is_running, size_t most, struct trial **out,
                              size_t *count, struct arena *arena, struct why *why);
+/* Those that a version is or was the champion or the candidate of, the newest first. */
+MUST_USE enum err trial_list_of(struct pg_session *s, int64_t version, size_t most, struct trial **out,
+                                size_t *count, struct arena *arena, struct why *why);
 /* ERR_NOT_FOUND  no such experiment */
 MUST_USE enum err trial_read(struct pg_session *s, int64_t experiment, struct trial *out, struct arena *arena,
                              struct why *why);

@@ -6,8 +6,10 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "json/json_out.h"
 #include "stats/calibration.h"
+#include "stats/curves.h"
 #include "stats/ranking.h"
 #include "training/trials.h"
 
@@ -115,24 +117,6 @@ static void write_part(struct json_out *o, const char *name, const struct rows *
 
 /* ---- the curves ---- */
 
-struct judged {
-    double score, weight;
-    int64_t amount;
-    bool is_fraud;
-};
-
-static int by_score_falling(const void *a, const void *b)
-{
-    double x = ((const struct judged *)a)->score, y = ((const struct judged *)b)->score;
-
-    return (x < y) - (x > y);
-}
-
-/* What is flagged so far, from the highest score down. */
-struct so_far {
-    double frauds, goods, caught_minor, lost_minor;
-};
-
 static void write_point(struct json_out *o, const double *values, size_t count)
 {
     json_out_list(o, NULL);
@@ -141,47 +125,32 @@ static void write_point(struct json_out *o, const double *values, size_t count)
     json_out_end(o);
 }
 
-/* Each curve is given where it has moved by one part in CURVE_POINTS: precision over recall by recall, money over
- * the threshold by the share of payments, on a scale that is finer at the top. */
+/* Precision over recall by recall, money over the threshold by the share of payments. */
 static void write_ranked_curves(struct json_out *o, const struct report *r)
 {
     const struct trainer_part *p = &r->split->judge;
-    struct judged *rows = mem_new_n(struct judged, p->count + 1);
-    struct so_far s = { 0 };
-    double frauds = 0, step = 0;
+    double *money = mem_new_n(double, p->count + 1);
+    struct curve_rows rows = { p->count, r->scores, p->labels, p->weights, money };
+    struct curve_point points[CURVE_POINTS + 2];
+    size_t count;
 
-    for (size_t i = 0; i < p->count; i++) {
-        rows[i] = (struct judged){ r->scores[i], (double)p->weights[i], r->rows->row[p->rows[i]].amount_minor,
-                                   p->labels[i] };
-        frauds += rows[i].is_fraud ? rows[i].weight : 0;
-    }
-    qsort(rows, p->count, sizeof *rows, by_score_falling);
-    for (int is_money = 0; is_money < 2; is_money++) {
-        json_out_list(o, is_money ? "money" : "precision_recall");
-        s = (struct so_far){ 0 };
-        step = 0;
-        for (size_t i = 0; i < p->count; i++) {
-            double amount = rows[i].weight * (double)rows[i].amount, place;
-
-            *(rows[i].is_fraud ? &s.frauds : &s.goods) += rows[i].weight;
-            *(rows[i].is_fraud ? &s.caught_minor : &s.lost_minor) += amount;
-            if (i + 1 < p->count && rows[i + 1].score == rows[i].score)
-                continue;
-            place = is_money ? sqrt((double)(i + 1) / (double)p->count) : s.frauds / frauds;
-            if (place * CURVE_POINTS < step && i + 1 < p->count)
-                continue;
-            step = floor(place * CURVE_POINTS) + 1;
-            if (is_money)
-                write_point(o,
-                            (double[]){ rows[i].score, s.caught_minor - r->decline_cost * s.lost_minor,
-                                        s.caught_minor, s.lost_minor },
-                            4);
-            else
-                write_point(o, (double[]){ s.frauds / frauds, s.frauds / (s.frauds + s.goods) }, 2);
-        }
-        json_out_end(o);
-    }
-    mem_free(rows);
+    for (size_t i = 0; i < p->count; i++)
+        money[i] = (double)r->rows->row[p->rows[i]].amount_minor;
+    count = curve_points(&rows, CURVE_BY_RECALL, CURVE_POINTS, points);
+    json_out_list(o, "precision_recall");
+    for (size_t i = 0; i < count; i++)
+        write_point(o, (double[]){ points[i].recall, points[i].precision }, 2);
+    json_out_end(o);
+    count = curve_points(&rows, CURVE_BY_SHARE, CURVE_POINTS, points);
+    json_out_list(o, "money");
+    for (size_t i = 0; i < count; i++)
+        write_point(o,
+                    (double[]){ points[i].threshold,
+                                points[i].caught - r->decline_cost * points[i].turned_away, points[i].caught,
+                                points[i].turned_away },
+                    4);
+    json_out_end(o);
+    mem_free(money);
 }
 
 static void write_reliability(struct json_out *o, const struct report *r)
