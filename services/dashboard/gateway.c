@@ -90,6 +90,10 @@ static const struct row rows[] = {
     PASS("GET", "/v1/experiments", RETRAINER, READERS_OF_MODELS),
     PASS("GET", "/v1/experiments/{id}", RETRAINER, READERS_OF_MODELS),
     PASS("POST", "/v1/experiments/{id}:stop", RETRAINER, "model_owner"),
+    PASS("GET", "/v1/models", RETRAINER, READERS_OF_MODELS),
+    PASS("GET", "/v1/models/{name}/versions/{id}", RETRAINER, READERS_OF_MODELS),
+    PASS("GET", "/v1/models/{id}:compare", RETRAINER, READERS_OF_MODELS),
+    PASS("GET", "/v1/control-slice", RETRAINER, READERS_OF_MODELS),
     PASS("POST", "/v1/models/{id}:promote", RETRAINER, "model_owner"),
     PASS("POST", "/v1/models/{id}:rollback", RETRAINER, "model_owner"),
 
