@@ -4,6 +4,7 @@
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
+import { watching } from "./mock_drift.mjs";
 
 const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 export const policy =
@@ -127,6 +128,7 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
   const cases = empty ? [] : world(count, Date.now());
   const notes = new Map();
   const requests = [];
+  const watched = watching(hostile, empty);
   let inside = loggedIn;
   let views = [{ name: "Mine, by due", owner: "ann", filter: { assignee: "me", sort: "due" }, is_shared: false }];
   const users = [
@@ -163,7 +165,7 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
     if (!inside) return [401, { title: "Unauthorized", detail: "log in first" }];
     if (method !== "GET" && headers["x-csrf-token"] !== session().csrf) return [403, { title: "Forbidden", detail: "the token is missing" }];
     const the = cases.find((each) => each.case === Number(/\/(\d+)/.exec(path.slice(3))?.[1]));
-    if (key.includes("/N") && !the) return [404, { title: "Not Found", detail: "there is no such case" }];
+    if (key.includes("/cases/N") && !the) return [404, { title: "Not Found", detail: "there is no such case" }];
     if (body?.version && the && body.version !== the.version) return [409, { title: "Conflict", detail: "the case has changed meanwhile" }];
     if (without.includes(path)) return [404, { title: "Not Found", detail: "there is no such route" }];
     switch (key) {
@@ -235,7 +237,7 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
       views = [...views, { name: decodeURIComponent(path.slice(10)), owner: "ann", filter: body.filter, is_shared: body.is_shared }];
       return [204];
     }
-    return [404, { title: "Not Found", detail: `no such route: ${key}` }];
+    return watched(method, url, body) ?? [404, { title: "Not Found", detail: `no such route: ${key}` }];
   };
 
   const server = createServer((request, reply) => {

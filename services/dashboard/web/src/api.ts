@@ -263,7 +263,7 @@ async function refusal(answer: Response): Promise<Refused> {
   return new Refused(answer.status, text, Number.isFinite(wait) && wait > 0 ? wait : null);
 }
 
-async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+export async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (method !== "GET") headers["X-CSRF-Token"] = csrf;
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -289,7 +289,7 @@ async function call<T>(method: string, path: string, body?: unknown, signal?: Ab
   return (await answer.json()) as T;
 }
 
-function query(members: Record<string, string | number | null | undefined>): string {
+export function query(members: Record<string, string | number | null | undefined>): string {
   const kept = new URLSearchParams();
   for (const [name, value] of Object.entries(members))
     if (value !== undefined && value !== null && value !== "") kept.set(name, String(value));

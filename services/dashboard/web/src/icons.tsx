@@ -6,6 +6,7 @@ const paths = {
   rules: "M7 4h10l3 4v12H4V4h3zM8 11h8M8 15h5",
   models: "M12 3 4 7.5v9L12 21l8-4.5v-9zM4 7.5l8 4.5 8-4.5M12 12v9",
   drift: "M3 17l5-6 4 4 4-8 5 6",
+  alerts: "M12 4a6 6 0 0 1 6 6v4l2 3H4l2-3v-4a6 6 0 0 1 6-6zM10 20h4",
   lists: "M5 5h14v4H5zM5 11h14v4H5zM5 17h14v2H5z",
   users: "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3 20c0-3.5 2.5-6 6-6s6 2.5 6 6M16 4.5a3.5 3.5 0 0 1 0 6.5M18 14.5c2 .8 3 2.8 3 5.5",
   audit: "M6 3h9l4 4v14H6zM9 12h7M9 16h7M9 8h3",

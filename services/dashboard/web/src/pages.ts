@@ -31,6 +31,14 @@ export const pages: Page[] = [
     path: "overview", title: "Overview", icon: "overview", roles: [], view: lazy(() => import("./pages/overview")), key: "o",
     needs: "/v1/overview?minutes=1",
   },
+  {
+    path: "drift", title: "Drift", icon: "drift", roles: [], view: lazy(() => import("./pages/drift")), key: "d",
+    needs: "/v1/drift?lane=0",
+  },
+  {
+    path: "alerts", title: "Alerts", icon: "alerts", roles: [], view: lazy(() => import("./pages/alerts")), key: "w",
+    needs: "/v1/alerts?limit=1",
+  },
   { path: "users", title: "Users", icon: "users", roles: ["admin", "auditor"], view: lazy(() => import("./pages/users")), key: "u" },
   { path: "audit", title: "Audit trail", icon: "audit", roles: ["admin", "auditor"], view: lazy(() => import("./pages/audit")), key: "a" },
 ];
