@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "again.h"
 #include "base/arena.h"
 #include "base/array.h"
 #include "base/clock.h"
@@ -19,12 +20,20 @@
 enum { SHOWN_MAX = 10 };
 
 struct verify_settings {
-    bool as_json;
+    bool as_json, without_log;
+    int64_t decisions, seed;
 };
 
 static const struct option options[] = {
+    { "decisions", OPTION_INT, offsetof(struct verify_settings, decisions), "N",
+      "make so many random decisions again, with the models and rule sets that made them" },
+    { "seed", OPTION_INT, offsetof(struct verify_settings, seed), "N", "which ones (1)" },
+    { "no-log", OPTION_FLAG, offsetof(struct verify_settings, without_log), NULL,
+      "leave out the log and its vectors" },
     { "json", OPTION_FLAG, offsetof(struct verify_settings, as_json), NULL, "as JSON" },
 };
+
+static const struct verify_settings defaults = { .seed = 1 };
 
 /* A state for each plan that decisions were made under; all get every entry of the log. */
 struct lane {
@@ -195,10 +204,11 @@ static enum err count_all(struct pg_session *s, int64_t values[ARRAY_LEN(counts)
     return err;
 }
 
-static bool report(const struct verify *v, const int64_t values[ARRAY_LEN(counts)], double seconds,
-                   bool as_json)
+/* `again` NULL: no decision was made again. */
+static bool report(const struct verify *v, const int64_t values[ARRAY_LEN(counts)],
+                   const struct again_counts *again, double seconds, bool as_json)
 {
-    bool is_good = v->differing_vectors == 0 && v->unreadable == 0;
+    bool is_good = v->differing_vectors == 0 && v->unreadable == 0 && (!again || again_is_good(again));
     json_t *all = json_pack("{sI sI sI sI sI sf}", "entries", (json_int_t)v->entries, "compared",
                             (json_int_t)v->compared, "differing", (json_int_t)v->differing_vectors,
                             "differing_bytes", (json_int_t)v->differing_bytes, "unreadable",
@@ -211,6 +221,8 @@ static bool report(const struct verify *v, const int64_t values[ARRAY_LEN(counts
             printf("%12" PRId64 "  %s%s\n", values[i], counts[i].meaning,
                    counts[i].must_be_zero && values[i] ? "   <-- must be 0" : "");
     }
+    if (again)
+        json_object_set_new(all, "replayed", again_json(again));
     json_object_set_new(all, "good", json_boolean(is_good));
     if (as_json) {
         json_dumpf(all, stdout, JSON_INDENT(2));
@@ -222,6 +234,8 @@ static bool report(const struct verify *v, const int64_t values[ARRAY_LEN(counts
                v->compared, v->differing_vectors, v->differing_bytes);
         if (v->unreadable)
             printf("%12" PRId64 "  entries that cannot be read   <-- must be 0\n", v->unreadable);
+        if (again)
+            again_print(again);
         printf("%s\n", is_good ? "all is as it was answered" : "NOT as it was answered");
     }
     json_decref(all);
@@ -233,6 +247,7 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
     const struct verify_settings *c = settings;
     struct verify v = { 0 };
     struct pg_session *s = NULL;
+    struct again_counts again = { 0 };
     struct why why = { 0 };
     int64_t values[ARRAY_LEN(counts)] = { 0 }, began = clock_mono_us();
     bool is_good = false;
@@ -240,16 +255,21 @@ static enum exit_code run(const void *settings, char **operands, size_t operand_
 
     (void)operands;
     (void)operand_count;
+    if (c->decisions < 0)
+        err = err_set(&why, ERR_INVALID, "--decisions takes 0 or more");
     if (!err) /* one moment for all that is read, whoever writes meanwhile */
         err = pg_exec_script(s, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", &why);
     if (!err)
         err = count_all(s, values, &why);
-    if (!err)
+    if (!err && !c->without_log)
         err = open_lanes(&v, s, &why);
-    if (!err)
+    if (!err && !c->without_log)
         err = replay(&v, s, &why);
+    if (!err && c->decisions)
+        err = again_run(&again, s, c->decisions, c->seed, &why);
     if (!err)
-        is_good = report(&v, values, (double)(clock_mono_us() - began) / SECOND_US, c->as_json);
+        is_good = report(&v, values, c->decisions ? &again : NULL,
+                         (double)(clock_mono_us() - began) / SECOND_US, c->as_json);
     close_lanes(&v);
     pg_session_close(s);
     if (err)
@@ -265,9 +285,15 @@ const struct command cmd_verify = {
         "Replays the log through the same code that serves, under each plan that decisions were made with, "
         "and\n"
         "compares the bytes with what was stored beside each decision. Checks too that ids, log, labels and\n"
-        "decisions agree. Needs no service; may run beside them. Status 1 when anything differs.",
+        "decisions agree. Needs no service; may run beside them. Status 1 when anything differs.\n\n"
+        "With --decisions each of N random decisions is made again from its vector: score, contributions, "
+        "rules,\n"
+        "reasons and action, by the model and the rule set that made it and the lists as they were, and "
+        "compared\n"
+        "bit for bit. What differs is named field by field; `assay explain TRANSACTION` shows one.",
     .options = options,
     .option_count = ARRAY_LEN(options),
     .settings_size = sizeof(struct verify_settings),
+    .defaults = &defaults,
     .run = run,
 };

@@ -173,10 +173,7 @@ static void count_claim(struct control *c, const char *outcome)
 /* The reasons of the decline stay, for those who may see them; in public it is an approval like others. */
 static void put_reasons(struct job *job)
 {
-    static char code[] = "control_slice",
-                text[] = "Approved although the fraud score is high: it belongs to "
-                         "the control slice",
-                none[] = "";
+    static char code[] = CONTROL_REASON_CODE, text[] = CONTROL_REASON_TEXT, none[] = "";
     Assay__V1__DecisionRecord *record = &job->decision.record;
     size_t kept = record->n_reasons < POLICY_REASONS_MAX ? record->n_reasons : POLICY_REASONS_MAX - 1;
     Assay__V1__Reason *all = arena_new(&job->arena, Assay__V1__Reason, kept + 1);

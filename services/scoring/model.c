@@ -2,7 +2,6 @@
 #include "model.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -80,25 +79,4 @@ bool model_explain_exactly(struct model *m, float *margin)
     *margin = forest_margin(bundle_forest(m->bundle), m->row, m->scratch);
     forest_shap(m->shap, m->row, m->contributions);
     return true;
-}
-
-size_t model_top(const struct model *m, size_t *columns, size_t most)
-{
-    size_t count = 0;
-
-    for (size_t c = 0; c < m->columns; c++) {
-        double size = fabs(m->contributions[c]);
-        size_t at = count;
-
-        if (size == 0 || (count == most && size <= fabs(m->contributions[columns[most - 1]])))
-            continue;
-        if (count < most)
-            count++;
-        else
-            at = most - 1;
-        for (; at > 0 && fabs(m->contributions[columns[at - 1]]) < size; at--)
-            columns[at] = columns[at - 1];
-        columns[at] = c;
-    }
-    return count;
 }

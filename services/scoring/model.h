@@ -34,8 +34,4 @@ float model_explain(struct model *m);
 /* The same with exact Shapley values. False, and nothing done, where m->shap is NULL. */
 bool model_explain_exactly(struct model *m, float *margin);
 
-/* The `most` columns that moved the margin farthest, farthest first; those that did not move it are left out.
- * Returns how many there are. */
-size_t model_top(const struct model *m, size_t *columns, size_t most);
-
 #endif

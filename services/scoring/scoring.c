@@ -23,7 +23,7 @@
 #include "proto/assay.pb-c.h"
 #include "registry.h"
 
-enum { WAITING_MAX = 4096, CALL_ROWS_MAX = 4096, CONTRIBUTIONS_MAX = 8, DRAIN_US = 5000000 };
+enum { WAITING_MAX = 4096, CALL_ROWS_MAX = 4096, DRAIN_US = 5000000 };
 
 enum { METRIC_ROWS, METRIC_FELL_BACK, METRIC_UNSCORED, METRIC_BATCH, METRIC_SECONDS, METRIC_COUNT };
 static const struct metric metric_table[METRIC_COUNT] = {
@@ -85,7 +85,8 @@ static void fill_missing(struct model *m)
 
 static void put_contributions(Assay__V1__ScoreResponse__Row *out, const struct model *m, struct arena *arena)
 {
-    size_t top[CONTRIBUTIONS_MAX], count = model_top(m, top, CONTRIBUTIONS_MAX);
+    size_t top[FOREST_TOLD];
+    size_t count = forest_top(bundle_forest(m->bundle), m->contributions, top, FOREST_TOLD);
     Assay__V1__Contribution *all = arena_new(arena, Assay__V1__Contribution, count + 1);
 
     out->n_contributions = count;

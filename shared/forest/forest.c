@@ -197,3 +197,24 @@ float forest_explain(const struct forest *f, const float *row, double *contribut
     contributions[f->columns] = f->bias;
     return margin;
 }
+
+size_t forest_top(const struct forest *f, const double *contributions, size_t *columns, size_t most)
+{
+    size_t count = 0;
+
+    for (size_t c = 0; c < f->columns; c++) {
+        double size = fabs(contributions[c]);
+        size_t at = count;
+
+        if (size == 0 || (count == most && size <= fabs(contributions[columns[most - 1]])))
+            continue;
+        if (count < most)
+            count++;
+        else
+            at = most - 1;
+        for (; at > 0 && fabs(contributions[columns[at - 1]]) < size; at--)
+            columns[at] = columns[at - 1];
+        columns[at] = c;
+    }
+    return count;
+}

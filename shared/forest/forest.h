@@ -74,6 +74,11 @@ void forest_margins(const struct forest *f, const float *features, size_t rows, 
 float forest_explain(const struct forest *f, const float *row, double *contributions,
                      struct forest_scratch *s);
 
+/* The `most` columns that moved the margin farthest, farthest first, of equals the first; those that did not move it
+ * are left out. Returns how many there are. FOREST_TOLD of them are told with a decision. */
+enum { FOREST_TOLD = 8 };
+size_t forest_top(const struct forest *f, const double *contributions, size_t *columns, size_t most);
+
 /* Exact Shapley values of the path-dependent game (TreeSHAP), for which the forest is laid out once more
  * (about 64 bytes a split). The forest must outlive it.
  *   ERR_TOO_LARGE  a path has more than FOREST_SHAP_FEATURES_MAX different features */

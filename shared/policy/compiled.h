@@ -51,6 +51,7 @@ struct policy {
     size_t list_count, list_cap;
     uint32_t *list_table;   /* by account and name: one more than the index into lists, 0: free */
     size_t list_table_size; /* a power of two, at least twice list_count */
+    const struct policy_list_source *source; /* NULL: the lists themselves */
 };
 
 struct policy_columns {

@@ -31,6 +31,10 @@
 
 #define CONTROL_SHARE_MOST 0.5
 
+/* The reason that a payment gets which is let through, before those of the decline. */
+#define CONTROL_REASON_CODE "control_slice"
+#define CONTROL_REASON_TEXT "Approved although the fraud score is high: it belongs to the control slice"
+
 /* What the draw and the frame need of a slice's settings; all caps are the database's. */
 struct control_slice {
     uint32_t account;    /* 0: of every account without a slice of its own */

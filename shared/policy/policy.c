@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
+#include "base/decimal.h"
 #include "base/hash.h"
 #include "featurestore/plan.h"
 #include "policy/compiled.h"
@@ -331,6 +332,27 @@ static const struct list *list_of(const struct policy *policy, uint32_t account,
     return own || account == 0 ? own : list_find(policy, 0, name);
 }
 
+void policy_ask_lists(struct policy *policy, const struct policy_list_source *source)
+{
+    policy->source = source;
+}
+
+static bool holds(const struct policy *policy, const struct list *list, struct slice value, int64_t now_us)
+{
+    if (policy->source)
+        return value.len && policy->source->has(policy->source->context, list, value, now_us);
+    return list_has(list, value, now_us);
+}
+
+static bool holds_number(const struct policy *policy, const struct list *list, double value, int64_t now_us)
+{
+    char text[DECIMAL_SIZE];
+
+    if (!policy->source)
+        return list_has_number(list, value, now_us);
+    return isfinite(value) && holds(policy, list, slice_of(text, decimal_print(value + 0, text)), now_us);
+}
+
 /* ---- finding ---- */
 
 /* The account's own rule set, else the common one, else NULL. */
@@ -485,7 +507,7 @@ static struct cel_value in_list(void *context, const struct cel_value *args)
         return cel_error(CEL_FAULT_ARGUMENT);
     switch (args[0].kind) {
     case CEL_STRING:
-        return cel_bool(list_has(list, args[0].s, asking->now_us));
+        return cel_bool(holds(asking->policy, list, args[0].s, asking->now_us));
     case CEL_DOUBLE:
         break;
     case CEL_INT:
@@ -497,7 +519,7 @@ static struct cel_value in_list(void *context, const struct cel_value *args)
     }
     if (list_type(list) != LIST_OF_NUMBERS)
         return cel_error(CEL_FAULT_OVERLOAD);
-    return cel_bool(list_has_number(list, args[0].d, asking->now_us));
+    return cel_bool(holds_number(asking->policy, list, args[0].d, asking->now_us));
 }
 
 static const struct cel_function functions[FUNCTION_COUNT] = {
@@ -594,7 +616,7 @@ static bool find_lists(const struct policy *policy, const struct policy_input *i
 
         if (list_purpose(list) == purpose && list_field(list) < TXN_TEXT_COUNT &&
             (list_account(list) == 0 || list_account(list) == in->txn->account) &&
-            list_has(list, in->txn->text[list_field(list)], in->now_us))
+            holds(policy, list, in->txn->text[list_field(list)], in->now_us))
             d->lists[d->list_count++] = list;
     }
     return d->list_count > 0;

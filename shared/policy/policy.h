@@ -82,6 +82,16 @@ void policy_add_list(struct policy *policy, struct list *list);
 /* Lets go of all lists, so that others can be added in their place. */
 void policy_drop_lists(struct policy *policy);
 
+/* Who is asked in the place of a list's entries: for lists as they were, which are elsewhere. The lists are added as
+ * always, but may be empty. `value` is a text, also of a number; it is never empty. The answer is for `now_us`, as
+ * that of list_has(). */
+struct policy_list_source {
+    bool (*has)(void *context, const struct list *list, struct slice value, int64_t now_us);
+    void *context;
+};
+/* Borrowed until another one is given; NULL: the lists themselves. */
+void policy_ask_lists(struct policy *policy, const struct policy_list_source *source);
+
 /* The first list that a rule of `policy` asks for and that its account does not have; an empty slice when all
  * are there. Such a rule does not fire. */
 struct slice policy_unknown_list(const struct policy *policy);
