@@ -54,7 +54,8 @@ RUN apt-get update -qq \
  && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin assay \
  && for name in . postgres features scoring rules ingestion retrainer shadow monitor edge assay; do \
         install -d -o assay -g assay -m 700 "/certs/$name" || exit 1; \
-    done
+    done \
+ && install -d -o assay -g assay -m 700 /var/lib/assay/backtests
 # A catalogue or a mapping is found beside bin/.
 COPY models /opt/assay/models
 COPY --from=build /src/build/plain/bin /opt/assay/bin

@@ -229,6 +229,14 @@ static void tell_pages(struct maker *m)
     }
 }
 
+/* Where backtests keep the history, as those of the command line do. */
+static void tell_backtests(struct maker *m)
+{
+    if (!getenv("ASSAY_RULES_BACKTESTS"))
+        m->common[m->common_count++] =
+            assignment(m, "ASSAY_RULES_BACKTESTS", arena_printf(m->arena, "%s/backtests", m->wish->home).ptr);
+}
+
 static enum err find_programs(struct maker *m, struct why *why)
 {
     ssize_t len = readlink("/proc/self/exe", m->dir, sizeof m->dir - 1);
@@ -280,6 +288,7 @@ enum err layout_make(struct plan *plan, const struct layout_wish *wish, struct a
     for (size_t i = 0; i < ARRAY_LEN(programs); i++)
         if (programs[i].is_called)
             tell_address(&m, programs[i].name);
+    tell_backtests(&m);
     tell_pages(&m);
     set_env(&m);
     plan->processes = m.processes;

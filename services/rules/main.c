@@ -14,6 +14,10 @@ static const struct conf_field settings[] = {
     { "PG_URL", CONF_TEXT, AT(pg_url), "", "where rule sets and lists are published, a libpq URL", 0, 0 },
     { "RULES_PG_ROLE", CONF_TEXT, AT(pg_role), "assay_rules",
       "role taken on PostgreSQL; empty: the login's own", 0, 0 },
+    { "RULES_BACKTESTS", CONF_TEXT, AT(backtests), "",
+      "directory where backtests keep the history as columns; empty: in memory only", 0, 0 },
+    { "RULES_BACKTESTS_GB", CONF_INT, AT(backtests_gb), "16", "disk that it may take; 0: no limit", 0,
+      1 << 20 },
 };
 
 static const struct service_about about = {

@@ -4,20 +4,21 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "backtest_rest.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "desk/desk.h"
 #include "json/json.h"
 #include "json/members.h"
+#include "names.h"
 #include "policystore/lists.h"
 #include "policystore/publish.h"
 #include "policystore/review.h"
 #include "rules.h"
 
-enum { QUERY_ACCOUNT, QUERY_REVISION, QUERY_AFTER, QUERY_WITH, QUERY_COUNT };
 const char *const rules_queries[] = {
     [QUERY_ACCOUNT] = "account", [QUERY_REVISION] = "revision", [QUERY_AFTER] = "after",
-    [QUERY_WITH] = "with",       [QUERY_COUNT] = NULL,
+    [QUERY_WITH] = "with",       [QUERY_VERSION] = "version",   [QUERY_COUNT] = NULL,
 };
 static_assert((int)QUERY_COUNT <= (int)DESK_QUERY_MAX, "the desk keeps all of them");
 
@@ -379,6 +380,41 @@ static enum err show_served(struct call *c, struct pg_session *s, struct why *wh
     return err;
 }
 
+/* What was done with a version, the newest first. */
+static enum err show_history(struct call *c, struct pg_session *s, struct why *why)
+{
+    struct json_out o = json_out_to(&c->out);
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    int64_t version;
+    enum err err = read_number(c->id, &version, why);
+
+    if (err)
+        return err;
+    pg_add_i64(&p, version);
+    err = pg_exec(s,
+                  "SELECT at, actor, action, detail::text FROM audit WHERE subject = $1::int8::text AND "
+                  "action LIKE 'rules.%' ORDER BY id DESC LIMIT 200",
+                  &p, &r, why);
+    if (!err) {
+        json_out_open(&o, NULL);
+        json_out_list(&o, "history");
+        for (size_t i = 0; i < pg_rows(r); i++) {
+            json_out_open(&o, NULL);
+            json_out_time(&o, "at", pg_get_time_us(r, i, 0));
+            json_out_text(&o, "actor", pg_get_text(r, i, 1));
+            json_out_text(&o, "action", pg_get_text(r, i, 2));
+            json_out_json(&o, "detail", pg_get_text(r, i, 3));
+            json_out_end(&o);
+        }
+        json_out_end(&o);
+        json_out_end(&o);
+    }
+    pg_result_free(r);
+    pg_params_release(&p);
+    return err;
+}
+
 /* ---- lists ---- */
 
 static enum err find_list(struct call *c, struct pg_session *s, struct list_row *row, struct why *why)
@@ -637,6 +673,7 @@ static enum err import_list(struct call *c, struct pg_session *s, struct why *wh
     X("GET", "/v1/rulesets", list_sets, WRITE, 0)                                                            \
     X("POST", "/v1/rulesets", post_set, WRITE, DOCUMENT_BODY_MAX)                                            \
     X("POST", "/v1/rulesets:check", check_set, WRITE, DOCUMENT_BODY_MAX)                                     \
+    X("GET", "/v1/rulesets:names", show_names, WRITE, 0)                                                     \
     X("POST", "/v1/rulesets:rollback", roll_back, APPROVE, 0)                                                \
     X("GET", "/v1/rulesets/{id}", get_set, WRITE, 0)                                                         \
     X("PUT", "/v1/rulesets/{id}", put_set, WRITE, DOCUMENT_BODY_MAX)                                         \
@@ -647,6 +684,11 @@ static enum err import_list(struct call *c, struct pg_session *s, struct why *wh
     X("POST", "/v1/rulesets/{id}:shadow", shadow_set, WRITE, 0)                                              \
     X("POST", "/v1/rulesets/{id}:publish", publish_set, APPROVE, 0)                                          \
     X("POST", "/v1/rulesets/{id}:retire", retire_set, APPROVE, 0)                                            \
+    X("GET", "/v1/rulesets/{id}:history", show_history, WRITE, 0)                                            \
+    X("GET", "/v1/backtests", list_backtests, WRITE, 0)                                                      \
+    X("POST", "/v1/backtests", post_backtest, WRITE, DOCUMENT_BODY_MAX)                                      \
+    X("GET", "/v1/backtests/{id}", get_backtest, WRITE, 0)                                                   \
+    X("POST", "/v1/backtests/{id}:cancel", cancel_backtest, WRITE, 0)                                        \
     X("GET", "/v1/lists", list_lists, WRITE, 0)                                                              \
     X("POST", "/v1/lists", post_list, WRITE, 0)                                                              \
     X("GET", "/v1/lists/{id}", show_list, WRITE, 0)                                                          \
@@ -665,7 +707,14 @@ static enum err import_list(struct call *c, struct pg_session *s, struct why *wh
 ROUTES(ROUTE_HANDLER)
 #undef ROUTE_HANDLER
 
+/* Drafts are tried on a desk of their own. */
+static void on_try_backtest(void *service, struct http_request *req)
+{
+    desk_ask_for(rules_trial_desk(service), req, WRITE, try_backtest);
+}
+
 const struct http_route rules_routes[] = {
+    { "POST", "/v1/backtests:try", on_try_backtest, DOCUMENT_BODY_MAX },
 #define ROUTE_ROW(method, path, answer, scope, body_max) { method, path, on_##answer, body_max },
     ROUTES(ROUTE_ROW)
 #undef ROUTE_ROW

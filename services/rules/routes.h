@@ -7,6 +7,9 @@
 
 #include "http/server.h"
 
+/* Members of a query. */
+enum { QUERY_ACCOUNT, QUERY_REVISION, QUERY_AFTER, QUERY_WITH, QUERY_VERSION, QUERY_COUNT };
+
 /* Their service is a struct rules, whose desk keeps these members of a query. */
 extern const struct http_route rules_routes[];
 extern const size_t rules_route_count;

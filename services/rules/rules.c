@@ -6,6 +6,7 @@
 #include "rules.h"
 
 #include "app/service.h"
+#include "backtests.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "desk/desk.h"
@@ -38,7 +39,8 @@ struct waiting {
 struct rules {
     struct pg_pool *pg;
     struct policy_store *store;
-    struct desk *desk;
+    struct desk *desk, *trial_desk;
+    struct backtests *backtests;
     struct metric_set *metrics;
     size_t by_action[ACTION_COUNT];
     struct waiting waiting[WAITING_MAX];
@@ -168,6 +170,30 @@ static bool is_policy_there(void *arg, struct why *detail)
     return false;
 }
 
+static enum err open_desks(struct rules *rules, struct service *app, const struct rules_settings *conf,
+                           struct why *why)
+{
+    struct desk_conf desk = { .loop = service_loop(app),
+                              .pg_url = conf->pg_url,
+                              .pg_role = conf->pg_role,
+                              .application = "assay-rules-desk",
+                              .queries = rules_queries,
+                              .has_owners = true,
+                              .ctx = rules };
+    const struct backtests_conf backtests = { .pg_url = conf->pg_url,
+                                              .pg_role = conf->pg_role,
+                                              .directory = conf->backtests,
+                                              .disk_gb = conf->backtests_gb };
+    enum err err = backtests_open(&rules->backtests, &backtests, why);
+
+    if (!err)
+        err = desk_open(&rules->desk, &desk, why);
+    desk.application = "assay-rules-trials";
+    if (!err)
+        err = desk_open(&rules->trial_desk, &desk, why);
+    return err;
+}
+
 enum err rules_open(struct rules **out, struct service *app, const struct rules_settings *conf,
                     struct why *why)
 {
@@ -197,14 +223,7 @@ enum err rules_open(struct rules **out, struct service *app, const struct rules_
     loop_timer_init(&rules->patience, service_loop(app), on_patience, rules);
     err = pg_pool_open(&rules->pg, service_loop(app), &pool, why);
     if (!err)
-        err = desk_open(&rules->desk,
-                        &(struct desk_conf){ .loop = service_loop(app),
-                                             .pg_url = conf->pg_url,
-                                             .pg_role = conf->pg_role,
-                                             .application = "assay-rules-desk",
-                                             .queries = rules_queries,
-                                             .has_owners = true },
-                        why);
+        err = open_desks(rules, app, conf, why);
     if (!err) {
         rules->store = policy_store_open(&(struct policy_store_options){ .loop = service_loop(app),
                                                                          .pool = rules->pg,
@@ -228,12 +247,24 @@ struct desk *rules_desk(struct rules *rules)
     return rules->desk;
 }
 
+struct desk *rules_trial_desk(struct rules *rules)
+{
+    return rules->trial_desk;
+}
+
+struct backtests *rules_backtests(struct rules *rules)
+{
+    return rules->backtests;
+}
+
 void rules_close(struct rules *rules)
 {
     if (!rules)
         return;
     loop_timer_release(&rules->patience);
+    desk_close(rules->trial_desk);
     desk_close(rules->desk);
+    backtests_close(rules->backtests);
     pg_pool_close(rules->pg);
     policy_store_close(rules->store);
     mem_free(rules);

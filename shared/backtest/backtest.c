@@ -122,6 +122,19 @@ static void side_release(struct side *side)
     mem_free(side->sets);
 }
 
+static void make_matches(const struct backtest_worker *w, struct backtest_rule *rule)
+{
+    const struct backtest_options *o = w->options;
+    size_t room = o->matches_most < BACKTEST_MATCHES_MAX ? o->matches_most : BACKTEST_MATCHES_MAX;
+
+    if (room == 0 || (o->matches_of.len && !slice_eq(o->matches_of, rule->rule->id)))
+        return;
+    for (size_t i = 0; i < OUTCOME_COUNT; i++) {
+        rule->matches[i].at = mem_new_n(struct backtest_example, room);
+        rule->matches[i].room = room;
+    }
+}
+
 static size_t rule_place(struct backtest_worker *w, const struct policy_rule *rule, bool acts)
 {
     struct backtest_result *r = &w->result;
@@ -133,6 +146,7 @@ static size_t rule_place(struct backtest_worker *w, const struct policy_rule *ru
     ARRAY_RESERVE_ONE(r->rules, r->rule_count, w->rule_cap);
     r->rules[r->rule_count] = (struct backtest_rule){ .rule = rule, .acts = acts };
     r->rules[r->rule_count].by_day = mem_new_n(uint32_t, r->days + 1);
+    make_matches(w, &r->rules[r->rule_count]);
     return r->rule_count++;
 }
 
@@ -191,8 +205,11 @@ void backtest_worker_free(struct backtest_worker *w)
 {
     if (!w)
         return;
-    for (size_t i = 0; i < w->result.rule_count; i++)
+    for (size_t i = 0; i < w->result.rule_count; i++) {
         mem_free(w->result.rules[i].by_day);
+        for (size_t k = 0; k < OUTCOME_COUNT; k++)
+            mem_free(w->result.rules[i].matches[k].at);
+    }
     for (size_t i = 0; i < ACTION_COUNT; i++) {
         for (size_t k = 0; k < ACTION_COUNT; k++)
             mem_free(w->result.examples[i][k]);
@@ -304,7 +321,7 @@ static void recall(struct backtest_worker *w, struct side *side, struct set *s, 
         trial_know(s->trial, i, s->known[i] != NULL);
         w->result.newly_known += s->known[i] != NULL;
         w->result.newly_evaluated += s->known[i] == NULL;
-        if (can && !s->known[i] && is_whole)
+        if (can && w->memory->keep && !s->known[i] && is_whole)
             s->fresh[i] = mem_new_n(uint8_t, chunk_rows(c) / 4 + 1);
     }
 }
@@ -469,6 +486,52 @@ struct counted {
     size_t rule; /* of the result */
 };
 
+static void text_into(char *out, size_t room, struct slice text)
+{
+    size_t len = text.len < room - 1 ? text.len : room - 1;
+
+    if (len)
+        memcpy(out, text.ptr, len);
+    out[len] = '\0';
+}
+
+static enum backtest_outcome outcome_of(const struct counted *n)
+{
+    if (n->state == LABEL_FRAUD)
+        return OUTCOME_FRAUD;
+    if (n->state == LABEL_GOOD)
+        return OUTCOME_GOOD;
+    return n->is_unknown || !n->is_mature ? OUTCOME_UNKNOWN : OUTCOME_GOOD;
+}
+
+static void example_of(const struct counted *n, struct backtest_example *e)
+{
+    *e = (struct backtest_example){ .account = n->row->txn.account,
+                                    .known_at_us = n->row->txn.known_at_us,
+                                    .amount_base_minor = n->row->txn.amount_base_minor,
+                                    .label = n->state,
+                                    .outcome = outcome_of(n),
+                                    .from = n->compared,
+                                    .to = n->asked,
+                                    .rule = n->rule };
+    text_into(e->id, sizeof e->id, n->row->txn.id);
+    text_into(e->degraded, sizeof e->degraded, n->row->degraded);
+    text_into(e->ruleset, sizeof e->ruleset, n->row->ruleset);
+}
+
+static struct backtest_example *next_match(struct backtest_matches *m)
+{
+    return &m->at[m->total++ % m->room];
+}
+
+static void add_match(struct backtest_rule *rule, const struct counted *n)
+{
+    struct backtest_matches *m = &rule->matches[outcome_of(n)];
+
+    if (m->room)
+        example_of(n, next_match(m));
+}
+
 static void count_rows_rules(struct backtest_worker *w, const struct set *s, const struct counted *n)
 {
     struct backtest_result *r = &w->result;
@@ -487,6 +550,7 @@ static void count_rows_rules(struct backtest_worker *w, const struct set *s, con
         rule->by_day[n->day]++;
         if (n->is_mature)
             cell_add(&rule->mature, n->row->txn.amount_base_minor, n->state, n->is_unknown);
+        add_match(rule, n);
         w->hits[hits++] = s->rules[i];
         if (rule->acts) {
             acting++;
@@ -501,13 +565,16 @@ static void count_rows_rules(struct backtest_worker *w, const struct set *s, con
     }
 }
 
-static void text_into(char *out, size_t room, struct slice text)
+/* Good payments first, then those of most money, then the earliest. */
+static bool comes_before(const struct backtest_example *a, const struct backtest_example *b)
 {
-    size_t len = text.len < room - 1 ? text.len : room - 1;
+    bool a_good = a->outcome == OUTCOME_GOOD, b_good = b->outcome == OUTCOME_GOOD;
 
-    if (len)
-        memcpy(out, text.ptr, len);
-    out[len] = '\0';
+    if (a_good != b_good)
+        return a_good;
+    if (a->amount_base_minor != b->amount_base_minor)
+        return a->amount_base_minor > b->amount_base_minor;
+    return a->known_at_us < b->known_at_us;
 }
 
 static void add_example(struct backtest_worker *w, const struct backtest_example *e)
@@ -517,31 +584,30 @@ static void add_example(struct backtest_worker *w, const struct backtest_example
     size_t *count = &r->example_count[e->from][e->to];
     size_t most =
         w->options->examples_most < BACKTEST_EXAMPLES_MAX ? w->options->examples_most : BACKTEST_EXAMPLES_MAX;
+    size_t i = *count;
 
-    if (*count == most)
+    if (most == 0 || (i == most && !comes_before(e, &(*examples)[most - 1])))
         return;
     if (!*examples)
         *examples = mem_new_n(struct backtest_example, most);
-    (*examples)[(*count)++] = *e;
+    if (i < most)
+        ++*count;
+    else
+        i--;
+    for (; i > 0 && comes_before(e, &(*examples)[i - 1]); i--)
+        (*examples)[i] = (*examples)[i - 1];
+    (*examples)[i] = *e;
 }
 
 static void count_change(struct backtest_worker *w, const struct counted *n)
 {
-    struct backtest_example e = { .account = n->row->txn.account,
-                                  .known_at_us = n->row->txn.known_at_us,
-                                  .amount_base_minor = n->row->txn.amount_base_minor,
-                                  .label = n->state,
-                                  .from = n->compared,
-                                  .to = n->asked,
-                                  .rule = n->rule };
+    struct backtest_example e;
 
     cell_add(&w->result.change[n->compared][n->asked], n->row->txn.amount_base_minor, n->state,
              n->is_unknown || (!n->is_mature && n->state == LABEL_NONE));
-    if (n->compared == n->asked)
+    if (n->compared == n->asked || w->options->examples_most == 0)
         return;
-    text_into(e.id, sizeof e.id, n->row->txn.id);
-    text_into(e.degraded, sizeof e.degraded, n->row->degraded);
-    text_into(e.ruleset, sizeof e.ruleset, n->row->ruleset);
+    example_of(n, &e);
     add_example(w, &e);
 }
 
@@ -572,6 +638,14 @@ static bool is_in(const struct backtest_worker *w, const struct chunk *c, size_t
            day >= 0 && (size_t)day < w->result.days;
 }
 
+/* Which rows fall to a sample is told by their ids, so it is the same whatever is asked. */
+static bool is_sampled(const struct backtest_worker *w, const struct chunk *c, size_t i)
+{
+    uint32_t one_in = w->options->one_in;
+
+    return one_in <= 1 || chunk_row_id_hash(c, i) % one_in == 0;
+}
+
 static void take_row(struct backtest_worker *w, const struct chunk *c, size_t i,
                      const struct backtest_overlay *overlay)
 {
@@ -580,7 +654,7 @@ static void take_row(struct backtest_worker *w, const struct chunk *c, size_t i,
     struct chunk_row row;
     const struct set *s;
 
-    if (!is_in(w, c, i))
+    if (!is_in(w, c, i) || !is_sampled(w, c, i))
         return;
     arena_reset(&w->row_arena);
     chunk_row(c, i, &w->row_arena, &row);
@@ -608,11 +682,15 @@ static void take_row(struct backtest_worker *w, const struct chunk *c, size_t i,
 enum err backtest_worker_take(struct backtest_worker *w, struct chunk *c,
                               const struct backtest_overlay *overlay, struct why *why)
 {
-    bool is_whole = true;
+    size_t inside = 0;
+    bool is_whole;
     enum err err;
 
-    for (size_t i = 0; i < chunk_rows(c) && is_whole; i++)
-        is_whole = is_in(w, c, i);
+    for (size_t i = 0; i < chunk_rows(c); i++)
+        inside += is_in(w, c, i);
+    if (inside == 0)
+        return ERR_OK;
+    is_whole = inside == chunk_rows(c) && w->options->one_in <= 1;
     arena_reset(&w->arena);
     err = side_begin(w, &w->asked, c, overlay, is_whole, why);
     if (!err)
@@ -643,6 +721,16 @@ static void cell_merge(struct backtest_cell *to, const struct backtest_cell *fro
     to->good_money += from->good_money;
 }
 
+/* `from`'s came later. */
+static void matches_merge(struct backtest_matches *to, const struct backtest_matches *from)
+{
+    size_t kept = from->total < from->room ? (size_t)from->total : from->room;
+
+    to->total += from->total - kept;
+    for (size_t i = 0; i < kept; i++)
+        *next_match(to) = from->at[(from->total - kept + i) % from->room];
+}
+
 static void rule_merge(struct backtest_rule *to, const struct backtest_rule *from, size_t days)
 {
     to->hits += from->hits;
@@ -652,6 +740,8 @@ static void rule_merge(struct backtest_rule *to, const struct backtest_rule *fro
     cell_merge(&to->alone, &from->alone);
     for (size_t i = 0; i < days; i++)
         to->by_day[i] += from->by_day[i];
+    for (size_t i = 0; i < OUTCOME_COUNT; i++)
+        matches_merge(&to->matches[i], &from->matches[i]);
 }
 
 void backtest_worker_add(struct backtest_worker *w, const struct backtest_worker *other)

@@ -21,7 +21,12 @@
 #include "backtest/timeline.h"
 #include "policy/trial.h"
 
-enum { BACKTEST_DAYS_MAX = 36600, BACKTEST_OVERLAP_MAX = 200, BACKTEST_EXAMPLES_MAX = 1000 };
+enum {
+    BACKTEST_DAYS_MAX = 36600,
+    BACKTEST_OVERLAP_MAX = 200,
+    BACKTEST_EXAMPLES_MAX = 1000,
+    BACKTEST_MATCHES_MAX = 100
+};
 
 /* Which rule set is asked for a decision. */
 enum contender_by {
@@ -49,6 +54,7 @@ struct backtest_overlay {
  * bits on. `key` stands for the condition and for all that is not in the chunk. */
 struct backtest_memory {
     const uint8_t *(*recall)(void *context, const struct chunk *c, const unsigned char key[SHA256_BYTES]);
+    /* NULL: nothing is kept */
     void (*keep)(void *context, const struct chunk *c, const unsigned char key[SHA256_BYTES],
                  const uint8_t *bits, size_t bytes);
     void *context;
@@ -61,7 +67,10 @@ struct backtest_options {
     int64_t from_us, to_us; /* of known_at, [from, to) */
     uint32_t account;       /* 0: all */
     int64_t as_of_us, label_delay_us;
-    size_t examples_most;   /* of each change of action, at most BACKTEST_EXAMPLES_MAX */
+    size_t examples_most;    /* of each change of action, at most BACKTEST_EXAMPLES_MAX */
+    size_t matches_most;     /* of each rule and outcome, at most BACKTEST_MATCHES_MAX */
+    struct slice matches_of; /* the id of the rule whose matches are kept; empty: all rules */
+    uint32_t one_in; /* so many decisions are looked at one of, by the hash of their ids; 0 and 1: all are */
     struct slice scored_by; /* names the model of overlay.scores, for the memory; empty: those that were */
 };
 
@@ -69,6 +78,28 @@ struct backtest_options {
 struct backtest_cell {
     uint64_t count, fraud, good, unknown;
     int64_t money, fraud_money, good_money;
+};
+
+/* What became of a payment, as far as it can be known now. */
+enum backtest_outcome { OUTCOME_FRAUD, OUTCOME_GOOD, OUTCOME_UNKNOWN, OUTCOME_COUNT };
+
+struct backtest_example {
+    char id[TXN_ID_MAX + 1];
+    uint32_t account;
+    int64_t known_at_us, amount_base_minor;
+    enum label_state label;
+    enum backtest_outcome outcome;
+    enum action from, to; /* compared, asked */
+    size_t rule;          /* that decided as asked; SIZE_MAX: none */
+    char degraded[64];    /* cut to fit */
+    char ruleset[32];     /* by which it was made */
+};
+
+/* The newest of them: `at[(total - 1) % room]` is the last. */
+struct backtest_matches {
+    struct backtest_example *at; /* [room] */
+    size_t room;
+    uint64_t total; /* that there were */
 };
 
 struct backtest_rule {
@@ -79,23 +110,13 @@ struct backtest_rule {
     struct backtest_cell mature; /* its hits on mature days */
     struct backtest_cell alone;  /* those among them that no other acting rule hit */
     uint32_t *by_day;            /* hits, [days] */
+    struct backtest_matches matches[OUTCOME_COUNT];
 };
 
 struct backtest_day {
     uint64_t count;
     bool is_mature;
     struct backtest_cell asked[ACTION_COUNT], compared[ACTION_COUNT];
-};
-
-struct backtest_example {
-    char id[TXN_ID_MAX + 1];
-    uint32_t account;
-    int64_t known_at_us, amount_base_minor;
-    enum label_state label;
-    enum action from, to; /* compared, asked */
-    size_t rule;          /* that decided as asked; SIZE_MAX: none */
-    char degraded[64];    /* cut to fit */
-    char ruleset[32];     /* by which it was made */
 };
 
 struct backtest_result {
@@ -109,6 +130,7 @@ struct backtest_result {
     uint64_t unversioned; /* made by a rule set that is not there: taken as they were decided */
     struct backtest_cell change[ACTION_COUNT]
                                [ACTION_COUNT]; /* [compared][asked], on all days; labels of mature ones */
+    /* Good payments first, then those of most money, then the earliest. */
     struct backtest_example *examples[ACTION_COUNT][ACTION_COUNT];
     size_t example_count[ACTION_COUNT][ACTION_COUNT];
     size_t newly_known, newly_evaluated; /* rules over chunks: taken from the memory, evaluated */

@@ -155,6 +155,50 @@ static void write_side(struct json_out *o, const char *key, const struct backtes
     json_out_end(o);
 }
 
+static const char *const outcome_names[] = {
+    [OUTCOME_FRAUD] = "fraud",
+    [OUTCOME_GOOD] = "good",
+    [OUTCOME_UNKNOWN] = "unknown",
+};
+
+static void write_example(struct json_out *o, const struct backtest_result *r,
+                          const struct backtest_example *e)
+{
+    static const char *const labels[] = {
+        [LABEL_NONE] = NULL, [LABEL_GOOD] = "good", [LABEL_FRAUD] = "fraud"
+    };
+
+    json_out_open(o, NULL);
+    json_out_str(o, "transaction_id", e->id);
+    json_out_int(o, "account", e->account);
+    json_out_time(o, "known_at", e->known_at_us);
+    json_out_int(o, "amount", e->amount_base_minor);
+    json_out_str(o, "label", labels[e->label]);
+    json_out_str(o, "outcome", outcome_names[e->outcome]);
+    json_out_str(o, "from", action_name(e->from));
+    json_out_str(o, "to", action_name(e->to));
+    json_out_text(o, "rule", e->rule == SIZE_MAX ? SLICE("") : r->rules[e->rule].rule->id);
+    json_out_str(o, "degraded", e->degraded);
+    json_out_str(o, "ruleset_version", e->ruleset);
+    json_out_end(o);
+}
+
+static void write_matches(struct json_out *o, const struct backtest_result *r,
+                          const struct backtest_rule *rule)
+{
+    json_out_open(o, "matches");
+    for (size_t i = 0; i < OUTCOME_COUNT; i++) {
+        const struct backtest_matches *m = &rule->matches[i];
+        size_t kept = m->total < m->room ? (size_t)m->total : m->room;
+
+        json_out_list(o, outcome_names[i]);
+        for (size_t k = 1; k <= kept; k++)
+            write_example(o, r, &m->at[(m->total - k) % m->room]);
+        json_out_end(o);
+    }
+    json_out_end(o);
+}
+
 static void write_rule(struct json_out *o, const struct backtest_result *r, const struct backtest_rule *rule,
                        const struct backtest_cell *all)
 {
@@ -191,6 +235,7 @@ static void write_rule(struct json_out *o, const struct backtest_result *r, cons
     for (size_t i = 0; i < r->days; i++)
         json_out_int(o, NULL, rule->by_day[i]);
     json_out_end(o);
+    write_matches(o, r, rule);
     json_out_end(o);
 }
 
@@ -214,25 +259,6 @@ static void write_overlap(struct json_out *o, const struct backtest_result *r)
     json_out_end(o);
     json_out_end(o);
     mem_free(places);
-}
-
-static void write_example(struct json_out *o, const struct backtest_result *r,
-                          const struct backtest_example *e)
-{
-    static const char *const labels[] = {
-        [LABEL_NONE] = NULL, [LABEL_GOOD] = "good", [LABEL_FRAUD] = "fraud"
-    };
-
-    json_out_open(o, NULL);
-    json_out_str(o, "transaction_id", e->id);
-    json_out_int(o, "account", e->account);
-    json_out_time(o, "known_at", e->known_at_us);
-    json_out_int(o, "amount", e->amount_base_minor);
-    json_out_str(o, "label", labels[e->label]);
-    json_out_text(o, "rule", e->rule == SIZE_MAX ? SLICE("") : r->rules[e->rule].rule->id);
-    json_out_str(o, "degraded", e->degraded);
-    json_out_str(o, "ruleset_version", e->ruleset);
-    json_out_end(o);
 }
 
 static void write_changes(struct json_out *o, const struct backtest_result *r)
@@ -308,6 +334,7 @@ void backtest_report(struct json_out *o, const char *key, const struct backtest_
     json_out_int(o, "mature_days", (int64_t)backtest_mature_days(r));
     json_out_int(o, "decisions", (int64_t)r->rows);
     json_out_end(o);
+    json_out_int(o, "sample", options->one_in > 1 ? options->one_in : 1);
     json_out_open(o, "labels");
     json_out_time(o, "as_of", options->as_of_us);
     json_out_number(o, "delay_days", (double)options->label_delay_us / (double)DAY_US);

@@ -3,6 +3,7 @@
  *
  *   {"schema": "assay.backtest.v1",
  *    "span": {"from": time, "to": time, "days": n, "mature_days": n, "decisions": n},
+ *    "sample": one decision in so many was looked at: counts and money are of these,
  *    "labels": {"as_of": time, "delay_days": d},
  *    "asked": side, "compared": side,
  *    "rules": [{"id", "name", "action" (or "tag"), "is_shadow", "hits", "hits_per_day", "decides", "errors",
@@ -10,15 +11,16 @@
  *               "precision", "precision_low", "precision_high": Wilson, 95 %, "recall",
  *               "money_caught", "good_money": minor units of the base currency,
  *               "alone": {"hits", "fraud", "good", "unknown", "money_caught", "good_money"}: what no other rule hits,
- *               "by_day": [hits]}],
+ *               "by_day": [hits], "matches": {"fraud": [example], "good": [example], "unknown": [example]}: the newest}],
  *    "overlap": {"rules": [id], "hits": [[n]]},
  *    "changes": [{"from": action, "to": action, "count", "money", "fraud", "good", "unknown",
- *                 "examples": [{"transaction_id", "account", "known_at", "amount", "label", "rule", "degraded",
- *                               "ruleset_version"}]}],
+ *                 "examples": [example]: good payments first, then those of most money}],
  *    "days": [{"day": "2026-11-01", "decisions", "is_mature", "asked": {action: n}, "compared": {action: n},
  *              "fraud": n}],
  *    "unversioned": n, "rules_recalled": n, "rules_evaluated": n}
  *
+ *   example: {"transaction_id", "account", "known_at", "amount", "label", "outcome": "fraud", "good" or "unknown",
+ *             "from": action, "to": action, "rule", "degraded", "ruleset_version"}
  *   side: {"name", "actions": {action: {"count", "fraud", "good", "unknown", "money", "fraud_money", "good_money"}},
  *          "precision", "precision_low", "precision_high", "recall": of all that it does not approve,
  *          "reviews_per_day"}

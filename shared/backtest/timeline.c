@@ -58,6 +58,15 @@ size_t timeline_add_list(struct timeline *t, enum list_type type, uint32_t accou
     return t->list_count++;
 }
 
+bool timeline_has_list(const struct timeline *t, struct slice name)
+{
+    for (size_t i = 0; i < t->list_count; i++) {
+        if (slice_eq(t->lists[i].name, name))
+            return true;
+    }
+    return false;
+}
+
 enum err timeline_change(struct timeline *t, size_t list, int64_t at_us, struct slice value, bool is_there,
                          int64_t expires_at_us, struct why *why)
 {

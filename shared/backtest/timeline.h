@@ -16,11 +16,12 @@ void timeline_free(struct timeline *t);
 /* A list, empty at first; returns its number. */
 size_t timeline_add_list(struct timeline *t, enum list_type type, uint32_t account, struct slice name,
                          enum list_purpose purpose, enum txn_text field);
+bool timeline_has_list(const struct timeline *t, struct slice name);
 /* From `at_us` on the value is in the list, or is not. Changes of one time come in the order in which they are added.
  *   ERR_INVALID  it is no value of the list's type */
 MUST_USE enum err timeline_change(struct timeline *t, size_t list, int64_t at_us, struct slice value,
                                   bool is_there, int64_t expires_at_us, struct why *why);
-/* After the last change and before the first reader. */
+/* After the last change and before the first reader; lists without changes may be added later, when none reads. */
 void timeline_seal(struct timeline *t);
 size_t timeline_changes(const struct timeline *t);
 

@@ -125,7 +125,9 @@ static void remove_unknown(const struct update *u)
         chunk_name(name, number);
         for (size_t i = 0; i < u->index.count && is_chunk; i++)
             is_known = is_known || (u->index.chunks[i].number == number && strcmp(name, entry->d_name) == 0);
-        if ((is_chunk && !is_known) || strstr(entry->d_name, ".new"))
+        /* Files of rules are written without the lock: another run may be at it. */
+        if ((is_chunk && !is_known) ||
+            (strstr(entry->d_name, ".new") && strncmp(entry->d_name, "rule-", 5) != 0))
             files_remove(u->options->directory, entry->d_name);
     }
     if (dir)

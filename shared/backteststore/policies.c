@@ -141,28 +141,19 @@ static bool on_change(void *context, const struct slice *f, size_t count)
     return true;
 }
 
-static bool is_there(const struct pg_result *r, struct slice name)
-{
-    for (size_t i = 0; i < pg_rows(r); i++) {
-        if (slice_eq(pg_get_text(r, i, 2), name))
-            return true;
-    }
-    return false;
-}
-
-static void add_declared(struct timeline *t, const struct sets *asked, const struct pg_result *r)
+void policies_declared(struct timeline *t, const struct sets *asked)
 {
     for (size_t i = 0; i < asked->count; i++) {
         for (size_t k = 0; k < asked->documents[i].list_count; k++) {
             const struct document_list *list = &asked->documents[i].lists[k];
 
-            if (!is_there(r, list->name))
+            if (!timeline_has_list(t, list->name))
                 timeline_add_list(t, list->type, 0, list->name, list->purpose, list->field);
         }
     }
 }
 
-enum err policies_lists(struct timeline *t, struct pg_session *s, const struct sets *asked, struct why *why)
+enum err policies_lists(struct timeline *t, struct pg_session *s, struct why *why)
 {
     struct filling filling = { .timeline = t };
     struct pg_result *r = NULL;
@@ -177,12 +168,10 @@ enum err policies_lists(struct timeline *t, struct pg_session *s, const struct s
             list_purpose_find(pg_get_text(r, i, 4)), txn_text_find(pg_get_text(r, i, 5)));
         filling.count++;
     }
-    if (!err) {
-        add_declared(t, asked, r);
+    if (!err)
         err =
             pg_copy_out(s, "SELECT list, at, value, is_there::int, expires_at FROM list_changes ORDER BY seq",
                         on_change, &filling, why);
-    }
     timeline_seal(t);
     mem_free(filling.places);
     pg_result_free(r);

@@ -28,9 +28,10 @@ MUST_USE enum err sets_add_live(struct sets *sets, struct pg_session *s, struct 
 MUST_USE enum err sets_add_used(struct sets *sets, struct pg_session *s, const struct archive *h,
                                 struct why *why);
 
-/* All lists that there are, with every change; and those that documents declare and nobody has made, empty. */
-MUST_USE enum err policies_lists(struct timeline *t, struct pg_session *s, const struct sets *asked,
-                                 struct why *why);
+/* All lists that there are, with every change. */
+MUST_USE enum err policies_lists(struct timeline *t, struct pg_session *s, struct why *why);
+/* Those that documents declare and nobody has made, empty. */
+void policies_declared(struct timeline *t, const struct sets *asked);
 /* All labels; *newest_us gets when the last became known, where that is later. */
 MUST_USE enum err policies_labels(struct labels *l, struct pg_session *s, int64_t *newest_us,
                                   struct why *why);

@@ -16,14 +16,24 @@
 #include "modelstore/modelstore.h"
 #include "pg/session.h"
 
+struct backtest_ground {
+    struct archive *history;
+    struct timeline *timeline;
+    struct labels *labels;
+    struct memory *memory;
+    int64_t newest_us; /* decision */
+    int64_t as_of_us;  /* newest label or decision */
+    int64_t opened_us;
+};
+
 struct backtest_answer {
     struct backtest_options options;
     struct sets asked, compared;
-    struct timeline *timeline;
-    struct labels *labels;
     struct bundle *bundle;
-    struct archive *history;
+    struct backtest_ground *ground, *own; /* own: to be closed with it */
+    struct archive *history;              /* the ground's, as its memory */
     struct memory *memory;
+    bool keeps;
     struct backtest_worker *worker;
     struct slice asked_name, compared_name;
     struct slice *absent;
@@ -39,11 +49,8 @@ void backtest_answer_free(struct backtest_answer *a)
     if (!a)
         return;
     backtest_worker_free(a->worker);
-    memory_close(a->memory);
-    archive_close(a->history);
+    backtest_ground_close(a->own);
     bundle_close(a->bundle);
-    timeline_free(a->timeline);
-    labels_free(a->labels);
     sets_release(&a->asked);
     sets_release(&a->compared);
     mem_free(a->absent);
@@ -70,8 +77,8 @@ static enum err find_asked(struct backtest_answer *a, struct pg_session *s, cons
         return err;
     }
     if (q->document.len) {
-        a->asked_name = SLICE("draft");
-        err = sets_add(&a->asked, q->document, 0, SLICE("draft"), why);
+        a->asked_name = q->document_name.len ? arena_slice(&a->arena, q->document_name) : SLICE("draft");
+        err = sets_add(&a->asked, q->document, (uint32_t)q->document_account, SLICE("draft"), why);
     } else {
         a->asked_name = arena_printf(&a->arena, "version %" PRId64, q->version);
         err = sets_add_version(&a->asked, s, q->version, why);
@@ -267,6 +274,8 @@ static enum err run(struct backtest_answer *a, const struct backtest_question *q
 
     if (a->memory)
         memory = memory_calls(a->memory);
+    if (!a->keeps)
+        memory.keep = NULL;
     for (size_t i = 0; i < archive_chunks(a->history); i++)
         shared.total += chunk_rows(archive_chunk(a->history, i));
     share_out(parts, count, a->history, shared.total);
@@ -308,6 +317,7 @@ static enum err run(struct backtest_answer *a, const struct backtest_question *q
 static void find_span(struct backtest_answer *a, const struct backtest_question *q)
 {
     int64_t first_us = INT64_MAX, last_us = INT64_MIN;
+    uint64_t rows = 0;
 
     for (size_t i = 0; i < archive_chunks(a->history); i++) {
         const struct chunk *c = archive_chunk(a->history, i);
@@ -315,16 +325,17 @@ static void find_span(struct backtest_answer *a, const struct backtest_question 
         for (size_t k = 0; k < chunk_rows(c); k++) {
             int64_t at_us = chunk_known_at(c, k);
 
-            if (at_us > a->options.as_of_us)
-                a->options.as_of_us = at_us;
             if (at_us < q->from_us || at_us >= q->to_us || (q->account && q->account != chunk_account(c, k)))
                 continue;
             first_us = at_us < first_us ? at_us : first_us;
             last_us = at_us > last_us ? at_us : last_us;
+            rows++;
         }
     }
     if (first_us > last_us)
         return;
+    if (q->rows_most && rows > q->rows_most)
+        a->options.one_in = (uint32_t)(rows / q->rows_most + (rows % q->rows_most > 0));
     a->first_day = first_us / DAY_US - (first_us % DAY_US < 0);
     a->days = (size_t)(last_us / DAY_US - (last_us % DAY_US < 0) - a->first_day) + 1;
 }
@@ -371,50 +382,145 @@ static enum err prepare(struct backtest_answer *a, struct pg_session *s, const s
         err = find_compared(a, s, q, why);
     if (!err)
         err = open_bundle(a, s, q->model, why);
-    a->timeline = timeline_new();
-    a->labels = labels_new();
-    if (!err)
-        err = policies_lists(a->timeline, s, &a->asked, why);
+    policies_declared(a->ground->timeline, &a->asked);
     find_span(a, q);
+    a->options.as_of_us = a->ground->as_of_us;
+    a->options.timeline = a->ground->timeline;
+    a->options.labels = a->ground->labels;
+    return err;
+}
+
+/* ---- the ground ---- */
+
+static void find_newest(struct backtest_ground *g)
+{
+    for (size_t i = 0; i < archive_chunks(g->history); i++) {
+        const struct chunk *c = archive_chunk(g->history, i);
+
+        for (size_t k = 0; k < chunk_rows(c); k++) {
+            int64_t at_us = chunk_known_at(c, k);
+
+            g->newest_us = at_us > g->newest_us ? at_us : g->newest_us;
+        }
+    }
+    if (g->newest_us == INT64_MIN)
+        g->newest_us = clock_wall_us();
+    g->as_of_us = g->newest_us;
+}
+
+int64_t backtest_ground_newest(const struct backtest_ground *g)
+{
+    return g->newest_us;
+}
+
+enum err backtest_ground_open(struct backtest_ground **out, struct pg_session *s,
+                              const struct archive_options *history, struct why *why)
+{
+    struct backtest_ground *g = mem_new(struct backtest_ground);
+    int64_t began_us = clock_mono_us();
+    enum err err = archive_open(&g->history, s, history, why);
+
+    *out = NULL;
+    g->opened_us = clock_mono_us() - began_us;
+    g->timeline = timeline_new();
+    g->labels = labels_new();
+    g->newest_us = INT64_MIN;
+    if (!err) {
+        find_newest(g);
+        err = policies_lists(g->timeline, s, why);
+    }
     if (!err)
-        err = policies_labels(a->labels, s, &a->options.as_of_us, why);
-    a->options.timeline = a->timeline;
-    a->options.labels = a->labels;
+        err = policies_labels(g->labels, s, &g->as_of_us, why);
+    if (!err && history->directory)
+        g->memory = memory_open(history->directory, g->history);
+    if (err) {
+        backtest_ground_close(g);
+        return err;
+    }
+    *out = g;
+    return ERR_OK;
+}
+
+void backtest_ground_close(struct backtest_ground *g)
+{
+    if (!g)
+        return;
+    memory_close(g->memory);
+    archive_close(g->history);
+    timeline_free(g->timeline);
+    labels_free(g->labels);
+    mem_free(g);
+}
+
+/* ---- asking ---- */
+
+static enum err ask(struct backtest_answer *a, struct pg_session *s, const struct backtest_question *q,
+                    struct why *why)
+{
+    int64_t began_us = clock_mono_us();
+    enum err err;
+
+    a->history = a->ground->history;
+    a->memory = a->ground->memory;
+    err = prepare(a, s, q, why);
+    if (!err)
+        err = run(a, q, why);
+    if (!err)
+        find_absent(a);
+    a->run_us = clock_mono_us() - began_us;
+    return err;
+}
+
+static struct backtest_answer *answer_new(const struct backtest_question *q)
+{
+    struct backtest_answer *a = mem_new(struct backtest_answer);
+
+    a->options = (struct backtest_options){ .from_us = q->from_us,
+                                            .to_us = q->to_us,
+                                            .account = (uint32_t)q->account,
+                                            .label_delay_us = q->label_delay_us,
+                                            .examples_most = q->examples_most,
+                                            .matches_most = q->matches_most,
+                                            .matches_of = q->matches_of };
+    return a;
+}
+
+static enum err answer_or_free(struct backtest_answer **out, struct backtest_answer *a, enum err err)
+{
+    *out = err ? NULL : a;
+    if (err)
+        backtest_answer_free(a);
     return err;
 }
 
 enum err backtest_ask(struct backtest_answer **out, struct pg_session *s, const struct backtest_question *q,
                       struct why *why)
 {
-    struct backtest_answer *a = mem_new(struct backtest_answer);
-    int64_t began_us = clock_mono_us();
+    struct backtest_answer *a = answer_new(q);
     enum err err = check_question(q, why);
 
-    *out = NULL;
-    a->options = (struct backtest_options){ .from_us = q->from_us,
-                                            .to_us = q->to_us,
-                                            .account = (uint32_t)q->account,
-                                            .as_of_us = INT64_MIN + DAY_US * 1000,
-                                            .label_delay_us = q->label_delay_us,
-                                            .examples_most = q->examples_most };
     if (!err)
-        err = archive_open(&a->history, s, &q->history, why);
-    a->history_us = clock_mono_us() - began_us;
-    if (!err)
-        err = prepare(a, s, q, why);
-    if (!err && q->history.directory)
-        a->memory = memory_open(q->history.directory, a->history);
-    if (!err)
-        err = run(a, q, why);
-    if (!err)
-        find_absent(a);
-    a->run_us = clock_mono_us() - began_us - a->history_us;
-    if (err) {
-        backtest_answer_free(a);
-        return err;
+        err = backtest_ground_open(&a->own, s, &q->history, why);
+    a->ground = a->own;
+    a->keeps = true;
+    if (!err) {
+        a->history_us = a->own->opened_us;
+        err = ask(a, s, q, why);
     }
-    *out = a;
-    return ERR_OK;
+    return answer_or_free(out, a, err);
+}
+
+enum err backtest_ask_of(struct backtest_answer **out, struct pg_session *s, struct backtest_ground *ground,
+                         const struct backtest_question *q, struct why *why)
+{
+    struct backtest_answer *a = answer_new(q);
+    enum err err = check_question(q, why);
+
+    a->ground = ground;
+    a->keeps = q->keeps;
+    if (!err)
+        err = ask(a, s, q, why);
+    return answer_or_free(out, a, err);
 }
 
 /* ---- what it came to ---- */

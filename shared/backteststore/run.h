@@ -21,7 +21,9 @@ enum backtest_against { AGAINST_LIVE, AGAINST_DECIDED, AGAINST_VERSION };
 
 struct backtest_question {
     /* What is asked about: a document, else a version, else the sets as they were. */
-    struct slice document; /* JSON; borrowed */
+    struct slice document;      /* JSON; borrowed */
+    int64_t document_account;   /* whose set it is; 0: of all accounts */
+    struct slice document_name; /* in the report; empty: "draft" */
     int64_t version;
     bool as_it_was;
 
@@ -31,12 +33,31 @@ struct backtest_question {
     int64_t from_us, to_us; /* of known_at */
     int64_t account;        /* 0: all */
     int64_t label_delay_us;
-    size_t examples_most;
-    size_t threads; /* 0: as many as there are processors */
+    size_t examples_most, matches_most; /* as struct backtest_options has them */
+    struct slice matches_of;
+    uint64_t rows_most; /* of more decisions than this a sample is looked at; 0: all are */
+    bool keeps;         /* what rules say of what is on disk is kept for the next question */
+    size_t threads;     /* 0: as many as there are processors */
     struct archive_options history;
 };
 
+/* What questions are asked of: the history, the labels and the lists, as they were when it was opened. For one thread
+ * at a time. */
+struct backtest_ground;
 struct backtest_answer;
+
+/*   ERR_TIMEOUT  the hook said stop
+ * and those of archive_open(). */
+MUST_USE enum err backtest_ground_open(struct backtest_ground **out, struct pg_session *s,
+                                       const struct archive_options *history, struct why *why);
+void backtest_ground_close(struct backtest_ground *g);
+/* When the newest decision was known; now when there is none. */
+int64_t backtest_ground_newest(const struct backtest_ground *g);
+
+/* As backtest_ask(), of a ground that outlives the answer; one answer at a time.  `question->history` is for its hook alone. */
+MUST_USE enum err backtest_ask_of(struct backtest_answer **out, struct pg_session *s,
+                                  struct backtest_ground *ground, const struct backtest_question *question,
+                                  struct why *why);
 
 /*   ERR_INVALID    the document, a rule set or the span is wrong
  *   ERR_NOT_FOUND  no such version, model or list; a feature that nobody served
