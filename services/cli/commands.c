@@ -22,6 +22,7 @@
     X(cmd_accounts_list) \
     X(cmd_keys_create) \
     X(cmd_keys_list) \
+    X(cmd_keys_rotate) \
     X(cmd_keys_revoke) \
     X(cmd_users_add) \
     X(cmd_users_list) \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "routes.h"
 
+#include "apikeys.h"
 #include "base/array.h"
 #include "casefile.h"
 #include "cases.h"
@@ -37,6 +38,10 @@ enum { BODY_BYTES = 256 << 10 };
     X("POST", "/v1/users/{id}:roles", users_roles, "admin")                                                  \
     X("POST", "/v1/users/{id}:disable", users_disable, "admin")                                              \
     X("POST", "/v1/users/{id}:enable", users_enable, "admin")                                                \
+    X("GET", "/v1/keys", keys_list, "admin auditor")                                                         \
+    X("POST", "/v1/keys", keys_add, "admin")                                                                 \
+    X("POST", "/v1/keys/{id}:rotate", keys_rotate, "admin")                                                  \
+    X("POST", "/v1/keys/{id}:revoke", keys_revoke, "admin")                                                  \
     X("GET", "/v1/audit", audit_get, "admin auditor")                                                        \
     X("POST", "/v1/audit:verify", audit_post_verify, "admin auditor")
 

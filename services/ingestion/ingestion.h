@@ -36,6 +36,7 @@ struct settings {
 
 enum statement {
     SQL_KEYS,
+    SQL_KEYS_USED,
     SQL_LOOKUP,
     SQL_COMMIT,
     SQL_RESERVE,

@@ -14,9 +14,10 @@ enum {
     BUCKETS = 256,
     READ_EVERY_US = 2000000,
     READ_TIME_US = 2000000,
-    READ_PAUSE_US = 50000, /* between two readings, however many unknown keys are shown */
-    PREFIX_AT = 3,         /* behind "ak_" */
-    REFUSED_US = 2000000,  /* how long a key that was not there is refused without looking */
+    READ_PAUSE_US = 50000,    /* between two readings, however many unknown keys are shown */
+    PREFIX_AT = 3,            /* behind "ak_" */
+    NOTE_EVERY_US = 60000000, /* uses are written down */
+    REFUSED_US = 2000000,     /* how long a key that was not there is refused without looking */
 };
 
 struct keys {
@@ -25,6 +26,7 @@ struct keys {
     struct caller *buckets[BUCKETS];
     bool is_known, is_reading, read_again;
     int64_t began_mono_us; /* the last reading */
+    int64_t noted_mono_us; /* when uses were written down last */
     struct loop_timer timer;
     struct keys_waiter *waiters, *later; /* for this reading, and for one that begins after it */
 
@@ -188,9 +190,43 @@ void keys_read(struct keys *k)
     pg_unit_send(unit, k->began_mono_us + READ_TIME_US, on_read, k);
 }
 
+static void on_noted(void *ctx, const struct pg_reply *reply)
+{
+    (void)ctx;
+    if (reply->err == ERR_INTERNAL)
+        log_event(LOG_WARN, "key_uses_not_written", "reason=%s", log_quoted(slice_str(reply->why.text)));
+}
+
+/* Writes down which keys were used. What cannot be written is used again soon, or was not worth much. */
+static void note_uses(struct keys *k)
+{
+    struct pg_array *prefixes = NULL;
+    struct pg_unit *unit = NULL;
+
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct caller *key = k->buckets[i]; key; key = key->next) {
+            if (!key->is_used)
+                continue;
+            if (!unit) {
+                unit = pg_unit_new(k->in->pg);
+                prefixes = pg_add_array(pg_unit_add(unit, SQL_KEYS_USED), PG_TEXT);
+            }
+            pg_array_text(prefixes, slice_of(key->prefix, API_KEY_PREFIX_LEN));
+            key->is_used = false;
+        }
+    }
+    k->noted_mono_us = clock_mono_us();
+    if (unit)
+        pg_unit_send(unit, k->noted_mono_us + READ_TIME_US, on_noted, k);
+}
+
 static void on_timer(void *ctx)
 {
-    keys_read(ctx);
+    struct keys *k = ctx;
+
+    if (clock_mono_us() - k->noted_mono_us >= NOTE_EVERY_US)
+        note_uses(k);
+    keys_read(k);
 }
 
 struct keys *keys_new(struct ingestion *in)
@@ -273,6 +309,7 @@ enum err keys_find(struct keys *k, struct slice authorization, int64_t now_us, b
     if (key) {
         if (now_us >= key->expires_at_us)
             return ERR_UNAUTHORIZED;
+        key->is_used = true;
         *out = key;
         return ERR_OK;
     }

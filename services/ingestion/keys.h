@@ -47,6 +47,7 @@ struct caller {
 
     struct caller *next;
     bool is_seen; /* in the reading that is under way */
+    bool is_used; /* since that was written down last */
 };
 
 struct keys *keys_new(struct ingestion *in);

@@ -21,6 +21,12 @@ const struct pg_statement statements[SQL_COUNT] = {
                    "FROM api_keys k JOIN accounts a USING (account) "
                    "WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())" },
 
+    /* Once a minute, those that were used. */
+    [SQL_KEYS_USED] = { "keys_used",
+                        "INSERT INTO api_key_uses (prefix, used_at) SELECT prefix, now() FROM "
+                        "unnest($1::text[]) "
+                        "AS x (prefix) ORDER BY prefix ON CONFLICT (prefix) DO UPDATE SET used_at = now()" },
+
     /* What is known of these ids: their place, and the decision where there is one. LATERAL, so that each
      * looks into one partition of decisions only. */
     [SQL_LOOKUP] = { "lookup", "SELECT i.ord::int4, t.body_hash, t.known_at, t.n, d.transaction_id IS NOT "

@@ -46,6 +46,24 @@ static enum err check_delegate(struct call *c, struct pg_session *s, struct slic
     return err;
 }
 
+/* When the key was used last, to the minute. */
+static enum err note_use(struct pg_session *s, const char *prefix, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    pg_add_text(&p, slice_str(prefix));
+    err = pg_exec(
+        s,
+        "INSERT INTO api_key_uses AS u (prefix, used_at) VALUES ($1::text, now()) ON CONFLICT (prefix) "
+        "DO UPDATE SET used_at = now() WHERE u.used_at < now() - interval '1 minute'",
+        &p, &r, why);
+    pg_result_free(r);
+    pg_params_release(&p);
+    return err;
+}
+
 static enum err check_key(struct call *c, struct pg_session *s, bool has_owners, struct why *why)
 {
     static const char scheme[] = "Bearer ";
@@ -74,9 +92,11 @@ static enum err check_key(struct call *c, struct pg_session *s, bool has_owners,
         snprintf(c->actor, sizeof c->actor, "%s", pg_get_text(r, 0, 1).ptr);
     else
         snprintf(c->actor, sizeof c->actor, "key:%s", key.prefix);
-    sodium_memzero(&key, sizeof key);
     pg_result_free(r);
     pg_params_release(&p);
+    if (!err)
+        err = note_use(s, key.prefix, why);
+    sodium_memzero(&key, sizeof key);
     return err;
 }
 
