@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """An OpenAPI document as a judge of answers: each must have a status that is documented for its route, the documented media
-type, a body that satisfies the schema (JSON Schema 2020-12, as OpenAPI 3.1 has it) and headers that satisfy theirs."""
+type, a body that satisfies the schema (JSON Schema 2020-12, as OpenAPI 3.1 has it) and headers that satisfy theirs.
+
+  openapi.py DOCUMENT...    tells members without a value, outside examples; status 1 when there are any"""
 import json
 import re
+import sys
 
 import jsonschema
 import yaml
@@ -81,3 +84,28 @@ class Spec:
         for fault in self.faults:
             print(fault)
         return 1 if self.faults else 0
+
+
+def empty_members(node, place=""):
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if value is None:
+                yield f"{place}/{name}"
+            elif name not in ("example", "examples"):
+                yield from empty_members(value, f"{place}/{name}")
+    elif isinstance(node, list):
+        for at, each in enumerate(node):
+            yield from empty_members(each, f"{place}/{at}")
+
+
+def main(paths):
+    faults = []
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            faults += [f"{path}: {place} has no value" for place in empty_members(yaml.safe_load(file))]
+    print("\n".join(faults), end="\n" if faults else "")
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
