@@ -316,6 +316,15 @@ double cel_eval_number(const struct cel_program *program, const double *numbers)
 /* Whether the condition holds; an error is no. */
 bool cel_eval_where(const struct cel_program *program, const double *numbers);
 
+/* What a condition may come to while the names behind `slots` are doubles anywhere in lo..hi, finite and independent of
+ * each other, and all others are as `input` has them: a set that has every outcome, and more where it was not followed
+ * how the value comes about (macros, the caller's functions, division by what may be zero). It is exact enough to be
+ * halved: comparisons of numbers with +, -, *, /, abs, floor, ceil, round, trunc and sqrt between them narrow down with
+ * the bounds. For programs that were checked. */
+enum { CEL_MAY_BE_TRUE = 1, CEL_MAY_BE_FALSE = 2, CEL_MAY_BE_ERROR = 4 }; /* anything else is an error too */
+unsigned cel_may(const struct cel_program *program, const struct cel_input *input, const uint32_t *slots,
+                 size_t slot_count, double lo, double hi);
+
 /* A value as a person reads it: 120000, 0.91, "DE", true, error: no value. */
 void cel_value_print(struct cel_value value, struct buf *out);
 

@@ -90,4 +90,25 @@ void forest_shap_free(struct forest_shap *shap);
  * Uses memory in `shap`: one thread at a time. */
 void forest_shap(struct forest_shap *shap, const float *row, double *contributions);
 
+/* ---- one column at a time ---- */
+
+/* Where the margin may change along each column, found once for a forest, which must outlive it. It never changes: any
+ * number of threads may use it. */
+struct forest_splits;
+struct forest_splits *forest_splits_new(const struct forest *f);
+void forest_splits_free(struct forest_splits *s);
+/* The finite values at which a tree's way may change, rising, each once: from one on, up to but without the next, no
+ * value of the column changes the margin. Of a column of categories: the codes that its splits know. */
+size_t forest_splits_of(const struct forest_splits *s, size_t column, const float **values);
+
+/* A row whose columns are given other values, one step after the other: a step costs the trees that split between the
+ * value before and the value after. One thread at a time. */
+struct forest_walk;
+struct forest_walk *forest_walk_new(const struct forest_splits *s);
+void forest_walk_free(struct forest_walk *w);
+/* Takes a copy of the row; the margin is that of forest_margin(). */
+float forest_walk_begin(struct forest_walk *w, const float *row);
+/* The column has this value now (NaN: missing), the others what they had: the same bits as forest_margin() gives. */
+float forest_walk_set(struct forest_walk *w, size_t column, float value);
+
 #endif

@@ -195,6 +195,98 @@ void trial_decide(struct trial *t, const struct policy_input *in, uint8_t *outco
                                    .rule = verdict.decider == POLICY_BY_RULE ? first : SIZE_MAX };
 }
 
+/* ---- one number ---- */
+
+size_t trial_fields(const struct trial *t, struct trial_number *fields, struct slice *names, size_t most)
+{
+    bool *is_read = mem_new_n(bool, t->policy->slot_count + 1);
+    const struct cel_use *uses;
+    size_t found = 0;
+
+    for (size_t i = 0; i < t->set->count; i++) {
+        size_t count = trial_rule_acts(t, i) ? cel_uses(t->set->rules[i].program, &uses) : 0;
+
+        for (size_t k = 0; k < count; k++)
+            is_read[uses[k].slot] = true;
+    }
+    for (size_t i = 0; i < t->policy->slot_count; i++) {
+        const struct slot *slot = &t->policy->slots[i];
+
+        if (!is_read[i] || slot->kind != SLOT_FIELD || slot->field.kind == TXN_FIELD_TEXT)
+            continue;
+        if (found < most) {
+            fields[found] = (struct trial_number){ .is_field = true, .field = slot->field };
+            names[found] = slot->name;
+        }
+        found++;
+    }
+    mem_free(is_read);
+    return found;
+}
+
+static bool is_number(const struct trial *t, const struct slot *slot, const struct policy_columns *columns,
+                      const struct trial_number *number)
+{
+    switch (slot->kind) {
+    case SLOT_FIELD:
+        return number->is_field && slot->field.kind == number->field.kind &&
+               (number->field.kind == TXN_FIELD_ATTRIBUTE
+                    ? slice_eq(slot->field.attribute, number->field.attribute)
+                    : slot->field.index == number->field.index);
+    case SLOT_FEATURE:
+        return !number->is_field && columns && columns->column[slot->feature] == number->column;
+    case SLOT_VELOCITY:
+        return !number->is_field && columns && columns->velocity[slot->feature] == number->column;
+    case SLOT_STATE:
+        return is_number(t, &t->policy->slots[slot->of], columns, number);
+    case SLOT_SCORE:
+        break;
+    }
+    return false;
+}
+
+bool trial_rule_reads(const struct trial *t, size_t rule, const struct policy_columns *columns,
+                      const struct trial_number *number)
+{
+    const struct cel_use *uses;
+    size_t count = cel_uses(t->set->rules[rule].program, &uses);
+
+    for (size_t i = 0; i < count; i++) {
+        if (is_number(t, &t->policy->slots[uses[i].slot], columns, number))
+            return true;
+    }
+    return false;
+}
+
+bool trial_rule_may_differ(struct trial *t, size_t rule, const struct policy_input *in,
+                           const struct trial_number *number, double lo, double hi)
+{
+    enum { SLOTS_MOST = 16 };
+    struct policy_asking asking = { t->policy, in->txn->account, in->now_us };
+    struct cel_input input = { .slots = t->values, .context = &asking, .arena = &t->arena };
+    const struct cel_program *program = t->set->rules[rule].program;
+    const struct cel_use *uses;
+    size_t count = cel_uses(program, &uses), asked = 0;
+    uint32_t slots[SLOTS_MOST];
+    unsigned may;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct slot *slot = &t->policy->slots[uses[i].slot];
+
+        if (slot->kind == SLOT_STATE)
+            t->values[slot->of] = policy_slot_value(&t->policy->slots[slot->of], in, t->values);
+        t->values[uses[i].slot] = policy_slot_value(slot, in, t->values);
+        if (slot->kind == SLOT_STATE || !is_number(t, slot, in->columns, number))
+            continue;
+        if (asked == SLOTS_MOST)
+            return true;
+        slots[asked++] = uses[i].slot;
+    }
+    may = cel_may(program, &input, slots, asked, lo, hi);
+    arena_reset(&t->arena);
+    return (may & CEL_MAY_BE_TRUE) && (may & ~(unsigned)CEL_MAY_BE_TRUE);
+}
+
 struct trial_needs trial_needs(const struct trial *t)
 {
     struct trial_needs needs = { 0 };

@@ -9,6 +9,7 @@
 #ifndef ASSAY_POLICY_TRIAL_H
 #define ASSAY_POLICY_TRIAL_H
 
+#include "fraud/field.h"
 #include "policy/policy.h"
 
 struct trial;
@@ -50,6 +51,26 @@ void trial_know(struct trial *trial, size_t rule, bool is_known);
 /* Decides one transaction. `outcomes` has a byte for each rule: those that are known are read, the others written. */
 void trial_decide(struct trial *trial, const struct policy_input *in, uint8_t *outcomes,
                   struct trial_verdict *out);
+
+/* ---- what changes when one number does ---- */
+
+/* A number that a decision may depend on: a column of the vector, or a field of the transaction. */
+struct trial_number {
+    bool is_field;
+    size_t column;          /* of the vector that in->columns was made for */
+    struct txn_field field; /* a number, or an attribute that is one */
+};
+
+/* The fields that are numbers, or attributes that may be, and that rules read which may decide: up to `most` of them,
+ * with their names as rules have them ("tx.amount"). Returns how many there are. */
+size_t trial_fields(const struct trial *trial, struct trial_number *fields, struct slice *names, size_t most);
+/* Whether that rule reads the number, or asks how it is (is_fresh(), has_value()). */
+bool trial_rule_reads(const struct trial *trial, size_t rule, const struct policy_columns *columns,
+                      const struct trial_number *number);
+/* Whether what that rule says may differ between two values of the number in lo..hi, all else being as in `in`, which
+ * has one of them. False is certain; true may be too much said (cel_may()). */
+bool trial_rule_may_differ(struct trial *trial, size_t rule, const struct policy_input *in,
+                           const struct trial_number *number, double lo, double hi);
 
 /* What of a transaction is read at all, by rules that are not known and by lists that act: */
 struct trial_needs {
