@@ -202,7 +202,8 @@ static void refuse_for(struct http_request *req, enum err err, const struct why 
         break;
     case ERR_UNKNOWN:
         refuse(req, 502,
-               arena_printf(&req->arena, "%s went away before it answered; it may have done it", name));
+               arena_printf(&req->arena, "%s went away before it answered, and may have done it: %s", name,
+                            why->text));
         break;
     case ERR_TOO_LARGE:
         refuse(req, 502, arena_printf(&req->arena, "the answer of %s is too large to pass on", name));

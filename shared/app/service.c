@@ -80,7 +80,7 @@ static const struct conf_field common_fields[] = {
       "PEM file, who this is to other services: certificate, chain, key; turns mutual TLS on", 0, 0 },
     { "TLS_KEY", CONF_TEXT, AT(identity.key), "", "PEM file of its key, if that is another file", 0, 0 },
     { "TLS_CA", CONF_TEXT, AT(identity.ca), "", "PEM file, authorities of the other services", 0, 0 },
-    { "TLS_ALLOW", CONF_TEXT, AT(identity.allow), "ingestion,assay",
+    { "TLS_ALLOW", CONF_TEXT, AT(identity.allow), "ingestion,assay,dashboard",
       "names of certificates that may call here", 0, 0 },
     { "ALLOW_CLEARTEXT", CONF_BOOL, AT(identity.allows_cleartext), "false",
       "listen beyond loopback without TLS", 0, 0 },
