@@ -127,6 +127,16 @@ void http_reply(struct http_request *req, const struct http_reply *reply);
 /* Answers with problem+json (RFC 9457): {"type":"about:blank","title","status","detail"}. `detail` may be
  * NULL. */
 void http_reply_problem(struct http_request *req, int status, const char *detail);
+/* A reply whose end is not known yet, instead of http_reply(): status, type and headers as there, and `body` its first part.
+ * Not to a HEAD. The request stays valid until http_stream_end(), also when the peer has gone; on_gone tells. A peer that
+ * takes nothing for write_timeout_us is gone. */
+void http_stream_begin(struct http_request *req, const struct http_reply *reply);
+/* More of the body. False, and nothing is taken: the peer has gone, or has not yet taken what was written before, so that
+ * HTTP_STREAM_BYTES would wait for it. */
+enum { HTTP_STREAM_BYTES = 64 << 10 };
+bool http_stream_write(struct http_request *req, struct slice bytes);
+/* `req` must not be touched afterwards. */
+void http_stream_end(struct http_request *req);
 /* The reason phrase of a status, "Not Found"; "Status" for one that is not known. */
 const char *http_status_text(int status);
 

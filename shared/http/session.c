@@ -61,6 +61,7 @@ static void message_release(struct http_message *m)
 {
     arena_release(&m->req.arena);
     buf_release(&m->body);
+    buf_release(&m->stream_out);
     mem_free(m->headers);
     mem_free(m);
 }
@@ -197,6 +198,7 @@ static void message_clear(struct http_message *m)
         buf_release(&m->body);
     else
         buf_clear(&m->body);
+    buf_release(&m->stream_out);
     kept.req.arena = m->req.arena;
     kept.body = m->body;
     *m = kept;
@@ -473,7 +475,7 @@ void http_reply(struct http_request *req, const struct http_reply *reply)
     struct http_host *h = m->host;
     struct http_reply own = *reply;
 
-    assert(m->state == HTTP_HANDLING && reply->status >= 200 && reply->status <= 999);
+    assert(m->state == HTTP_HANDLING && !m->is_stream && reply->status >= 200 && reply->status <= 999);
     if (h && h->on_replied)
         h->on_replied(h->ctx, m->match.entry, reply->status, h->mono_us(h->ctx) - req->arrived_mono_us);
     if (!s) {
@@ -496,6 +498,60 @@ void http_reply(struct http_request *req, const struct http_reply *reply)
     m->trailer_count = own.trailer_count;
     m->state = HTTP_REPLIED;
     s->ops->reply(s, m, &own);
+    s->on_output(s->ctx);
+}
+
+void http_stream_begin(struct http_request *req, const struct http_reply *reply)
+{
+    struct http_message *m = req->message;
+    struct http_session *s = m->session;
+    struct http_host *h = m->host;
+    struct http_reply own = *reply;
+
+    assert(m->state == HTTP_HANDLING && !m->is_stream && !slice_eq_str(req->method, "HEAD"));
+    m->is_stream = true;
+    if (h && h->on_replied)
+        h->on_replied(h->ctx, m->match.entry, reply->status, h->mono_us(h->ctx) - req->arrived_mono_us);
+    if (!s)
+        return;
+    own.headers = clean_headers(m, reply->headers, &own.header_count);
+    take_hold(m, HTTP_STREAM_BYTES);
+    s->replies++;
+    s->ops->stream_begin(s, m, &own);
+    s->on_output(s->ctx);
+    if (reply->body.len)
+        (void)http_stream_write(req, reply->body);
+}
+
+bool http_stream_write(struct http_request *req, struct slice bytes)
+{
+    struct http_message *m = req->message;
+    struct http_session *s = m->session;
+
+    assert(m->is_stream);
+    if (!s || s->ops->stream_waiting(s, m) + bytes.len > HTTP_STREAM_BYTES)
+        return false;
+    if (bytes.len) {
+        s->ops->stream_write(s, m, bytes);
+        s->on_output(s->ctx);
+    }
+    return true;
+}
+
+void http_stream_end(struct http_request *req)
+{
+    struct http_message *m = req->message;
+    struct http_session *s = m->session;
+
+    assert(m->is_stream);
+    if (!s) {
+        http_message_free(m);
+        return;
+    }
+    s->handling--;
+    m->replied_us = s->host->mono_us(s->host->ctx);
+    m->state = HTTP_REPLIED;
+    s->ops->stream_end(s, m);
     s->on_output(s->ctx);
 }
 

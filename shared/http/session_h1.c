@@ -466,6 +466,39 @@ static void add_length(struct buf *out, size_t len)
     buf_add_str(out, "\r\n");
 }
 
+/* All but what says where the body ends. */
+static void add_head(struct http_session *s, const struct http_reply *reply)
+{
+    struct http1 *h = s->protocol;
+    struct buf *out = &h->out;
+
+    add_status(out, reply->status);
+    if (reply->type)
+        add_field(out, SLICE("Content-Type"), slice_str(reply->type));
+    for (size_t i = 0; i < reply->header_count; i++)
+        add_field(out, reply->headers[i].name, reply->headers[i].value);
+}
+
+static void end_head(struct http_session *s)
+{
+    struct http1 *h = s->protocol;
+    struct buf *out = &h->out;
+
+    h->keeps_alive = h->keeps_alive && !s->is_draining && !s->is_retired;
+    if (!h->keeps_alive)
+        buf_add_str(out, "Connection: close\r\n");
+    else if (h->parser.http_minor == 0)
+        buf_add_str(out, "Connection: keep-alive\r\n");
+    buf_add_str(out, "\r\n");
+}
+
+static void finish_reply(struct http1 *h, struct http_message *m)
+{
+    h->now = NULL;
+    h->is_over = h->is_over || !h->keeps_alive;
+    http_message_free(m);
+}
+
 static void h1_reply(struct http_session *s, struct http_message *m, const struct http_reply *reply)
 {
     struct http1 *h = s->protocol;
@@ -475,28 +508,67 @@ static void h1_reply(struct http_session *s, struct http_message *m, const struc
     bool is_head = slice_eq_str(m->req.method, "HEAD");
 
     assert(m == h->now);
-    add_status(out, reply->status);
-    if (reply->type)
-        add_field(out, SLICE("Content-Type"), slice_str(reply->type));
-    for (size_t i = 0; i < reply->header_count; i++)
-        add_field(out, reply->headers[i].name, reply->headers[i].value);
+    add_head(s, reply);
     if (is_chunked)
         buf_add_str(out, "Transfer-Encoding: chunked\r\n");
     else if (!has_no_body)
         add_length(out, m->reply_body.len);
-    h->keeps_alive = h->keeps_alive && !s->is_draining && !s->is_retired;
-    if (!h->keeps_alive)
-        buf_add_str(out, "Connection: close\r\n");
-    else if (h->parser.http_minor == 0)
-        buf_add_str(out, "Connection: keep-alive\r\n");
-    buf_add_str(out, "\r\n");
+    end_head(s);
     if (!is_head && is_chunked)
         add_chunked_with_trailers(out, m);
     else if (!is_head && !has_no_body)
         buf_add_slice(out, m->reply_body);
-    h->now = NULL;
-    h->is_over = h->is_over || !h->keeps_alive;
-    http_message_free(m);
+    finish_reply(h, m);
+}
+
+/* HTTP/1.0 has no chunks: the end of the connection is the end. */
+static bool has_chunks(const struct http1 *h)
+{
+    return h->parser.http_minor > 0;
+}
+
+static void h1_stream_begin(struct http_session *s, struct http_message *m, const struct http_reply *reply)
+{
+    struct http1 *h = s->protocol;
+
+    (void)m;
+    assert(m == h->now);
+    add_head(s, reply);
+    if (has_chunks(h))
+        buf_add_str(&h->out, "Transfer-Encoding: chunked\r\n");
+    else
+        h->keeps_alive = false;
+    end_head(s);
+}
+
+static size_t h1_stream_waiting(const struct http_session *s, const struct http_message *m)
+{
+    const struct http1 *h = s->protocol;
+
+    (void)m;
+    return h->out.len;
+}
+
+static void h1_stream_write(struct http_session *s, struct http_message *m, struct slice bytes)
+{
+    struct http1 *h = s->protocol;
+
+    (void)m;
+    if (has_chunks(h))
+        buf_printf(&h->out, "%zx\r\n", bytes.len);
+    buf_add_slice(&h->out, bytes);
+    if (has_chunks(h))
+        buf_add_str(&h->out, "\r\n");
+}
+
+static void h1_stream_end(struct http_session *s, struct http_message *m)
+{
+    struct http1 *h = s->protocol;
+
+    if (has_chunks(h))
+        buf_add_str(&h->out, "0\r\n\r\n");
+    h->keeps_alive = h->keeps_alive && !s->is_draining;
+    finish_reply(h, m);
 }
 
 static void h1_send(struct http_session *s, struct buf *out, size_t enough)
@@ -582,6 +654,10 @@ const struct http_protocol_ops http1_ops = {
     .tick = h1_tick,
     .drain = h1_drain,
     .reply = h1_reply,
+    .stream_begin = h1_stream_begin,
+    .stream_waiting = h1_stream_waiting,
+    .stream_write = h1_stream_write,
+    .stream_end = h1_stream_end,
 };
 
 void http1_start(struct http_session *s)

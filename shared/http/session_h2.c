@@ -335,6 +335,27 @@ static ssize_t read_body(nghttp2_session *ng, int32_t stream, uint8_t *out, size
     return (ssize_t)len;
 }
 
+static ssize_t read_stream(nghttp2_session *ng, int32_t stream, uint8_t *out, size_t room, uint32_t *flags,
+                           nghttp2_data_source *source, void *user)
+{
+    struct http_message *m = source->ptr;
+    struct http_session *s = user;
+    struct http2 *h = s->protocol;
+    size_t len = m->stream_out.len < room ? m->stream_out.len : room;
+
+    (void)ng;
+    (void)stream;
+    if (!len && m->state == HTTP_HANDLING)
+        return NGHTTP2_ERR_DEFERRED; /* until there is more, or the end */
+    if (len)
+        memcpy(out, buf_slice(&m->stream_out).ptr, len);
+    buf_take(&m->stream_out, len);
+    h->progress_us = s->host->mono_us(s->host->ctx);
+    if (m->state != HTTP_HANDLING && !m->stream_out.len)
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    return (ssize_t)len;
+}
+
 enum { OWN_FIELDS = 3 };
 
 static nghttp2_nv field(struct slice name, struct slice value)
@@ -357,14 +378,12 @@ static struct slice decimal(char *end, size_t n)
     return slice_of(start, (size_t)(end - start));
 }
 
-/* The fields are not copied: they live in the message until its stream is closed. */
-static void h2_reply(struct http_session *s, struct http_message *m, const struct http_reply *reply)
+/* The fields are not copied: they live in the message until its stream is closed. `body` NULL: none. */
+static void submit(struct http_session *s, struct http_message *m, const struct http_reply *reply,
+                   bool has_length, nghttp2_data_provider *body)
 {
     struct http2 *h = s->protocol;
-    bool has_no_body = reply->status == 204 || reply->status == 304 || slice_eq_str(m->req.method, "HEAD");
-    bool has_data = (m->reply_body.len && !has_no_body) || m->trailer_count;
     nghttp2_nv *nv = arena_new(&m->req.arena, nghttp2_nv, reply->header_count + OWN_FIELDS);
-    nghttp2_data_provider body = { .source.ptr = m, .read_callback = read_body };
     size_t n = 0;
 
     m->status[0] = (char)('0' + reply->status / 100);
@@ -375,19 +394,62 @@ static void h2_reply(struct http_session *s, struct http_message *m, const struc
         nv[n++] = field(SLICE("content-type"), reply->is_lasting
                                                    ? slice_str(reply->type)
                                                    : arena_slice(&m->req.arena, slice_str(reply->type)));
-    if (!m->trailer_count && reply->status != 204 && reply->status != 304) {
+    if (has_length)
         nv[n++] = field(SLICE("content-length"), decimal(m->length + sizeof m->length, m->reply_body.len));
-    }
     for (size_t i = 0; i < reply->header_count; i++)
         nv[n++] = field(reply->headers[i].name, reply->headers[i].value);
-    if (has_no_body)
-        m->reply_body.len = 0;
+    if (nghttp2_submit_response(h->ng, m->stream, nv, n, body))
+        nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, m->stream, NGHTTP2_INTERNAL_ERROR);
+}
+
+static void count_reply(struct http_session *s)
+{
+    struct http2 *h = s->protocol;
+
     if (!h->replies++)
         h->progress_us = s->host->mono_us(s->host->ctx);
-    if (nghttp2_submit_response(h->ng, m->stream, nv, n, has_data ? &body : NULL)) {
-        nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, m->stream, NGHTTP2_INTERNAL_ERROR);
-        return;
-    }
+}
+
+static void h2_reply(struct http_session *s, struct http_message *m, const struct http_reply *reply)
+{
+    bool has_no_body = reply->status == 204 || reply->status == 304 || slice_eq_str(m->req.method, "HEAD");
+    bool has_data = (m->reply_body.len && !has_no_body) || m->trailer_count;
+    bool has_length = !m->trailer_count && reply->status != 204 && reply->status != 304;
+    nghttp2_data_provider body = { .source.ptr = m, .read_callback = read_body };
+
+    count_reply(s);
+    submit(s, m, reply, has_length, has_data ? &body : NULL);
+    if (has_no_body)
+        m->reply_body.len = 0;
+}
+
+static void h2_stream_begin(struct http_session *s, struct http_message *m, const struct http_reply *reply)
+{
+    nghttp2_data_provider body = { .source.ptr = m, .read_callback = read_stream };
+
+    submit(s, m, reply, false, &body);
+}
+
+static size_t h2_stream_waiting(const struct http_session *s, const struct http_message *m)
+{
+    (void)s;
+    return m->stream_out.len;
+}
+
+static void h2_stream_write(struct http_session *s, struct http_message *m, struct slice bytes)
+{
+    struct http2 *h = s->protocol;
+
+    buf_add_slice(&m->stream_out, bytes);
+    nghttp2_session_resume_data(h->ng, m->stream);
+}
+
+static void h2_stream_end(struct http_session *s, struct http_message *m)
+{
+    struct http2 *h = s->protocol;
+
+    count_reply(s);
+    nghttp2_session_resume_data(h->ng, m->stream);
 }
 
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
@@ -636,6 +698,10 @@ const struct http_protocol_ops http2_ops = {
     .tick = h2_tick,
     .drain = h2_drain,
     .reply = h2_reply,
+    .stream_begin = h2_stream_begin,
+    .stream_waiting = h2_stream_waiting,
+    .stream_write = h2_stream_write,
+    .stream_end = h2_stream_end,
 };
 
 void http2_start(struct http_session *s)

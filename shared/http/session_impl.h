@@ -28,6 +28,7 @@ struct http_message {
     int refusal; /* the status this request is refused with; 0: none */
     bool is_head_complete;
     bool is_body_complete;
+    bool is_stream;       /* its reply is; HTTP_HANDLING until that has ended */
     bool is_sent;         /* HTTP/2: the reply is, to its end */
     size_t dropped_bytes; /* HTTP/2: of the body, come after the reply */
     int64_t head_complete_us, replied_us;
@@ -37,6 +38,7 @@ struct http_message {
     char status[3];
     struct slice reply_body;
     size_t reply_sent;
+    struct buf stream_out;              /* HTTP/2: written and not sent */
     const struct http_header *trailers; /* in the arena */
     size_t trailer_count;
 };
@@ -55,6 +57,11 @@ struct http_protocol_ops {
     void (*drain)(struct http_session *s);
     /* The reply is whole and clean; everything in it must be copied, but what `m` owns. */
     void (*reply)(struct http_session *s, struct http_message *m, const struct http_reply *reply);
+    /* The same for a stream, without a body; what waits of it; more, which is never empty; its end. */
+    void (*stream_begin)(struct http_session *s, struct http_message *m, const struct http_reply *reply);
+    size_t (*stream_waiting)(const struct http_session *s, const struct http_message *m);
+    void (*stream_write)(struct http_session *s, struct http_message *m, struct slice bytes);
+    void (*stream_end)(struct http_session *s, struct http_message *m);
 };
 extern const struct http_protocol_ops http1_ops, http2_ops;
 

@@ -613,3 +613,67 @@ Test(http1, uses_the_memory_of_a_request_again)
         answer(HELLO);
     cr_assert_eq(f.host.spare_count, 1);
 }
+
+/* ---- streams ---- */
+
+/* The oldest request held, its reply begun as a stream; the fixture's no more. */
+static struct http_request *begin_stream(void)
+{
+    struct http_request *req = f.held[0];
+
+    memmove(f.held, f.held + 1, --f.held_count * sizeof *f.held);
+    http_stream_begin(req, &(struct http_reply){ .status = 200, .type = "text/plain", .body = SLICE("one") });
+    return req;
+}
+
+Test(http1, sends_a_stream_piece_by_piece_and_then_takes_the_next_request)
+{
+    struct http_request *req;
+
+    answer(HOLD HELLO);
+    req = begin_stream();
+    cr_assert_str_eq(answer(""), "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: "
+                                 "chunked\r\n\r\n3\r\none\r\n");
+    fixture_pass(&f, 3600 * SECOND_US);
+    cr_assert(is_open(), "nothing is idle that has a stream");
+    cr_assert(http_stream_write(req, SLICE("three")));
+    cr_assert_str_eq(answer(""), "5\r\nthree\r\n");
+    http_stream_end(req);
+    cr_assert_str_eq(answer(""), "0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: "
+                                 "5\r\n\r\nhello");
+    cr_assert_eq(f.host.held_bytes, 0);
+}
+
+Test(http1, ends_a_stream_to_http_1_0_with_the_connection)
+{
+    struct http_request *req;
+
+    answer("GET /hold HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    req = begin_stream();
+    cr_assert(strstr(answer(""), "Connection: close\r\n\r\none"));
+    http_stream_write(req, SLICE("two"));
+    cr_assert_str_eq(answer(""), "two");
+    http_stream_end(req);
+    cr_assert_not(is_open());
+}
+
+Test(http1, holds_no_more_of_a_stream_than_its_share)
+{
+    static char piece[1000];
+    struct http_request *req;
+    size_t taken = 0;
+
+    answer(HOLD);
+    req = begin_stream();
+    while (http_stream_write(req, slice_of(piece, sizeof piece)))
+        taken += sizeof piece;
+    cr_assert(taken > HTTP_STREAM_BYTES / 2 && taken < HTTP_STREAM_BYTES);
+    fixture_send(&f, &out);
+    cr_assert(http_stream_write(req, SLICE("more")), "what was taken makes room");
+    http_session_free(f.session);
+    f.session = NULL;
+    cr_assert(req->is_gone && f.gone_count == 1);
+    cr_assert_not(http_stream_write(req, SLICE("more")));
+    http_stream_end(req);
+    cr_assert_eq(f.host.held_bytes, 0);
+}

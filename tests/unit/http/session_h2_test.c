@@ -937,3 +937,75 @@ Test(http2, ends_a_peer_that_goes_on_with_a_stream_that_is_over)
     buf_release(&in);
     buf_release(&out);
 }
+
+/* ---- streams ---- */
+
+/* The oldest request held, its reply begun as a stream; the fixture's no more. */
+static struct http_request *begin_stream(void)
+{
+    struct http_request *req = f.held[0];
+
+    memmove(f.held, f.held + 1, --f.held_count * sizeof *f.held);
+    http_stream_begin(req, &(struct http_reply){ .status = 200, .type = "text/plain", .body = SLICE("one") });
+    return req;
+}
+
+Test(http2, sends_a_stream_piece_by_piece_beside_other_answers)
+{
+    int32_t stream = get("/hold"), other;
+    struct http_request *req;
+
+    talk();
+    req = begin_stream();
+    talk();
+    cr_assert_eq(answer_of(stream)->status, 200);
+    cr_assert_str_eq(buf_str(&answer_of(stream)->body), "one");
+    fixture_pass(&f, 3600 * SECOND_US);
+    cr_assert(is_open(), "nothing is idle that has a stream");
+    other = get("/hello");
+    talk();
+    cr_assert_str_eq(buf_str(&answer_of(other)->body), "hello");
+    cr_assert(http_stream_write(req, SLICE(" two")));
+    talk();
+    cr_assert_str_eq(buf_str(&answer_of(stream)->body), "one two");
+    cr_assert_not(answer_of(stream)->is_closed);
+    http_stream_end(req);
+    talk();
+    cr_assert(answer_of(stream)->is_closed && answer_of(stream)->error == NGHTTP2_NO_ERROR);
+    cr_assert_eq(f.host.held_bytes, 0);
+}
+
+Test(http2, holds_no_more_of_a_stream_than_its_share_and_ends_it_all_the_same)
+{
+    static char piece[1000];
+    int32_t stream = get("/hold");
+    struct http_request *req;
+    size_t taken = 3;
+
+    talk();
+    req = begin_stream();
+    while (http_stream_write(req, slice_of(piece, sizeof piece)))
+        taken += sizeof piece;
+    cr_assert(taken > HTTP_STREAM_BYTES / 2 && taken <= HTTP_STREAM_BYTES);
+    http_stream_end(req);
+    talk();
+    cr_assert_eq(answer_of(stream)->body.len, taken);
+    cr_assert(answer_of(stream)->is_closed);
+}
+
+Test(http2, tells_who_writes_a_stream_that_the_peer_has_had_enough)
+{
+    int32_t stream = get("/hold");
+    struct http_request *req;
+
+    talk();
+    req = begin_stream();
+    talk();
+    nghttp2_submit_rst_stream(client, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL);
+    talk();
+    cr_assert(req->is_gone && f.gone_count == 1);
+    cr_assert_not(http_stream_write(req, SLICE("more")));
+    http_stream_end(req);
+    cr_assert(is_open());
+    cr_assert_eq(f.host.held_bytes, 0);
+}
