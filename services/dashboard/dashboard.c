@@ -11,6 +11,7 @@
 #include "pages.h"
 #include "pg/session.h"
 #include "routes.h"
+#include "stream.h"
 #include "visitor.h"
 
 enum { DESKS = 3, FOLLOWER_RESTS = 9 /* app/watch.h */, MINUTE_MS = 60000, DAY_MS = 86400000 };
@@ -62,6 +63,7 @@ struct dashboard {
     const struct dashboard_settings *conf;
     struct pages *pages;
     struct gateway *gateway;
+    struct stream *stream;
     struct desk *desks[DESKS], *slow;
     size_t next; /* of the desks */
     struct watch *watch;
@@ -80,6 +82,11 @@ const struct pages *dashboard_pages(const struct dashboard *d)
 struct gateway *dashboard_gateway(const struct dashboard *d)
 {
     return d->gateway;
+}
+
+struct stream *dashboard_stream(const struct dashboard *d)
+{
+    return d->stream;
 }
 
 void dashboard_ask(struct dashboard *d, struct http_request *req, const char *roles,
@@ -149,6 +156,8 @@ enum err dashboard_open(struct dashboard **out, struct service *app, const struc
         err = pages_open(&d->pages, conf->pages, why);
     if (!err)
         err = gateway_open(&d->gateway, d, app, conf, why);
+    if (!err)
+        err = stream_open(&d->stream, app, conf, why);
     for (size_t i = 0; i < DESKS && !err; i++)
         err = open_desk(d, &d->desks[i], app, "assay-dashboard-desk", why);
     if (!err)
@@ -189,6 +198,7 @@ void dashboard_close(struct dashboard *d)
     desk_close(d->slow);
     for (size_t i = 0; i < DESKS; i++)
         desk_close(d->desks[i]);
+    stream_close(d->stream);
     gateway_close(d->gateway);
     pages_close(d->pages);
     mem_free(d);

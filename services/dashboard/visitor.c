@@ -36,6 +36,16 @@ static bool read_token(const struct call *c, struct slice *token)
     return hex_decode(*token, bytes, sizeof bytes);
 }
 
+bool visitor_token(const struct call *c, unsigned char digest[SHA256_BYTES])
+{
+    struct slice token;
+
+    if (!read_token(c, &token))
+        return false;
+    sha256(token, digest);
+    return true;
+}
+
 static void csrf_of(struct slice token, char csrf[SHA256_HEX_SIZE])
 {
     char text[5 + TOKEN_HEX];

@@ -6,7 +6,10 @@
 #ifndef ASSAY_DASHBOARD_VISITOR_H
 #define ASSAY_DASHBOARD_VISITOR_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
+#include "base/hash.h"
 
 struct call;
 struct pg_session;
@@ -15,6 +18,9 @@ struct pg_session;
  *   ERR_UNAUTHORIZED  no valid session      ERR_SYNTAX  a body that is not declared as call.body_type
  *   ERR_FORBIDDEN     without the token, for all but GET; or none of the roles */
 MUST_USE enum err visitor_admit(struct call *c, struct pg_session *s, struct why *why);
+
+/* The SHA-256 of the session's token, which is its key in the table. False: there is none. */
+bool visitor_token(const struct call *c, unsigned char digest[SHA256_BYTES]);
 
 enum err session_begin(struct call *c, struct pg_session *s, struct why *why);
 enum err session_get(struct call *c, struct pg_session *s, struct why *why);

@@ -189,28 +189,29 @@ static bool has_word(const char *list, const char *word)
 static void try_operation(const struct operation *op)
 {
     bool is_reading = strcmp(op->method, "GET") == 0, is_open = has_word(op->roles, "none");
+    /* A stream has no end. */
+    const char *method = strcmp(op->path, "/v1/stream") == 0 ? "HEAD" : op->method;
     const char *body = is_reading ? NULL : "{}";
     struct visit old = visit_of(w.pg, "analyst", "now() - interval '31 minutes'"), made_up = old, wrong;
-    int status = status_of(op->method, op->path, NULL, body);
+    int status = status_of(method, op->path, NULL, body);
 
     cr_expect(is_open ? status != 401 && status != 403 : status == 401, "%s %s without a session: %d",
               op->method, op->path, status);
     if (is_open)
         return;
-    cr_expect_eq(status_of(op->method, op->path, &old, body), 401, "%s %s: expired", op->method, op->path);
+    cr_expect_eq(status_of(method, op->path, &old, body), 401, "%s %s: expired", op->method, op->path);
     memset(strchr(made_up.cookie, '=') + 1, 'a', 64);
-    cr_expect_eq(status_of(op->method, op->path, &made_up, body), 401, "%s %s: made up", op->method,
-                 op->path);
+    cr_expect_eq(status_of(method, op->path, &made_up, body), 401, "%s %s: made up", op->method, op->path);
     for (size_t i = 0; i < ARRAY_LEN(role_names); i++) {
         struct visit v = visit_of(w.pg, role_names[i], "now()");
         bool may = has_word(op->roles, "any") || has_word(op->roles, role_names[i]);
 
         wrong = v;
         memset(strchr(wrong.csrf, ' ') + 1, '0', 64);
-        status = status_of(op->method, op->path, &wrong, body);
+        status = status_of(method, op->path, &wrong, body);
         cr_expect(is_reading && may ? status != 403 : status == 403, "%s %s by %s with a wrong token: %d",
                   op->method, op->path, role_names[i], status);
-        status = status_of(op->method, op->path, &v, body);
+        status = status_of(method, op->path, &v, body);
         cr_expect(may ? status != 401 && status != 403 && status < 500 && status != 405 : status == 403,
                   "%s %s by %s: %d", op->method, op->path, role_names[i], status);
     }
