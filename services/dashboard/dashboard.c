@@ -8,10 +8,10 @@
 #include "desk/desk.h"
 #include "follower.h"
 #include "gateway.h"
+#include "live.h"
 #include "pages.h"
 #include "pg/session.h"
 #include "routes.h"
-#include "stream.h"
 #include "visitor.h"
 
 enum { DESKS = 3, FOLLOWER_RESTS = 9 /* app/watch.h */, MINUTE_MS = 60000, DAY_MS = 86400000 };
@@ -63,7 +63,7 @@ struct dashboard {
     const struct dashboard_settings *conf;
     struct pages *pages;
     struct gateway *gateway;
-    struct stream *stream;
+    struct live *live;
     struct desk *desks[DESKS], *slow;
     size_t next; /* of the desks */
     struct watch *watch;
@@ -84,9 +84,9 @@ struct gateway *dashboard_gateway(const struct dashboard *d)
     return d->gateway;
 }
 
-struct stream *dashboard_stream(const struct dashboard *d)
+struct live *dashboard_live(const struct dashboard *d)
 {
-    return d->stream;
+    return d->live;
 }
 
 void dashboard_ask(struct dashboard *d, struct http_request *req, const char *roles,
@@ -157,7 +157,7 @@ enum err dashboard_open(struct dashboard **out, struct service *app, const struc
     if (!err)
         err = gateway_open(&d->gateway, d, app, conf, why);
     if (!err)
-        err = stream_open(&d->stream, app, conf, why);
+        err = live_open(&d->live, app, conf, why);
     for (size_t i = 0; i < DESKS && !err; i++)
         err = open_desk(d, &d->desks[i], app, "assay-dashboard-desk", why);
     if (!err)
@@ -198,7 +198,7 @@ void dashboard_close(struct dashboard *d)
     desk_close(d->slow);
     for (size_t i = 0; i < DESKS; i++)
         desk_close(d->desks[i]);
-    stream_close(d->stream);
+    live_close(d->live);
     gateway_close(d->gateway);
     pages_close(d->pages);
     mem_free(d);

@@ -13,10 +13,10 @@ struct call;
 struct dashboard;
 struct gateway;
 struct http_request;
+struct live;
 struct pages;
 struct pg_session;
 struct service;
-struct stream;
 
 struct dashboard_settings {
     const char *pg_url, *pg_role;
@@ -43,7 +43,7 @@ void dashboard_close(struct dashboard *d);
 const struct dashboard_settings *dashboard_conf(const struct dashboard *d);
 const struct pages *dashboard_pages(const struct dashboard *d);
 struct gateway *dashboard_gateway(const struct dashboard *d);
-struct stream *dashboard_stream(const struct dashboard *d);
+struct live *dashboard_live(const struct dashboard *d);
 
 /* Names that may stand in the query of a request, in the order of call.query. */
 enum dashboard_query {

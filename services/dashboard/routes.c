@@ -7,9 +7,9 @@
 #include "cases.h"
 #include "dashboard.h"
 #include "desk/desk.h"
+#include "live.h"
 #include "pages.h"
 #include "people.h"
-#include "stream.h"
 #include "visitor.h"
 
 enum { BODY_BYTES = 256 << 10 };
@@ -32,7 +32,7 @@ enum { BODY_BYTES = 256 << 10 };
     X("GET", "/v1/cases/{id}/related", case_related, "analyst lead admin auditor")                           \
     X("GET", "/v1/cases/{id}/velocity", case_velocity, "analyst lead admin auditor")                         \
     X("GET", "/v1/overview", overview_get, "any")                                                            \
-    X("GET", "/v1/stream", stream_get, "any")                                                                \
+    X("GET", "/v1/stream", live_get, "any")                                                                  \
     X("GET", "/v1/views", views_list, "analyst lead admin auditor")                                          \
     X("PUT", "/v1/views/{id}", view_put, "analyst lead admin auditor")                                       \
     X("DELETE", "/v1/views/{id}", view_delete, "analyst lead admin auditor")                                 \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "stream.h"
+#include "live.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -33,7 +33,7 @@ enum {
 
 /* All but the request is read, and is_over written, by the thread too. */
 struct listener {
-    struct stream *stream;
+    struct live *live;
     bool is_used, is_over;
     uint64_t serial;
     unsigned char token[SHA256_BYTES]; /* of its session */
@@ -42,7 +42,7 @@ struct listener {
     int deaf;
 };
 
-struct stream {
+struct live {
     const struct dashboard_settings *conf;
     struct loop *loop;
     struct watch *watch;
@@ -133,7 +133,7 @@ static enum err look_for_change(struct pg_session *s, const char *sql, const cha
     return err;
 }
 
-static enum err first_look(struct stream *st, struct pg_session *s, struct why *why)
+static enum err first_look(struct live *st, struct pg_session *s, struct why *why)
 {
     struct pg_result *r = NULL;
     enum err err = ERR_OK;
@@ -149,7 +149,7 @@ static enum err first_look(struct stream *st, struct pg_session *s, struct why *
     return err;
 }
 
-static enum err look(struct stream *st, struct pg_session *s, struct buf *out, struct why *why)
+static enum err look(struct live *st, struct pg_session *s, struct buf *out, struct why *why)
 {
     int64_t now_us = clock_mono_us();
     enum err err = look_at_decisions(s, st->seen_n, STREAM_DECISIONS_MOST, now_us - st->looked_us, out,
@@ -164,7 +164,7 @@ static enum err look(struct stream *st, struct pg_session *s, struct buf *out, s
 }
 
 /* What those get who have just come: the newest decisions, of no time at all, and how things stand. */
-static enum err greet(struct stream *st, struct pg_session *s, struct buf *out, struct why *why)
+static enum err greet(struct live *st, struct pg_session *s, struct buf *out, struct why *why)
 {
     int64_t newest;
     enum err err = look_at_decisions(s, 0, GREETING_DECISIONS, 0, out, &newest, why);
@@ -189,7 +189,7 @@ struct seen {
     size_t count, fresh;
 };
 
-static void see_listeners(struct stream *st, struct seen *seen, struct pg_array *tokens)
+static void see_listeners(struct live *st, struct seen *seen, struct pg_array *tokens)
 {
     *seen = (struct seen){ 0 };
     pthread_mutex_lock(&st->lock);
@@ -207,7 +207,7 @@ static void see_listeners(struct stream *st, struct seen *seen, struct pg_array 
     pthread_mutex_unlock(&st->lock);
 }
 
-static enum err check_sessions(struct stream *st, struct pg_session *s, struct why *why)
+static enum err check_sessions(struct live *st, struct pg_session *s, struct why *why)
 {
     struct pg_params p = { 0 };
     struct pg_result *r = NULL;
@@ -241,7 +241,7 @@ static void let_go(struct listener *l)
 static void on_gone(struct http_request *req)
 {
     struct listener *l = req->user;
-    struct stream *st = l->stream;
+    struct live *st = l->live;
 
     pthread_mutex_lock(&st->lock);
     let_go(l);
@@ -259,7 +259,7 @@ static void tell(struct listener *l, struct slice text)
 /* What the thread has found. */
 static void deliver(void *ctx)
 {
-    struct stream *st = ctx;
+    struct live *st = ctx;
 
     pthread_mutex_lock(&st->lock);
     for (size_t i = 0; i < STREAMS_MOST; i++) {
@@ -278,7 +278,7 @@ static void deliver(void *ctx)
 
 static void on_heartbeat(void *ctx)
 {
-    struct stream *st = ctx;
+    struct live *st = ctx;
 
     pthread_mutex_lock(&st->lock);
     for (size_t i = 0; i < STREAMS_MOST; i++) {
@@ -295,7 +295,7 @@ static void on_heartbeat(void *ctx)
 
 static void end_all(void *ctx)
 {
-    struct stream *st = ctx;
+    struct live *st = ctx;
 
     pthread_mutex_lock(&st->lock);
     st->is_closing = true;
@@ -310,7 +310,7 @@ static void end_all(void *ctx)
 static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const atomic_bool *is_ending,
                      struct why *why)
 {
-    struct stream *st = ctx;
+    struct live *st = ctx;
     struct buf events, greeting;
     struct seen seen;
     enum err err = ERR_OK;
@@ -348,7 +348,7 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
 
 /* ---- who comes ---- */
 
-static struct listener *free_slot(struct stream *st, const unsigned char token[SHA256_BYTES],
+static struct listener *free_slot(struct live *st, const unsigned char token[SHA256_BYTES],
                                   size_t *of_session)
 {
     struct listener *slot = NULL;
@@ -382,7 +382,7 @@ static void begin(struct http_request *req)
 
 static void take_over(struct call *c)
 {
-    struct stream *st = dashboard_stream(c->ctx);
+    struct live *st = dashboard_live(c->ctx);
     struct http_request *req = c->req;
     unsigned char token[SHA256_BYTES];
     struct listener *l;
@@ -401,13 +401,13 @@ static void take_over(struct call *c)
     req->user = l;
     req->on_gone = on_gone;
     pthread_mutex_lock(&st->lock);
-    *l = (struct listener){ .stream = st, .is_used = true, .serial = ++st->serials, .req = req };
+    *l = (struct listener){ .live = st, .is_used = true, .serial = ++st->serials, .req = req };
     memcpy(l->token, token, sizeof token);
     pthread_mutex_unlock(&st->lock);
     watch_wake(st->watch);
 }
 
-enum err stream_get(struct call *c, struct pg_session *s, struct why *why)
+enum err live_get(struct call *c, struct pg_session *s, struct why *why)
 {
     (void)s;
     (void)why;
@@ -417,10 +417,10 @@ enum err stream_get(struct call *c, struct pg_session *s, struct why *why)
 
 /* ---- its life ---- */
 
-enum err stream_open(struct stream **out, struct service *app, const struct dashboard_settings *conf,
-                     struct why *why)
+enum err live_open(struct live **out, struct service *app, const struct dashboard_settings *conf,
+                   struct why *why)
 {
-    struct stream *st = mem_new(struct stream);
+    struct live *st = mem_new(struct live);
     enum err err;
 
     *out = NULL;
@@ -442,7 +442,7 @@ enum err stream_open(struct stream **out, struct service *app, const struct dash
                                            .ctx = st },
                      why);
     if (err) {
-        stream_close(st);
+        live_close(st);
         return err;
     }
     service_on_drain(app, end_all, st);
@@ -451,7 +451,7 @@ enum err stream_open(struct stream **out, struct service *app, const struct dash
     return ERR_OK;
 }
 
-void stream_close(struct stream *st)
+void live_close(struct live *st)
 {
     if (!st)
         return;

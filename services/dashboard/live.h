@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * stream.h - what happens, as it happens: server-sent events for the pages (GET /v1/stream).
+ * live.h - what happens, as it happens: server-sent events for the pages (GET /v1/stream).
  *
  *   decisions  the newest ones, and how many there were in which time
  *   queue      how much waits, when something of it has changed
@@ -9,8 +9,8 @@
  * all listeners. So their number costs next to nothing, and neither does the rate of decisions: of many an event has the
  * newest. Whoever does not take what was sent before loses events, and is let go in the end. A stream ends with its
  * session, which it does not keep alive; the page asks again and is told. */
-#ifndef ASSAY_DASHBOARD_STREAM_H
-#define ASSAY_DASHBOARD_STREAM_H
+#ifndef ASSAY_DASHBOARD_LIVE_H
+#define ASSAY_DASHBOARD_LIVE_H
 
 #include "base/err.h"
 
@@ -18,7 +18,7 @@ struct call;
 struct dashboard_settings;
 struct pg_session;
 struct service;
-struct stream;
+struct live;
 
 enum {
     STREAMS_MOST = 100,
@@ -27,12 +27,12 @@ enum {
 };
 
 /* On success *out is the caller's. Errors are those of watch_open(). */
-MUST_USE enum err stream_open(struct stream **out, struct service *app, const struct dashboard_settings *conf,
-                              struct why *why);
+MUST_USE enum err live_open(struct live **out, struct service *app, const struct dashboard_settings *conf,
+                            struct why *why);
 /* Ends all streams. */
-void stream_close(struct stream *st);
+void live_close(struct live *st);
 
 /* An answer (desk/desk.h): the request becomes a stream. */
-enum err stream_get(struct call *c, struct pg_session *s, struct why *why);
+enum err live_get(struct call *c, struct pg_session *s, struct why *why);
 
 #endif
