@@ -41,13 +41,15 @@ static void print_day(const struct quality_report_day *d, bool has_blocks)
     print_share(d->known);
     printf(" %9.1f", estimated[QUALITY_frauds]);
     if (!d->is_matured) {
-        printf(" %8s %8s %6s %6.3f\n", "later", "later", "later", estimated[QUALITY_average_precision]);
+        printf(" %8s %8s %8s %6s %6.3f\n", "later", "later", "later", "later",
+               estimated[QUALITY_average_precision]);
         return;
     }
     if (!isnan(realised[QUALITY_average_precision]))
         spark_bar(&bar, realised[QUALITY_average_precision], 16, has_blocks);
     print_share(realised[QUALITY_recall]);
     print_share(realised[QUALITY_false_positive_rate]);
+    print_share(quality_report_cards_precision(&d->cards));
     if (isnan(realised[QUALITY_average_precision]))
         printf(" %6s %6.3f\n", "-", estimated[QUALITY_average_precision]);
     else
@@ -119,8 +121,8 @@ static void print_all(const struct quality_report *r)
 
     printf("%.*s version %" PRId64 ", of which a day has matured after %" PRId64 " days\n",
            SLICE_ARG(r->model.name), r->model.version, r->model.label_delay_days);
-    printf("%-10s %10s %8s %8s %9s %8s %8s %6s %6s\n", "DAY", "DECISIONS", "FRAUDS", "KNOWN", "EXPECTED",
-           "CAUGHT", "STOPPED", "AP", "EST");
+    printf("%-10s %10s %8s %8s %9s %8s %8s %8s %6s %6s\n", "DAY", "DECISIONS", "FRAUDS", "KNOWN", "EXPECTED",
+           "CAUGHT", "STOPPED", "CP@K", "AP", "EST");
     for (size_t i = 0; i < r->count; i++)
         print_day(&r->days[i], has_blocks);
     print_maturity(r, has_blocks);
@@ -203,17 +205,20 @@ const struct command cmd_quality = {
     .name = "quality",
     .operands = "",
     .purpose = "Show what labels have said of each day's decisions, and what the scores expected",
-    .text = "It shows what the monitor has counted. Frauds become known late: a day is judged once the "
-            "model's label delay has\n"
-            "passed, and shows \"later\" until then. KNOWN is the share of its frauds that is known by now, "
-            "as earlier days\n"
-            "went. EXPECTED is the number of frauds by the calibrated scores, EST the average precision that "
-            "these expect, AP\n"
-            "the one that came true; the last lines say how far they were apart. They go wrong when the "
-            "pattern of fraud itself\n"
-            "changes, so they never replace what is known. CAUGHT is the share of frauds that were not "
-            "approved, STOPPED that\n"
-            "of others. What was declined counts for nothing in them, unless a control slice stands for it.",
+    .text =
+        "It shows what the monitor has counted. Frauds become known late: a day is judged once the "
+        "model's label delay has\n"
+        "passed, and shows \"later\" until then. KNOWN is the share of its frauds that is known by now, "
+        "as earlier days\n"
+        "went. EXPECTED is the number of frauds by the calibrated scores, EST the average precision that "
+        "these expect, AP\n"
+        "the one that came true; the last lines say how far they were apart. They go wrong when the "
+        "pattern of fraud itself\n"
+        "changes, so they never replace what is known. CAUGHT is the share of frauds that were not "
+        "approved, STOPPED that\n"
+        "of others. What was declined counts for nothing in them, unless a control slice stands for it. CP@K "
+        "is "
+        "the share of the\nk customers with the highest scores of a day in whom fraud would have been found.",
     .options = options,
     .option_count = ARRAY_LEN(options),
     .settings_size = sizeof(struct quality_options),

@@ -108,7 +108,7 @@ enum err monitor_open(struct monitor **out, struct service *app, const struct mo
     if (!err)
         err = observer_open(&m->observer, service_metrics(app), conf, why);
     if (!err)
-        err = verifier_open(&m->verifier, service_metrics(app), conf, why);
+        err = verifier_open(&m->verifier, service_metrics(app), conf, m->watching.cards, why);
     if (!err)
         err = alerts_open(&m->alerts, service_loop(app), service_metrics(app), &conf->alerts, conf->pg_url,
                           conf->pg_role, why);

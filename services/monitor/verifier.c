@@ -10,6 +10,7 @@
 #include "app/watch.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cards.h"
 #include "lifestore/row.h"
 #include "log/log.h"
 #include "logstore/reader.h"
@@ -47,6 +48,7 @@ struct figures {
 
 struct verifier {
     const struct monitor_settings *conf;
+    int64_t cards; /* customers that are looked at of a day */
     struct watch *watch;
     struct metric_set *metrics;
     const atomic_bool *is_ending; /* of the turn under way */
@@ -288,7 +290,13 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
     if (!s)
         return ERR_OK;
     v->is_ending = is_ending;
-    err = is_due(v, s, &is, why);
+    err = cards_look(s, v->cards, &is, why);
+    if (!err && is)
+        *rest_us = 0; /* there may be another day */
+    if (!err && !is)
+        err = is_due(v, s, &is, why);
+    else
+        is = false;
     if (err || !is)
         return err;
     sample = mem_new(struct sample);
@@ -319,13 +327,14 @@ static void collect(void *ctx)
 }
 
 enum err verifier_open(struct verifier **out, struct metrics *metrics, const struct monitor_settings *conf,
-                       struct why *why)
+                       int64_t cards, struct why *why)
 {
     struct verifier *v = mem_new(struct verifier);
     enum err err;
 
     *out = NULL;
     v->conf = conf;
+    v->cards = cards;
     pthread_mutex_init(&v->lock, NULL);
     v->metrics = metrics_add(metrics, metric_table, METRIC_COUNT);
     metrics_on_write(metrics, collect, v);

@@ -5,11 +5,14 @@
  *
  * The log is read from its beginning for it, so it is done seldom: the next one comes after the time in the settings,
  * or after 50 times as long as it took. Of several monitors whoever is free does it; results are rows of
- * `monitor_checks`. Imported transactions and decisions made without features have no vector to compare. */
+ * `monitor_checks`. Imported transactions and decisions made without features have no vector to compare.
+ *
+ * The same thread does what else is seldom and reads much: Card Precision@k of days that have matured (cards.h). */
 #ifndef ASSAY_MONITOR_VERIFIER_H
 #define ASSAY_MONITOR_VERIFIER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -17,9 +20,9 @@ struct metrics;
 struct monitor_settings;
 struct verifier;
 
-/* Errors are those of watch_open(). */
+/* `cards`: how many customers are looked at of a day; 0: none. Errors are those of watch_open(). */
 MUST_USE enum err verifier_open(struct verifier **out, struct metrics *metrics,
-                                const struct monitor_settings *conf, struct why *why);
+                                const struct monitor_settings *conf, int64_t cards, struct why *why);
 /* Ends what is under way. */
 void verifier_close(struct verifier *v);
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "json/json.h"
 #include "json/settings.h"
+#include "quality/cards.h"
 
 #define AT(field) offsetof(struct watching, field)
 static const struct json_setting members[] = {
@@ -35,6 +36,7 @@ static const struct json_setting members[] = {
     { "quality_alpha", SETTING_DOUBLE, AT(decays.judging.alpha), 1e-6, 0.5, NULL },
     { "quality_loss", SETTING_DOUBLE, AT(decays.judging.least), 0, 1, NULL },
     { "quality_frauds_least", SETTING_DOUBLE, AT(decays.judging.frauds_least), 1, 1e9, NULL },
+    { "quality_cards", SETTING_I64, AT(cards), 0, QUALITY_CARDS_MAX, NULL },
     { "calibration", SETTING_DOUBLE, AT(decays.calibration), 0, 100, NULL },
 };
 
@@ -52,7 +54,8 @@ enum err watching_read(struct watching *out, const char *json, struct why *why)
                                           .judging = drift_settings_default },
                               .findings = { .asks_for_models = true, .cooldown_us = 7 * DAY_US },
                               .state = STATE_CONF_DEFAULT,
-                              .decays = DECAYS_CONF_DEFAULT };
+                              .decays = DECAYS_CONF_DEFAULT,
+                              .cards = 100 };
     if (!err && !json_is_object(tree))
         err = err_set(why, ERR_INVALID, "it is no JSON object");
     json_object_foreach(tree, name, value)

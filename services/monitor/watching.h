@@ -17,6 +17,7 @@
  *   quality_days 7         a window of matured days, for decay; quality_windows 2 running make an alarm
  *   quality_alpha 0.01, quality_loss 0.1, quality_frauds_least 50
  *                          see quality/decay.h
+ *   quality_cards 100      customers that could be looked at in a day, for Card Precision@k; 0: it is not computed
  *   calibration 0.25       share by which frauds may differ from what the scores said */
 #ifndef ASSAY_MONITOR_WATCHING_H
 #define ASSAY_MONITOR_WATCHING_H
@@ -32,6 +33,7 @@ struct watching {
     struct findings_conf findings;
     struct state_conf state;
     struct decays_conf decays;
+    int64_t cards;
 };
 
 /*   ERR_SYNTAX, ERR_INVALID  no such JSON, a member that is not known or out of its bounds; *why says which */

@@ -145,8 +145,11 @@ enum err judged_day_forget(struct pg_session *s, int32_t lane, int64_t before_us
 
     pg_add_i32(&p, lane);
     pg_add_time_us(&p, before_us);
-    return row_ask(s, "DELETE FROM monitor_quality WHERE lane = $1::int4 AND day < $2::timestamptz", &p, NULL,
-                   why);
+    return row_ask(s,
+                   "WITH looked AS (DELETE FROM monitor_cards WHERE lane = $1::int4 AND day < "
+                   "$2::timestamptz) DELETE FROM monitor_quality WHERE lane = $1::int4 AND day < "
+                   "$2::timestamptz",
+                   &p, NULL, why);
 }
 
 static enum err ask_days(struct pg_session *s, const struct judged_model *m, int64_t from_day,
@@ -158,8 +161,10 @@ static enum err ask_days(struct pg_session *s, const struct judged_model *m, int
     pg_add_time_us(&p, from_day * DAY_US);
     pg_add_time_us(&p, until_day * DAY_US);
     return row_ask(s,
-                   "SELECT day, counts FROM monitor_quality WHERE lane = $1::int4 AND version = $2::int8 AND "
-                   "day >= $3::timestamptz AND day < $4::timestamptz ORDER BY day",
+                   "SELECT q.day, q.counts, c.k, c.customers, c.found FROM monitor_quality q LEFT JOIN "
+                   "monitor_cards c ON c.lane = q.lane AND c.version = q.version AND c.day = q.day WHERE "
+                   "q.lane = $1::int4 AND q.version = $2::int8 AND q.day >= $3::timestamptz AND q.day < "
+                   "$4::timestamptz ORDER BY q.day",
                    &p, r, why);
 }
 
@@ -224,6 +229,16 @@ static enum err open_days(struct reading *in, const struct pg_result *r, struct 
     return err;
 }
 
+static struct quality_report_cards read_cards(const struct pg_result *r, size_t row)
+{
+    enum { K = 2, CUSTOMERS, FOUND };
+
+    if (pg_is_null(r, row, K))
+        return (struct quality_report_cards){ 0 };
+    return (struct quality_report_cards){ pg_get_int(r, row, K), pg_get_int(r, row, CUSTOMERS),
+                                          pg_get_int(r, row, FOUND) };
+}
+
 static unsigned horizon_of(const struct judged_model *m)
 {
     return (unsigned)(m->label_delay_days < QUALITY_DELAYS - 2 ? m->label_delay_days : QUALITY_DELAYS - 2);
@@ -286,11 +301,18 @@ enum err quality_report_read(struct pg_session *s, const struct judged_model *mo
         out->days = arena_new(arena, struct quality_report_day, in.count + 1);
         for (size_t i = 0; i < in.count; i++)
             out->days[i] = report_day(out, &in.cohorts[i]);
+        for (size_t i = 0; i < in.count; i++)
+            out->days[i].cards = read_cards(r, i);
         sum_up(out, &in);
     }
     pg_result_free(r);
     mem_free(in.days);
     return err;
+}
+
+double quality_report_cards_precision(const struct quality_report_cards *c)
+{
+    return c->k && c->customers ? (double)c->found / (double)c->k : (double)NAN;
 }
 
 /* ---- JSON ---- */
@@ -303,6 +325,20 @@ static void write_figures(struct json_out *o, const char *key, const struct qual
     json_out_number(o, "average_precision_low", f->ap_low);
     json_out_number(o, "average_precision_high", f->ap_high);
     json_out_int(o, "excluded", (int64_t)f->excluded);
+    json_out_end(o);
+}
+
+static void write_cards(struct json_out *o, const struct quality_report_cards *c)
+{
+    if (!c->k) {
+        json_out_null(o, "card_precision");
+        return;
+    }
+    json_out_open(o, "card_precision");
+    json_out_int(o, "k", c->k);
+    json_out_int(o, "customers", c->customers);
+    json_out_int(o, "found", c->found);
+    json_out_number(o, "precision", quality_report_cards_precision(c));
     json_out_end(o);
 }
 
@@ -326,6 +362,7 @@ static void write_day(struct json_out *o, const struct quality_report_day *d)
     else
         json_out_null(o, "realised");
     write_figures(o, "estimated", &d->estimated);
+    write_cards(o, &d->cards);
     json_out_end(o);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * quality.h - decisions counted by day once labels come (quality/day.h), by lane and model version: the tables
- * `monitor_quality_models` and `monitor_quality`; and the report that is made of them.
+ * `monitor_quality_models` and `monitor_quality`; and the report that is made of them, with Card Precision@k of each
+ * day (`monitor_cards`), which whoever looks at a day's customers keeps.
  *
  * Days are numbers of days (quality_day_of()) of the lane's own time. A lane's "now" is the newest hour of which
  * anything was seen there (monitorstore/health.h); the day it lies in has not ended. A day has matured when the label
@@ -50,12 +51,19 @@ MUST_USE enum err judged_day_read(struct pg_session *s, int32_t lane, int64_t ve
                                   struct quality_day *out, struct why *why);
 MUST_USE enum err judged_day_write(struct pg_session *s, int32_t lane, int64_t version, int64_t day,
                                    const struct quality_day *counts, struct why *why);
-/* Forgets the days of a lane before. */
+/* Forgets the days of a lane before, and what was found on them. */
 MUST_USE enum err judged_day_forget(struct pg_session *s, int32_t lane, int64_t before_us, struct why *why);
 
 /* ---- the report ---- */
 
 enum { QUALITY_DAYS_DEFAULT = 30, QUALITY_DAYS_MAX = 400, QUALITY_RECENT_DAYS = 7 };
+
+/* Card Precision@k (quality/cards.h) of a day; `k` is 0 while it has not been looked at. */
+struct quality_report_cards {
+    int64_t k, customers, found; /* wanted, looked at, and of them with fraud */
+};
+/* NaN when there is none. */
+double quality_report_cards_precision(const struct quality_report_cards *c);
 
 struct quality_report_day {
     int64_t day;
@@ -65,6 +73,7 @@ struct quality_report_day {
     struct quality_rate rate;
     struct quality_figures realised; /* of a day that has not matured: by what is known so far */
     struct quality_figures estimated;
+    struct quality_report_cards cards; /* of a day that has matured, a while after that */
 };
 
 struct quality_report {

@@ -6,7 +6,7 @@
  * flagged could not. Scores are in bins of 1/32 of log-odds: rows of one bin rank as equal, which is
  * stats/ranking.h's average precision of scores rounded to bins. The exact figure of the unrounded scores lies between
  * `ap_low` and `ap_high`, whatever the order within bins. Card Precision@k needs customers: it is
- * card_precision_at_k() of stats/ranking.h over the rows of a matured day, read when it has matured.
+ * computed apart, when a day has matured (cards.h).
  *
  * Estimated figures (confidence-based performance estimation, NannyML's CBPE): a decision with the calibrated
  * probability p is p frauds and 1 - p legitimate ones. They hold while the model is calibrated, so under a change of

@@ -691,6 +691,50 @@ Test(monitor, shows_what_labels_have_said_of_a_day)
     buf_release(&said);
 }
 
+/* Of 997 customers each pays two or three times: by hand over what was let through, customers by their best score. */
+static const char best_sql[] =
+    "WITH paid AS (SELECT mod(d.n, 997)::int AS customer, max(d.score) AS best, bool_or(coalesce(l.is_fraud, "
+    "false)) AS is_fraud FROM decisions d LEFT JOIN labels l ON l.transaction_id = d.transaction_id WHERE "
+    "d.action <> 3 AND d.n BETWEEN %d AND %d GROUP BY 1) SELECT count(*) FILTER (WHERE is_fraud) FROM "
+    "(SELECT "
+    "* FROM paid %s ORDER BY best DESC LIMIT 100) top";
+
+Test(monitor, tells_of_a_matured_day_in_how_many_customers_fraud_would_have_been_found)
+{
+    char text[1024];
+    const json_t *first, *second;
+    json_t *shown;
+    int64_t found;
+
+    feed_and_forget(&(struct feeding){ .rows = 2000, .scale = 1, .from_us = START });
+    feed_and_forget(&(struct feeding){ .rows = 2000, .scale = 1, .from_us = START + DAY_US });
+    sql("UPDATE decisions SET score = ((n * 7919) % 4001) / 4001.0");
+    tell(&(struct telling){ 1, 4000, 9, START + 3 * DAY_US, true, 3 });
+    feed_and_forget(&(struct feeding){ .rows = 10, .scale = 1, .from_us = START + 12 * DAY_US });
+    start(&w.monitor);
+    wait_for_monitor();
+    wait_until("SELECT count(*) FROM monitor_cards", 2);
+    shown = ask_quality();
+    first = json_object_get(day_of(shown, 0), "card_precision");
+    second = json_object_get(day_of(shown, 1), "card_precision");
+    snprintf(text, sizeof text, best_sql, 1, 2000, "");
+    found = sql_int(text);
+    cr_assert_gt(found, 10);
+    cr_assert_eq(figure(first, NULL, "found"), (double)found);
+    cr_assert_float_eq(figure(first, NULL, "precision"), (double)found / 100, 1e-12);
+    cr_assert_eq(sql_int("SELECT octet_length(hashes) / 8 FROM monitor_cards ORDER BY day LIMIT 1"), found);
+    /* Nobody is found twice. */
+    snprintf(
+        text, sizeof text, best_sql, 2001, 4000,
+        "WHERE customer NOT IN (SELECT customer FROM (SELECT mod(d.n, 997)::int AS customer, max(d.score) "
+        "AS best, bool_or(coalesce(l.is_fraud, false)) AS is_fraud FROM decisions d LEFT JOIN labels l ON "
+        "l.transaction_id = d.transaction_id WHERE d.action <> 3 AND d.n <= 2000 GROUP BY 1 ORDER BY best "
+        "DESC LIMIT 100) f WHERE f.is_fraud)");
+    cr_assert_eq(figure(second, NULL, "found"), (double)sql_int(text));
+    cr_assert(json_is_null(json_object_get(day_of(shown, 2), "card_precision")), "it has not matured");
+    json_decref(shown);
+}
+
 Test(monitor, a_label_moves_the_quality_of_its_own_day)
 {
     json_t *before, *after;
