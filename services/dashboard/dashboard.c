@@ -11,6 +11,7 @@
 #include "live.h"
 #include "pages.h"
 #include "pg/session.h"
+#include "replaystore/shelf.h"
 #include "routes.h"
 #include "visitor.h"
 
@@ -64,8 +65,9 @@ struct dashboard {
     struct pages *pages;
     struct gateway *gateway;
     struct live *live;
-    struct desk *desks[DESKS], *slow;
-    size_t next; /* of the desks */
+    struct desk *desks[DESKS], *slow, *past;
+    struct shelf *shelf; /* of `past` */
+    size_t next;         /* of the desks */
     struct watch *watch;
 };
 
@@ -99,6 +101,17 @@ void dashboard_ask_slow(struct dashboard *d, struct http_request *req, const cha
                         enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
 {
     desk_ask_for(d->slow, req, roles, answer);
+}
+
+void dashboard_ask_past(struct dashboard *d, struct http_request *req, const char *roles,
+                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+{
+    desk_ask_for(d->past, req, roles, answer);
+}
+
+struct shelf *dashboard_shelf(const struct dashboard *d)
+{
+    return d->shelf;
 }
 
 void dashboard_ask_with(struct dashboard *d, struct http_request *req, const char *roles,
@@ -162,6 +175,9 @@ enum err dashboard_open(struct dashboard **out, struct service *app, const struc
         err = open_desk(d, &d->desks[i], app, "assay-dashboard-desk", why);
     if (!err)
         err = open_desk(d, &d->slow, app, "assay-dashboard-login", why);
+    d->shelf = shelf_new();
+    if (!err)
+        err = open_desk(d, &d->past, app, "assay-dashboard-past", why);
     if (!err)
         err = watch_open(&d->watch,
                          &(struct watch_conf){ .name = "dashboard",
@@ -196,6 +212,8 @@ void dashboard_close(struct dashboard *d)
         return;
     watch_close(d->watch);
     desk_close(d->slow);
+    desk_close(d->past);
+    shelf_free(d->shelf);
     for (size_t i = 0; i < DESKS; i++)
         desk_close(d->desks[i]);
     live_close(d->live);

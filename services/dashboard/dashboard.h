@@ -17,6 +17,7 @@ struct live;
 struct pages;
 struct pg_session;
 struct service;
+struct shelf;
 
 struct dashboard_settings {
     const char *pg_url, *pg_role;
@@ -74,6 +75,11 @@ void dashboard_ask(struct dashboard *d, struct http_request *req, const char *ro
                    enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
 void dashboard_ask_slow(struct dashboard *d, struct http_request *req, const char *roles,
                         enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
+/* The same about past decisions, one after the other on a thread of its own: loading a model holds up nobody else. */
+void dashboard_ask_past(struct dashboard *d, struct http_request *req, const char *roles,
+                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
+/* What past decisions were made with; only for answers by dashboard_ask_past(). */
+struct shelf *dashboard_shelf(const struct dashboard *d);
 /* As desk_ask_with(). */
 void dashboard_ask_with(struct dashboard *d, struct http_request *req, const char *roles,
                         const char *body_type,

@@ -4,6 +4,7 @@
 #include "apikeys.h"
 #include "base/array.h"
 #include "casefile.h"
+#include "caseflip.h"
 #include "cases.h"
 #include "dashboard.h"
 #include "desk/desk.h"
@@ -54,6 +55,9 @@ enum { BODY_BYTES = 256 << 10 };
     X("POST", "/v1/users", users_add, "admin")                                                               \
     X("POST", "/v1/users/{id}:password", users_password, "admin")
 
+/* About past decisions: with models and rule sets that may have to be loaded first. */
+#define PAST_ROUTES(X) X("GET", "/v1/cases/{id}/flip", case_flip, "analyst lead admin auditor")
+
 #define ROUTE_HANDLER(method, path, answer, roles)                                                           \
     static void on_##answer(void *service, struct http_request *req)                                         \
     {                                                                                                        \
@@ -68,6 +72,13 @@ ROUTES(ROUTE_HANDLER)
     }
 SLOW_ROUTES(ROUTE_HANDLER)
 #undef ROUTE_HANDLER
+#define ROUTE_HANDLER(method, path, answer, roles)                                                           \
+    static void on_##answer(void *service, struct http_request *req)                                         \
+    {                                                                                                        \
+        dashboard_ask_past(service, req, roles, answer);                                                     \
+    }
+PAST_ROUTES(ROUTE_HANDLER)
+#undef ROUTE_HANDLER
 
 static void on_page(void *service, struct http_request *req)
 {
@@ -76,7 +87,7 @@ static void on_page(void *service, struct http_request *req)
 
 const struct http_route dashboard_routes[] = {
 #define ROUTE_ROW(method, path, answer, roles) { method, path, on_##answer, BODY_BYTES },
-    ROUTES(ROUTE_ROW) SLOW_ROUTES(ROUTE_ROW)
+    ROUTES(ROUTE_ROW) SLOW_ROUTES(ROUTE_ROW) PAST_ROUTES(ROUTE_ROW)
 #undef ROUTE_ROW
         { "GET", "/", on_page, 0 },
     { "GET", "/{a}", on_page, 0 },
