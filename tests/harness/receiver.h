@@ -30,6 +30,8 @@ struct received {
 
 struct receiver {
     int fd, port;
+    void *tls;           /* its SSL_CTX; NULL: in the clear */
+    atomic_int refusals; /* handshakes that failed */
     atomic_int mode;
     atomic_bool is_ending;
     pthread_t thread;
@@ -39,6 +41,11 @@ struct receiver {
 };
 
 void receiver_start(struct receiver *r);
+/* The same over TLS, with a certificate of its own for 127.0.0.1, which stands in the file `cert` for those who are to
+ * trust it. */
+void receiver_start_tls(struct receiver *r, const char *cert);
+/* A certificate that nobody has, into a file. */
+void receiver_make_stranger(const char *cert);
 void receiver_end(struct receiver *r);
 size_t receiver_count(struct receiver *r);
 /* Waits up to 20 s for that many; whether they came. */

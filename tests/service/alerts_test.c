@@ -157,13 +157,13 @@ static int status_of(const char *method, const char *path, const char *body)
 }
 
 /* Leaves the secret in w.secret. */
-static void add_webhook(const char *name, const char *host)
+static void add_webhook_at(const char *name, const char *host, const char *scheme)
 {
     char body[256];
     struct http_said said;
     const char *secret;
 
-    snprintf(body, sizeof body, "{\"name\": \"%s\", \"url\": \"http://%s:%d/hook\"}", name, host,
+    snprintf(body, sizeof body, "{\"name\": \"%s\", \"url\": \"%s://%s:%d/hook\"}", name, scheme, host,
              w.receiver.port);
     said = ask("POST", "/v1/webhooks", body);
     cr_assert_eq(said.status, 201, "%s", said.body);
@@ -171,6 +171,11 @@ static void add_webhook(const char *name, const char *host)
     cr_assert_not_null(secret);
     snprintf(w.secret, sizeof w.secret, "%s", secret);
     http_said_free(&said);
+}
+
+static void add_webhook(const char *name, const char *host)
+{
+    add_webhook_at(name, host, "http");
 }
 
 /* A text within the event of a request; valid until the next call. */
@@ -337,6 +342,57 @@ Test(alerts, http_in_the_clear_must_be_allowed)
     cr_assert_eq(
         status_of("POST", "/v1/webhooks", "{\"name\": \"ops\", \"url\": \"https://hooks.example.com/\"}"),
         201);
+}
+
+/* The receiver over TLS from now on; `setting` is what names who certified it. */
+static void receive_over_tls(char *setting, size_t size, bool is_by_a_stranger)
+{
+    char cert[] = "/tmp/assay-receiver.XXXXXX";
+    int fd = mkstemp(cert);
+
+    cr_assert_geq(fd, 0);
+    close(fd);
+    receiver_end(&w.receiver);
+    receiver_start_tls(&w.receiver, cert);
+    if (is_by_a_stranger)
+        receiver_make_stranger(cert); /* instead of its own */
+    snprintf(setting, size, "ASSAY_ALERT_CA=%s", cert);
+}
+
+static void forget(const char *setting)
+{
+    unlink(strchr(setting, '=') + 1);
+}
+
+Test(alerts, over_https_who_is_certified_by_whom_the_settings_name_is_told)
+{
+    char setting[128];
+
+    receive_over_tls(setting, sizeof setting, false);
+    start(&w.monitor, setting, "ASSAY_ALERT_ALLOW_PRIVATE=true");
+    add_webhook_at("ops", "127.0.0.1", "https");
+    raise_condition("a", true);
+    cr_assert(receiver_wait(&w.receiver, 1));
+    cr_assert(receiver_is_signed(&w.receiver, 0, w.secret));
+    wait_until("SELECT count(*) FROM alert_deliveries WHERE state = 'delivered' AND attempts = 1", 1);
+    cr_assert_eq(w.receiver.refusals, 0);
+    forget(setting);
+}
+
+Test(alerts, over_https_who_is_certified_by_somebody_else_gets_no_byte)
+{
+    char setting[128];
+
+    receive_over_tls(setting, sizeof setting, true);
+    start(&w.monitor, setting, "ASSAY_ALERT_ALLOW_PRIVATE=true");
+    add_webhook_at("ops", "127.0.0.1", "https");
+    raise_condition("a", true);
+    wait_until("SELECT count(*) FROM alert_deliveries WHERE attempts >= 2 AND last_status = 0 AND "
+               "last_trouble <> ''",
+               1);
+    cr_assert_gt(w.receiver.refusals, 0);
+    cr_assert_eq(receiver_count(&w.receiver), 0);
+    forget(setting);
 }
 
 /* ---- what is looked after here ---- */

@@ -335,6 +335,44 @@ Test(tracing, a_call_for_many_is_in_one_trace_and_linked_with_the_others)
             span_of("ingestion", "commit", w.spans[i].trace);
 }
 
+static bool was_taken(size_t request)
+{
+    return w.receiver.requests[request].mode == RECEIVER_OK;
+}
+
+/* Whether a body that was not answered came again, the same, and was taken. */
+static bool came_again(void)
+{
+    for (size_t i = 0; i < receiver_count(&w.receiver); i++)
+        for (size_t k = i + 1; !was_taken(i) && k < receiver_count(&w.receiver); k++)
+            if (was_taken(k) && strcmp(w.receiver.requests[i].body, w.receiver.requests[k].body) == 0)
+                return true;
+    return false;
+}
+
+Test(tracing, over_tls_what_a_collector_did_not_answer_comes_again)
+{
+    char cert[] = "/tmp/assay-collector.XXXXXX";
+    int fd = mkstemp(cert);
+
+    cr_assert_geq(fd, 0);
+    close(fd);
+    receiver_end(&w.receiver);
+    receiver_start_tls(&w.receiver, cert);
+    snprintf(w.otlp, sizeof w.otlp, "ASSAY_OTLP_ENDPOINT=https://127.0.0.1:%d/", w.receiver.port);
+    setenv("ASSAY_OTLP_CA", cert, 1);
+    atomic_store(&w.receiver.mode, RECEIVER_CLOSES);
+    start_services("ASSAY_TRACE_SHARE=1");
+    cr_assert_eq(post(1, NULL), 200);
+    cr_assert(receiver_wait(&w.receiver, 4));
+    atomic_store(&w.receiver.mode, RECEIVER_OK);
+    for (int i = 0; i < 2000 && !came_again(); i++)
+        usleep(10000);
+    cr_assert(came_again());
+    cr_assert_eq(w.receiver.refusals, 0);
+    unlink(cert);
+}
+
 Test(tracing, a_collector_that_hangs_holds_nothing_up)
 {
     atomic_store(&w.receiver.mode, RECEIVER_HANGS);
