@@ -165,8 +165,10 @@ static enum exit_code add(const void *settings, char **operands, size_t operand_
     entries = arena_new(&f.arena, struct list_entry, operand_count);
     for (size_t i = 1; i < operand_count; i++)
         entries[i - 1] =
-            (struct list_entry){ slice_str(operands[i]), slice_str(l->note),
-                                 l->days ? clock_wall_us() + l->days * 24 * HOUR_US : LIST_NO_EXPIRY };
+            (struct list_entry){ .value = slice_str(operands[i]),
+                                 .note = slice_str(l->note),
+                                 .expires_at_us =
+                                     l->days ? clock_wall_us() + l->days * 24 * HOUR_US : LIST_NO_EXPIRY };
     if (!err)
         err = lists_put(f.s, &f.row, entries, operand_count - 1, login_name(), &changed, &why);
     return finish(&f, err, &why);
@@ -390,7 +392,7 @@ static enum err show_entries(struct found *f, struct json_out *o, struct why *wh
         struct arena page = { 0 };
         struct list_entry *entries;
 
-        err = lists_entries(f->s, &f->row, after, PAGE, &page, &entries, &count, why);
+        err = lists_entries(f->s, &f->row, SLICE(""), after, PAGE, &page, &entries, &count, why);
         for (size_t i = 0; !err && i < count; i++)
             show_entry(&entries[i], o);
         if (!err && count) {

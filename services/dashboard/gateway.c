@@ -82,6 +82,8 @@ static const struct row rows[] = {
     PASS("GET", "/v1/lists/{id}", RULES, READERS_OF_RULES),
     PASS("DELETE", "/v1/lists/{id}", RULES, "publisher admin"),
     PASS("GET", "/v1/lists/{id}/entries", RULES, READERS_OF_RULES),
+    PASS("GET", "/v1/lists/{id}/changes", RULES, READERS_OF_RULES),
+    PASS("POST", "/v1/lists/{id}/entries:preview", RULES, KEEPERS_OF_LISTS),
     PASS("POST", "/v1/lists/{id}/entries:add", RULES, KEEPERS_OF_LISTS),
     PASS("POST", "/v1/lists/{id}/entries:remove", RULES, KEEPERS_OF_LISTS),
     PASS_CSV("GET", "/v1/lists/{id}/csv", RULES, READERS_OF_RULES),

@@ -18,7 +18,8 @@
 
 const char *const rules_queries[] = {
     [QUERY_ACCOUNT] = "account", [QUERY_REVISION] = "revision", [QUERY_AFTER] = "after",
-    [QUERY_WITH] = "with",       [QUERY_VERSION] = "version",   [QUERY_COUNT] = NULL,
+    [QUERY_WITH] = "with",       [QUERY_VERSION] = "version",   [QUERY_FIND] = "find",
+    [QUERY_COUNT] = NULL,
 };
 static_assert((int)QUERY_COUNT <= (int)DESK_QUERY_MAX, "the desk keeps all of them");
 
@@ -511,6 +512,26 @@ static enum err delete_list(struct call *c, struct pg_session *s, struct why *wh
     return err ? err : lists_drop(s, &row, slice_str(c->actor), why);
 }
 
+static void write_expiry(struct json_out *o, int64_t expires_at_us)
+{
+    if (expires_at_us == LIST_NO_EXPIRY)
+        json_out_null(o, "expires_at");
+    else
+        json_out_time(o, "expires_at", expires_at_us);
+}
+
+static void write_faults(struct json_out *o, const struct list_fault *faults, size_t count)
+{
+    json_out_list(o, "faults");
+    for (size_t i = 0; i < count; i++) {
+        json_out_open(o, NULL);
+        json_out_int(o, "line", (int64_t)faults[i].line);
+        json_out_text(o, "what", faults[i].what);
+        json_out_end(o);
+    }
+    json_out_end(o);
+}
+
 static enum err list_entries(struct call *c, struct pg_session *s, struct why *why)
 {
     struct json_out o = json_out_to(&c->out);
@@ -520,8 +541,8 @@ static enum err list_entries(struct call *c, struct pg_session *s, struct why *w
     enum err err = find_list(c, s, &row, why);
 
     if (!err)
-        err =
-            lists_entries(s, &row, c->query[QUERY_AFTER], (size_t)c->limit, &c->arena, &entries, &count, why);
+        err = lists_entries(s, &row, c->query[QUERY_FIND], c->query[QUERY_AFTER], (size_t)c->limit, &c->arena,
+                            &entries, &count, why);
     if (err)
         return err;
     json_out_open(&o, NULL);
@@ -530,10 +551,9 @@ static enum err list_entries(struct call *c, struct pg_session *s, struct why *w
         json_out_open(&o, NULL);
         json_out_text(&o, "value", entries[i].value);
         json_out_text(&o, "note", entries[i].note);
-        if (entries[i].expires_at_us == LIST_NO_EXPIRY)
-            json_out_null(&o, "expires_at");
-        else
-            json_out_time(&o, "expires_at", entries[i].expires_at_us);
+        write_expiry(&o, entries[i].expires_at_us);
+        json_out_text(&o, "added_by", entries[i].added_by);
+        json_out_time(&o, "added_at", entries[i].added_at_us);
         json_out_end(&o);
     }
     json_out_end(&o);
@@ -589,7 +609,9 @@ static enum err add_entries(struct call *c, struct pg_session *s, struct why *wh
     if (!err) {
         entries = arena_new(&c->arena, struct list_entry, count + 1);
         for (size_t i = 0; i < count; i++)
-            entries[i] = (struct list_entry){ values[i], json_member_text(&m[NOTE]), expires };
+            entries[i] = (struct list_entry){ .value = values[i],
+                                              .note = json_member_text(&m[NOTE]),
+                                              .expires_at_us = expires };
         err = lists_put(s, &row, entries, count, slice_str(c->actor), &changed, why);
     }
     json_decref(body);
@@ -615,6 +637,66 @@ static enum err remove_entries(struct call *c, struct pg_session *s, struct why 
     return answer_changed(c, changed, err);
 }
 
+static enum err preview_entries(struct call *c, struct pg_session *s, struct why *why)
+{
+    struct json_member m = { "values", JSON_ARRAY, true, NULL };
+    struct json_out o = json_out_to(&c->out);
+    struct list_preview preview = { 0 };
+    struct list_row row;
+    struct slice *values;
+    json_t *body = NULL;
+    size_t count = 0;
+    enum err err = json_members_read(&body, c->body, &m, 1, why);
+
+    if (!err)
+        err = find_list(c, s, &row, why);
+    if (!err)
+        err = read_values(m.value, &c->arena, &values, &count, why);
+    if (!err)
+        err = lists_preview(s, &row, values, count, &c->arena, &preview, why);
+    json_decref(body);
+    if (err)
+        return err;
+    json_out_open(&o, NULL);
+    json_out_int(&o, "fresh", (int64_t)preview.fresh);
+    json_out_int(&o, "known", (int64_t)preview.known);
+    json_out_int(&o, "repeated", (int64_t)preview.repeated);
+    json_out_int(&o, "refused", (int64_t)preview.refused);
+    write_faults(&o, preview.faults, preview.fault_count);
+    json_out_end(&o);
+    return ERR_OK;
+}
+
+static enum err list_changes(struct call *c, struct pg_session *s, struct why *why)
+{
+    struct json_out o = json_out_to(&c->out);
+    struct list_row row;
+    struct list_change *all;
+    size_t count;
+    enum err err = find_list(c, s, &row, why);
+
+    if (!err)
+        err = lists_changes(s, &row, c->before, (size_t)c->limit, &c->arena, &all, &count, why);
+    if (err)
+        return err;
+    json_out_open(&o, NULL);
+    json_out_list(&o, "changes");
+    for (size_t i = 0; i < count; i++) {
+        json_out_open(&o, NULL);
+        json_out_int(&o, "seq", all[i].seq);
+        json_out_time(&o, "at", all[i].at_us);
+        json_out_text(&o, "actor", all[i].actor);
+        json_out_text(&o, "value", all[i].value);
+        json_out_bool(&o, "is_there", all[i].is_there);
+        json_out_text(&o, "note", all[i].note);
+        write_expiry(&o, all[i].expires_at_us);
+        json_out_end(&o);
+    }
+    json_out_end(&o);
+    json_out_end(&o);
+    return ERR_OK;
+}
+
 static bool write_piece(void *ctx, struct slice piece)
 {
     struct buf *out = ctx;
@@ -637,11 +719,29 @@ static enum err export_list(struct call *c, struct pg_session *s, struct why *wh
     return err;
 }
 
+/* The first lines that could not be taken. */
+struct refused_lines {
+    struct arena *arena;
+    struct list_fault faults[LIST_FAULTS_MOST];
+    size_t count;
+};
+
+static void on_refused_line(void *ctx, uint64_t line, const char *what)
+{
+    struct refused_lines *r = ctx;
+
+    if (r->count < LIST_FAULTS_MOST)
+        r->faults[r->count++] = (struct list_fault){ line, arena_slice(r->arena, slice_str(what)) };
+}
+
 static enum err import_list(struct call *c, struct pg_session *s, struct why *why)
 {
     struct json_out o = json_out_to(&c->out);
+    struct refused_lines refused = { .arena = &c->arena };
     struct list_row row;
-    struct list_import im = { .s = s, .row = &row, .actor = slice_str(c->actor) };
+    struct list_import im = {
+        .s = s, .row = &row, .actor = slice_str(c->actor), .on_refused = on_refused_line, .ctx = &refused
+    };
     struct why ignored;
     enum err err = find_list(c, s, &row, why);
 
@@ -661,6 +761,7 @@ static enum err import_list(struct call *c, struct pg_session *s, struct why *wh
     json_out_open(&o, NULL);
     json_out_int(&o, "taken", (int64_t)im.taken);
     json_out_int(&o, "refused", (int64_t)im.refused);
+    write_faults(&o, refused.faults, refused.count);
     json_out_end(&o);
     return ERR_OK;
 }
@@ -694,6 +795,8 @@ static enum err import_list(struct call *c, struct pg_session *s, struct why *wh
     X("GET", "/v1/lists/{id}", show_list, WRITE, 0)                                                          \
     X("DELETE", "/v1/lists/{id}", delete_list, WRITE, 0)                                                     \
     X("GET", "/v1/lists/{id}/entries", list_entries, WRITE, 0)                                               \
+    X("GET", "/v1/lists/{id}/changes", list_changes, WRITE, 0)                                               \
+    X("POST", "/v1/lists/{id}/entries:preview", preview_entries, WRITE, DOCUMENT_BODY_MAX)                   \
     X("POST", "/v1/lists/{id}/entries:add", add_entries, WRITE, DOCUMENT_BODY_MAX)                           \
     X("POST", "/v1/lists/{id}/entries:remove", remove_entries, WRITE, DOCUMENT_BODY_MAX)                     \
     X("GET", "/v1/lists/{id}/csv", export_list, WRITE, 0)                                                    \

@@ -8,7 +8,7 @@
 #include "http/server.h"
 
 /* Members of a query. */
-enum { QUERY_ACCOUNT, QUERY_REVISION, QUERY_AFTER, QUERY_WITH, QUERY_VERSION, QUERY_COUNT };
+enum { QUERY_ACCOUNT, QUERY_REVISION, QUERY_AFTER, QUERY_WITH, QUERY_VERSION, QUERY_FIND, QUERY_COUNT };
 
 /* Their service is a struct rules, whose desk keeps these members of a query. */
 extern const struct http_route rules_routes[];

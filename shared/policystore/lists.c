@@ -39,8 +39,11 @@ static enum err note(struct pg_session *s, struct slice actor, const char *actio
 /* ---- lists ---- */
 
 #define LIST_COLUMNS                                                                                         \
-    "SELECT l.list, l.account, coalesce(a.name, ''), l.name, l.note, l.purpose, l.type, l.field, (SELECT "   \
-    "count(*) FROM list_entries e WHERE e.list = l.list) FROM lists l LEFT JOIN accounts a USING (account) "
+    "SELECT l.list, l.account, coalesce(a.name, ''), l.name, l.note, l.purpose, l.type, l.field, "           \
+    "e.entries, "                                                                                            \
+    "e.expired, e.next FROM lists l LEFT JOIN accounts a USING (account) CROSS JOIN LATERAL (SELECT "        \
+    "count(*) AS entries, count(*) FILTER (WHERE expires_at <= now()) AS expired, min(expires_at) FILTER "   \
+    "(WHERE expires_at > now()) AS next FROM list_entries x WHERE x.list = l.list) e "
 
 static struct list_row row_of(const struct pg_result *r, size_t i, struct arena *arena)
 {
@@ -52,7 +55,10 @@ static struct list_row row_of(const struct pg_result *r, size_t i, struct arena 
                               .purpose = list_purpose_find(pg_get_text(r, i, 5)),
                               .type = list_type_find(pg_get_text(r, i, 6)),
                               .field = txn_text_find(pg_get_text(r, i, 7)),
-                              .entries = pg_get_int(r, i, 8) };
+                              .entries = pg_get_int(r, i, 8),
+                              .expired = pg_get_int(r, i, 9),
+                              .next_expiry_us =
+                                  pg_is_null(r, i, 10) ? LIST_NO_EXPIRY : pg_get_time_us(r, i, 10) };
 }
 
 enum err lists_find(struct pg_session *s, int64_t account, struct slice name, struct arena *arena,
@@ -96,6 +102,11 @@ void list_row_write(struct json_out *o, const char *key, const struct list_row *
     json_out_str(o, "type", list_type_name(row->type));
     json_out_str(o, "field", row->field < TXN_TEXT_COUNT ? txn_text_name(row->field) : "");
     json_out_int(o, "values", row->entries);
+    json_out_int(o, "expired", row->expired);
+    if (row->next_expiry_us == LIST_NO_EXPIRY)
+        json_out_null(o, "next_expiry");
+    else
+        json_out_time(o, "next_expiry", row->next_expiry_us);
     json_out_text(o, "note", row->note);
     json_out_end(o);
 }
@@ -241,30 +252,123 @@ enum err lists_remove(struct pg_session *s, const struct list_row *row, const st
     return err;
 }
 
-enum err lists_entries(struct pg_session *s, const struct list_row *row, struct slice after, size_t most,
-                       struct arena *arena, struct list_entry **out, size_t *count, struct why *why)
+static int64_t expiry_of(const struct pg_result *r, size_t row, int column)
+{
+    return pg_is_null(r, row, column) ? LIST_NO_EXPIRY : pg_get_time_us(r, row, column);
+}
+
+enum err lists_entries(struct pg_session *s, const struct list_row *row, struct slice find,
+                       struct slice after, size_t most, struct arena *arena, struct list_entry **out,
+                       size_t *count, struct why *why)
 {
     struct pg_params p = { 0 };
     struct pg_result *r = NULL;
     enum err err;
 
     pg_add_i64(&p, row->number);
-    pg_add_text(&p, after);
+    pg_add_text(&p, after.len ? after : SLICE(""));
     pg_add_i64(&p, (int64_t)most);
-    err =
-        row_ask(s,
-                "SELECT value, note, expires_at FROM list_entries WHERE list = $1::int8 AND value > $2::text "
-                "ORDER BY "
-                "value LIMIT $3::int8",
-                &p, &r, why);
+    pg_add_text(&p, find.len ? find : SLICE(""));
+    err = row_ask(
+        s,
+        "SELECT value, note, expires_at, added_by, added_at FROM list_entries WHERE list = $1::int8 AND "
+        "value > $2::text AND ($4::text = '' OR position(lower($4::text) IN lower(value)) > 0 OR "
+        "position(lower($4::text) IN lower(note)) > 0) ORDER BY value LIMIT $3::int8",
+        &p, &r, why);
     *count = pg_rows(r);
     *out = arena_new(arena, struct list_entry, *count + 1);
     for (size_t i = 0; i < *count; i++)
         (*out)[i] = (struct list_entry){ arena_slice(arena, pg_get_text(r, i, 0)),
-                                         arena_slice(arena, pg_get_text(r, i, 1)),
-                                         pg_is_null(r, i, 2) ? LIST_NO_EXPIRY : pg_get_time_us(r, i, 2) };
+                                         arena_slice(arena, pg_get_text(r, i, 1)), expiry_of(r, i, 2),
+                                         arena_slice(arena, pg_get_text(r, i, 3)), pg_get_time_us(r, i, 4) };
     pg_result_free(r);
     return err;
+}
+
+enum err lists_preview(struct pg_session *s, const struct list_row *row, const struct slice *values,
+                       size_t count, struct arena *arena, struct list_preview *out, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    struct pg_array *spellings;
+    char spelling[LIST_VALUE_MAX + 1];
+    size_t len, sound = 0;
+    enum err err;
+
+    *out = (struct list_preview){ .faults = arena_new(arena, struct list_fault, LIST_FAULTS_MOST) };
+    pg_add_i64(&p, row->number);
+    spellings = pg_add_array(&p, PG_TEXT);
+    for (size_t i = 0; i < count; i++) {
+        struct why what = { 0 };
+
+        if (!list_canonical(row->type, values[i], spelling, &len, &what)) {
+            pg_array_text(spellings, slice_of(spelling, len));
+            sound++;
+        } else if (out->refused++ < LIST_FAULTS_MOST) {
+            out->faults[out->fault_count++] =
+                (struct list_fault){ i + 1, arena_slice(arena, slice_str(what.text)) };
+        }
+    }
+    err = row_ask(
+        s,
+        "SELECT count(*), count(e.value) FROM (SELECT DISTINCT value FROM unnest($2::text[]) AS x (value)) x "
+        "LEFT JOIN list_entries e ON e.list = $1::int8 AND e.value = x.value",
+        &p, &r, why);
+    if (!err) {
+        out->known = (size_t)pg_get_int(r, 0, 1);
+        out->fresh = (size_t)pg_get_int(r, 0, 0) - out->known;
+        out->repeated = sound - (size_t)pg_get_int(r, 0, 0);
+    }
+    pg_result_free(r);
+    return err;
+}
+
+enum err lists_changes(struct pg_session *s, const struct list_row *row, int64_t before, size_t most,
+                       struct arena *arena, struct list_change **out, size_t *count, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    pg_add_i64(&p, row->number);
+    pg_add_i64(&p, before ? before : INT64_MAX);
+    pg_add_i64(&p, (int64_t)most);
+    err = row_ask(
+        s,
+        "SELECT seq, at, expires_at, actor, value, note, is_there FROM list_changes WHERE list = $1::int8 "
+        "AND seq < $2::int8 ORDER BY seq DESC LIMIT $3::int8",
+        &p, &r, why);
+    *count = pg_rows(r);
+    *out = arena_new(arena, struct list_change, *count + 1);
+    for (size_t i = 0; i < *count; i++)
+        (*out)[i] = (struct list_change){ .seq = pg_get_int(r, i, 0),
+                                          .at_us = pg_get_time_us(r, i, 1),
+                                          .expires_at_us = expiry_of(r, i, 2),
+                                          .actor = row_text(r, i, 3, arena),
+                                          .value = row_text(r, i, 4, arena),
+                                          .note = row_text(r, i, 5, arena),
+                                          .is_there = pg_get_bool(r, i, 6) };
+    pg_result_free(r);
+    return err;
+}
+
+/* ---- fields that a spreadsheet would run ---- */
+
+/* How many apostrophes stand before the beginning of a formula; SIZE_MAX: it is none. */
+static size_t guards(struct slice field)
+{
+    size_t i = 0;
+
+    while (i < field.len && field.ptr[i] == '\'')
+        i++;
+    return i < field.len && strchr("=+-@\t\r", field.ptr[i]) && field.ptr[i] ? i : SIZE_MAX;
+}
+
+static struct slice unguarded(struct slice field)
+{
+    size_t n = guards(field);
+
+    return n > 0 && n != SIZE_MAX ? slice_of(field.ptr + 1, field.len - 1) : field;
 }
 
 /* ---- CSV in ---- */
@@ -288,13 +392,13 @@ static enum err take_record(struct list_import *im, struct why *why)
         return ERR_OK;
     if (count > 2 && fields[2].len && !rfc3339_parse(fields[2], &expires))
         err_set(&what, ERR_INVALID, "expires_at is no RFC 3339 time");
-    if (what.text[0] || list_canonical(im->row->type, fields[0], spelling, &len, &what)) {
+    if (what.text[0] || list_canonical(im->row->type, unguarded(fields[0]), spelling, &len, &what)) {
         refuse(im, csv_line(&im->csv), what.text);
         return ERR_OK;
     }
     pg_params_clear(&im->params);
     pg_add_text(&im->params, slice_of(spelling, len));
-    pg_add_text(&im->params, count > 1 && slice_is_utf8(fields[1]) ? fields[1] : SLICE(""));
+    pg_add_text(&im->params, count > 1 && slice_is_utf8(fields[1]) ? unguarded(fields[1]) : SLICE(""));
     if (count > 2 && fields[2].len)
         pg_add_time_us(&im->params, expires);
     else
@@ -373,15 +477,16 @@ struct export
 
 static void add_field(struct buf *line, struct slice field)
 {
-    bool is_bare = true;
+    bool is_bare = true, is_guarded = guards(field) != SIZE_MAX;
 
     for (size_t i = 0; i < field.len && is_bare; i++)
         is_bare = !strchr(",\"\r\n", field.ptr[i]) && field.ptr[i];
     if (is_bare) {
+        buf_add_str(line, is_guarded ? "'" : "");
         buf_add_slice(line, field);
         return;
     }
-    buf_add_str(line, "\"");
+    buf_add_str(line, is_guarded ? "\"'" : "\"");
     for (size_t i = 0; i < field.len; i++)
         buf_printf(line, field.ptr[i] == '"' ? "\"\"" : "%c", field.ptr[i]);
     buf_add_str(line, "\"");

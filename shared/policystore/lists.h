@@ -24,8 +24,9 @@ struct list_row {
     struct slice name, note; /* the arena's */
     enum list_purpose purpose;
     enum list_type type;
-    enum txn_text field; /* TXN_TEXT_COUNT: none */
-    int64_t entries;
+    enum txn_text field;      /* TXN_TEXT_COUNT: none */
+    int64_t entries, expired; /* those that have ended are among the entries */
+    int64_t next_expiry_us;   /* of those that have not; LIST_NO_EXPIRY: none ends */
 };
 
 /* The account's own list of that name, as it is.   ERR_NOT_FOUND  there is none */
@@ -47,6 +48,8 @@ MUST_USE enum err lists_drop(struct pg_session *s, const struct list_row *row, s
 struct list_entry {
     struct slice value, note;
     int64_t expires_at_us; /* LIST_NO_EXPIRY: never */
+    struct slice added_by; /* told by lists_entries() */
+    int64_t added_at_us;
 };
 
 /* Adds entries, or gives them another note and expiry. *changed: how many.
@@ -58,12 +61,42 @@ MUST_USE enum err lists_put(struct pg_session *s, const struct list_row *row,
 /* Takes them out, however they are spelt; *changed: how many were there. */
 MUST_USE enum err lists_remove(struct pg_session *s, const struct list_row *row, const struct slice *values,
                                size_t count, struct slice actor, size_t *changed, struct why *why);
-/* Up to `most` entries after the value `after` (empty: from the first), in the order of bytes. */
-MUST_USE enum err lists_entries(struct pg_session *s, const struct list_row *row, struct slice after,
-                                size_t most, struct arena *arena, struct list_entry **out, size_t *count,
+/* Up to `most` entries after the value `after` (empty: from the first), in the order of bytes; with `find` only those in
+ * whose value or note it stands, whatever its case. */
+MUST_USE enum err lists_entries(struct pg_session *s, const struct list_row *row, struct slice find,
+                                struct slice after, size_t most, struct arena *arena, struct list_entry **out,
+                                size_t *count, struct why *why);
+
+/* What lists_put() or lists_remove() of these values would meet; nothing is changed. */
+struct list_fault {
+    uint64_t line; /* of the file, or which value; from 1 */
+    struct slice what;
+};
+struct list_preview {
+    size_t fresh, known; /* not there, and there */
+    size_t repeated;     /* the same as one before it */
+    struct list_fault
+        *faults; /* the arena's: those that are none of the list's type, LIST_FAULTS_MOST at most */
+    size_t fault_count, refused;
+};
+enum { LIST_FAULTS_MOST = 100 };
+MUST_USE enum err lists_preview(struct pg_session *s, const struct list_row *row, const struct slice *values,
+                                size_t count, struct arena *arena, struct list_preview *out, struct why *why);
+
+/* Who put in or took out what, the newest first, only those before `before` (0: from the newest). */
+struct list_change {
+    int64_t seq, at_us, expires_at_us;
+    struct slice actor, value, note;
+    bool is_there; /* put in, or given another note or expiry; else taken out */
+};
+MUST_USE enum err lists_changes(struct pg_session *s, const struct list_row *row, int64_t before, size_t most,
+                                struct arena *arena, struct list_change **out, size_t *count,
                                 struct why *why);
 
-/* ---- CSV: value[,note[,expires_at]], the last as RFC 3339 has it ---- */
+/* ---- CSV: value[,note[,expires_at]], the last as RFC 3339 has it ----
+ *
+ * A field that a spreadsheet would take for a formula (it begins with = + - @, a tab or a line's end) is written with an
+ * apostrophe before it, and so is one that looks as if it had got one; reading takes one off such a field. */
 
 struct list_import {
     struct pg_session *s;

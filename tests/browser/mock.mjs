@@ -5,6 +5,7 @@ import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { watching } from "./mock_drift.mjs";
+import { keeping } from "./mock_lists.mjs";
 
 const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 export const policy =
@@ -129,6 +130,7 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
   const notes = new Map();
   const requests = [];
   const watched = watching(hostile, empty);
+  const kept = keeping(hostile, empty);
   let inside = loggedIn;
   let views = [{ name: "Mine, by due", owner: "ann", filter: { assignee: "me", sort: "due" }, is_shared: false }];
   const users = [
@@ -237,7 +239,7 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
       views = [...views, { name: decodeURIComponent(path.slice(10)), owner: "ann", filter: body.filter, is_shared: body.is_shared }];
       return [204];
     }
-    return watched(method, url, body) ?? [404, { title: "Not Found", detail: `no such route: ${key}` }];
+    return kept(method, url, body) ?? watched(method, url, body) ?? [404, { title: "Not Found", detail: `no such route: ${key}` }];
   };
 
   const server = createServer((request, reply) => {
@@ -253,7 +255,7 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
         reply.write(`id: 1\nevent: decisions\ndata: ${JSON.stringify({ decisions: newest, skipped: 0 })}\n\n`);
         return;
       }
-      const [status, body] = answer(request.method, url, text ? JSON.parse(text) : null, request.headers);
+      const [status, body] = answer(request.method, url, text && request.headers["content-type"]?.includes("json") ? JSON.parse(text) : null, request.headers);
       reply.writeHead(status, body === undefined ? {} : { "Content-Type": status < 400 ? "application/json" : "application/problem+json" });
       reply.end(body === undefined ? undefined : JSON.stringify(body));
     });

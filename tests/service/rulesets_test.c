@@ -283,8 +283,8 @@ Test(rulesets, every_change_of_a_list_is_kept_with_who_and_when)
 /* Whoever decides takes no more: the rest would be in the table and stop nobody. */
 Test(rulesets, a_list_takes_no_more_entries_than_are_decided_by)
 {
-    struct list_entry entries[] = { { SLICE("a"), SLICE(""), LIST_NO_EXPIRY },
-                                    { SLICE("b"), SLICE(""), LIST_NO_EXPIRY } };
+    struct list_entry entries[] = { { .value = SLICE("a"), .expires_at_us = LIST_NO_EXPIRY },
+                                    { .value = SLICE("b"), .expires_at_us = LIST_NO_EXPIRY } };
     struct list_row row;
     struct slice gone = SLICE("a");
     size_t changed;
@@ -587,7 +587,7 @@ Test(rulesets_live, a_list_is_filled_and_read_over_rest)
                  200);
     cr_assert_eq(rest(ann, "POST", "/v1/lists/nets/csv",
                       "value,note,expires_at\n2001:db8::/32,,2030-01-01T00:00:00Z\nx\n",
-                      "\"taken\":1,\"refused\":1"),
+                      "\"taken\":1,\"refused\":1,\"faults\":[{\"line\":3,\"what\":\"'x' is neither an address"),
                  200);
     cr_assert_eq(
         rest(ann, "GET", "/v1/lists/nets/entries?after=192.0.2.7&limit=1", NULL,
@@ -600,6 +600,63 @@ Test(rulesets_live, a_list_is_filled_and_read_over_rest)
     cr_assert_eq(rest(ann, "DELETE", "/v1/lists/nets", NULL, NULL), 204);
     cr_assert_eq(rest(ann, "GET", "/v1/lists", NULL, "{\"lists\":[]}"), 200);
     cr_assert_str_eq(sql_text("SELECT string_agg(DISTINCT actor, ',') FROM list_changes"), "ann");
+}
+
+Test(rulesets_live, a_list_tells_what_a_change_would_meet_what_fits_a_search_and_who_changed_it)
+{
+    char ann[64], bob[64];
+
+    make_key(ann, "ann", "rules:write");
+    make_key(bob, "bob", "rules:write");
+    cr_assert_eq(rest(ann, "POST", "/v1/lists", "{\"list\": \"nets\", \"type\": \"ip\"}", NULL), 201);
+    cr_assert_eq(rest(ann, "POST", "/v1/lists/nets/entries:add",
+                      "{\"values\": [\"192.0.2.7\", \"192.0.2.8\"], \"note\": \"Lab\"}", NULL),
+                 200);
+    cr_assert_eq(rest(bob, "POST", "/v1/lists/nets/entries:preview",
+                      "{\"values\": [\"192.0.2.7\", \"::ffff:192.0.2.7\", \"192.0.2.9\", \"x\"]}",
+                      "{\"fresh\":1,\"known\":1,\"repeated\":1,\"refused\":1,\"faults\":[{\"line\":4,"),
+                 200);
+    cr_assert_eq(rest(ann, "GET", "/v1/lists/nets", NULL, "\"values\":2,\"expired\":0,\"next_expiry\":null"),
+                 200, "a preview changes nothing");
+    cr_assert_eq(rest(bob, "POST", "/v1/lists/nets/entries:add",
+                      "{\"values\": [\"192.0.2.8\"], \"expires_at\": \"2020-01-01T00:00:00Z\"}", NULL),
+                 200);
+    cr_assert_eq(rest(ann, "GET", "/v1/lists", NULL, "\"values\":2,\"expired\":1"), 200);
+    cr_assert_eq(
+        rest(ann, "GET", "/v1/lists/nets/entries?find=LAB", NULL, "{\"entries\":[{\"value\":\"192.0.2.7\""),
+        200);
+    cr_assert_eq(
+        rest(ann, "GET", "/v1/lists/nets/entries?find=2.8", NULL, "{\"entries\":[{\"value\":\"192.0.2.8\""),
+        200);
+    cr_assert_eq(rest(ann, "GET", "/v1/lists/nets/entries?find=nothing", NULL, "{\"entries\":[]}"), 200);
+    cr_assert_eq(rest(bob, "POST", "/v1/lists/nets/entries:remove", "{\"values\": [\"192.0.2.7\"]}", NULL),
+                 200);
+    cr_assert_eq(rest(ann, "GET", "/v1/lists/nets/changes?limit=1", NULL,
+                      "\"actor\":\"bob\",\"value\":\"192.0.2.7\",\"is_there\":false"),
+                 200);
+    cr_assert_eq(
+        rest(ann, "GET", "/v1/lists/nets/changes?before=2&limit=5", NULL, "{\"changes\":[{\"seq\":1,"), 200);
+    cr_assert_eq(rest(ann, "GET", "/v1/lists/nothing/changes", NULL, NULL), 404);
+}
+
+Test(rulesets_live, what_a_spreadsheet_would_run_goes_out_as_text_and_comes_back_as_it_was)
+{
+    char ann[64];
+
+    make_key(ann, "ann", "rules:write");
+    cr_assert_eq(rest(ann, "POST", "/v1/lists", "{\"list\": \"odd\"}", NULL), 201);
+    cr_assert_eq(rest(ann, "POST", "/v1/lists/odd/entries:add",
+                      "{\"values\": [\"=1+1\", \"'=1\", \"'plain\", \"@x,y\"], \"note\": \"-2\"}",
+                      "\"changed\":4"),
+                 200);
+    cr_assert_eq(rest(ann, "GET", "/v1/lists/odd/csv", NULL,
+                      "value,note,expires_at\n''=1,'-2,\n'plain,'-2,\n'=1+1,'-2,\n\"'@x,y\",'-2,\n"),
+                 200);
+    cr_assert_eq(rest(ann, "POST", "/v1/lists/odd/csv", "''=1,'-2\n'plain,'-2\n'=1+1,'-2\n\"'@x,y\",'-2\n",
+                      "\"taken\":4"),
+                 200);
+    cr_assert_eq(rest(ann, "GET", "/v1/lists/odd", NULL, "\"values\":4"), 200, "the same four");
+    cr_assert_str_eq(sql_text("SELECT string_agg(DISTINCT note, ',') FROM list_entries"), "-2");
 }
 
 Test(rulesets_live, a_list_that_is_too_long_for_an_answer_is_not_cut_off)

@@ -264,18 +264,19 @@ async function refusal(answer: Response): Promise<Refused> {
 }
 
 export async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  return send<T>(method, path, body === undefined ? {} : { type: "application/json", body: JSON.stringify(body) }, signal);
+}
+
+/** Sends a file as it is. */
+export const upload = <T>(path: string, type: string, body: Blob): Promise<T> => send<T>("POST", path, { type, body });
+
+async function send<T>(method: string, path: string, what: { type?: string; body?: BodyInit }, signal?: AbortSignal): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (method !== "GET") headers["X-CSRF-Token"] = csrf;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (what.type) headers["Content-Type"] = what.type;
   let answer: Response;
   try {
-    answer = await fetch(path, {
-      method,
-      headers,
-      body: body === undefined ? undefined : JSON.stringify(body),
-      credentials: "same-origin",
-      signal,
-    });
+    answer = await fetch(path, { method, headers, body: what.body, credentials: "same-origin", signal });
   } catch (cause) {
     if (signal?.aborted) throw cause;
     throw new Refused(0, "The service cannot be reached.");

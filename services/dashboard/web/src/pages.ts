@@ -39,6 +39,11 @@ export const pages: Page[] = [
     path: "alerts", title: "Alerts", icon: "alerts", roles: [], view: lazy(() => import("./pages/alerts")), key: "w",
     needs: "/v1/alerts?limit=1",
   },
+  {
+    path: "lists", title: "Lists", icon: "lists", roles: ["rule_author", "publisher", "lead", "analyst", "admin", "auditor"],
+    view: lazy(() => import("./pages/lists")), key: "l", needs: "/v1/lists",
+  },
+  { path: "keys", title: "Keys", icon: "keys", roles: ["admin", "auditor"], view: lazy(() => import("./pages/keys")), key: "k" },
   { path: "users", title: "Users", icon: "users", roles: ["admin", "auditor"], view: lazy(() => import("./pages/users")), key: "u" },
   { path: "audit", title: "Audit trail", icon: "audit", roles: ["admin", "auditor"], view: lazy(() => import("./pages/audit")), key: "a" },
 ];

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pages of lists, keys and settings over a made-up world: as axe sees them in both themes and three widths, full and
+// empty, by keyboard, and with script in texts.
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { isThere, launch, open, violations } from "./chromium.mjs";
+import { hostile, mock } from "./mock.mjs";
+
+const pages = fileURLToPath(new URL("../../build/web", import.meta.url));
+const shots = fileURLToPath(new URL("../../build/screenshots", import.meta.url));
+let browser;
+
+before(async () => {
+  assert.ok(isThere, "Chromium is needed: apt-get install chromium");
+  mkdirSync(shots, { recursive: true });
+  browser = await launch();
+});
+after(() => browser?.close());
+
+async function inside(options, work) {
+  const world = await mock({ pages, loggedIn: true, roles: ["admin"], ...options });
+  const { page, complaints, close } = await open(browser, options);
+  page.setDefaultTimeout(15000);
+  try {
+    await work(page, world);
+    assert.deepEqual(complaints, []);
+    assert.equal(await page.evaluate(() => globalThis.pwned), undefined, "stored script ran");
+  } finally {
+    await close();
+    world.close();
+  }
+}
+
+const places = {
+  lists: { at: "#/lists?list=blocked_cards", sees: (page) => page.getByRole("listitem").filter({ hasText: "k-0001" }) },
+  keys: { at: "#/keys", sees: (page) => page.getByRole("region", { name: "Table of keys" }) },
+};
+
+for (const [name, { at, sees }] of Object.entries(places))
+  test(`${name} has no fault for axe, in both themes, from 360 px to 4K, full and empty`, async () => {
+    for (const [width, height] of [[360, 740], [1440, 900], [3840, 2160]])
+      for (const theme of ["light", "dark"])
+        await inside({ width, height, theme }, async (page, world) => {
+          await page.goto(`${world.url}/${at}`);
+          await sees(page).waitFor();
+          assert.deepEqual(await violations(page), [], `${name} ${width} ${theme}`);
+          const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+          assert.ok(over <= 0, `${name} is ${over} px too wide at ${width}`);
+          await page.screenshot({ path: `${shots}/${name}-${width}-${theme}.png` });
+        });
+    await inside({ empty: true }, async (page, world) => {
+      await page.goto(`${world.url}/${at.split("?")[0]}`);
+      await page.getByRole("heading", { name: /^(No|Nothing) / }).first().waitFor();
+      assert.deepEqual(await violations(page), [], `${name}, empty`);
+    });
+  });
+
+test("values are put into a list by keyboard, after a look at what that does", () =>
+  inside({}, async (page, world) => {
+    await page.goto(`${world.url}/${places.lists.at}`);
+    await places.lists.sees(page).waitFor();
+    await page.keyboard.press("e");
+    const dialog = page.getByRole("dialog", { name: "Add to blocked_cards" });
+    await dialog.getByLabel(/^Values/).fill("k-0001\nk-new, not one");
+    await dialog.getByRole("button", { name: "See what that does" }).click();
+    await dialog.getByText("1 will be new, 1 are there").waitFor();
+    await dialog.getByText("value 3").waitFor();
+    assert.ok(await dialog.getByRole("button", { name: "Add them" }).isDisabled(), "what cannot be taken is corrected first");
+    assert.deepEqual(await violations(page), []);
+    await dialog.getByLabel(/^Values/).fill("k-0001\nk-new");
+    await page.keyboard.press("Tab");
+    await page.keyboard.type("stolen");
+    await page.keyboard.press("Enter");
+    await dialog.getByText("1 will be new, 1 are there").waitFor();
+    await page.keyboard.press("Enter");
+    await page.getByText("2 are in blocked_cards.").waitFor();
+    await page.getByRole("button", { name: "Changes" }).click();
+    await page.getByRole("region", { name: "Table of changes of the list" }).getByText("k-new").waitFor();
+    assert.equal(world.requests.filter((each) => each.endsWith("entries:add")).length, 1);
+  }));
+
+test("a search finds entries by their notes, and those that are chosen are taken out", () =>
+  inside({}, async (page, world) => {
+    await page.goto(`${world.url}/${places.lists.at}`);
+    await page.getByLabel("Find entries").fill("k-0007");
+    await page.getByLabel("Choose k-0007").check();
+    await page.getByRole("button", { name: "Take out 1" }).click();
+    await page.getByText("1 taken out.").waitFor();
+    await page.getByRole("heading", { name: "No entry fits" }).waitFor();
+    assert.ok(world.requests.some((each) => each.endsWith("entries:remove")));
+  }));
+
+test("a file with a bad line says which one", () =>
+  inside({}, async (page, world) => {
+    await page.goto(`${world.url}/${places.lists.at}`);
+    await page.getByRole("button", { name: "CSV in" }).click();
+    await page.getByLabel(/^Columns/).setInputFiles({ name: "cards.csv", mimeType: "text/csv", buffer: Buffer.from("value\nk-1\n\n") });
+    await page.getByRole("button", { name: "Take it in" }).click();
+    await page.getByText("line 3").waitFor();
+    assert.deepEqual(await violations(page), []);
+    assert.ok(world.requests.some((each) => each === "POST /v1/lists/blocked_cards/csv"));
+  }));
+
+test("who may only read finds no button that changes something", () =>
+  inside({ roles: ["auditor"] }, async (page, world) => {
+    await page.goto(`${world.url}/${places.lists.at}`);
+    await places.lists.sees(page).waitFor();
+    for (const name of [/^Add/, "Take out", "CSV in", /Throw/, /Make a list/])
+      assert.equal(await page.getByRole("button", { name }).count(), 0, String(name));
+    await page.goto(`${world.url}/#/keys`);
+    await places.keys.sees(page).waitFor();
+    for (const name of [/Replace/, /Revoke/, /Make a key/]) assert.equal(await page.getByRole("button", { name }).count(), 0, String(name));
+  }));
+
+test("a key is made, shown once, replaced and revoked", () =>
+  inside({}, async (page, world) => {
+    await page.goto(`${world.url}/#/keys`);
+    await places.keys.sees(page).waitFor();
+    await page.keyboard.press("n");
+    await page.getByRole("dialog", { name: "Make a key" }).waitFor();
+    assert.deepEqual(await violations(page), []);
+    await page.getByRole("button", { name: "Make it" }).click();
+    const made = page.getByRole("dialog", { name: "The new key" });
+    assert.match(await made.getByLabel(/^Key /).inputValue(), /^ak_00000001_/);
+    assert.deepEqual(await violations(page), []);
+    await made.getByRole("button", { name: "I have it" }).click();
+    assert.ok(!(await page.content()).includes("ak_00000001_"), "it is nowhere any more");
+    await page.getByRole("button", { name: "Replace 1f2e3d4c" }).click();
+    await page.getByRole("button", { name: "Make the new one" }).click();
+    await page.getByRole("button", { name: "I have it" }).click();
+    await page.getByRole("button", { name: "Revoke 1f2e3d4c" }).click();
+    await page.getByText(/It was used .* ago/).waitFor();
+    await page.getByRole("button", { name: "Revoke it" }).click();
+    await page.getByText("1f2e3d4c is over.").waitFor();
+  }));
+
+test("what a table shows comes as CSV in which no field is a formula", () =>
+  inside({}, async (page, world) => {
+    await page.goto(`${world.url}/#/keys`);
+    await places.keys.sees(page).waitFor();
+    const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "CSV" }).click()]);
+    const text = readFileSync(await file.path(), "utf8");
+    assert.match(text, /^prefix,account,owner,scopes/);
+    assert.ok(text.includes("00aa11bb") && text.includes(hostile.replaceAll('"', '""')));
+    assert.ok(!/(^|,)"?[=+@]/m.test(text));
+  }));
