@@ -20,7 +20,7 @@ enum { HISTORY_MOST = 200, EXPERIMENTS_MOST = 50 };
 /* Figures are the plain numbers of the metrics: curves and tables are the card's. */
 #define ROW_COLUMNS                                                                                          \
     "SELECT m.version, m.name, m.state, coalesce((SELECT jsonb_agg(a.alias ORDER BY a.alias) FROM aliases "  \
-    "a WHERE a.version = m.version), '[]')::text, m.created_at, m.sha256, m.signer, "                        \
+    "a WHERE a.version = m.version AND a.is_way_back), '[]')::text, m.created_at, m.sha256, m.signer, "      \
     "octet_length(m.bundle)::int8, coalesce((SELECT jsonb_object_agg(key, value) FROM jsonb_each(m.metrics)" \
     " WHERE jsonb_typeof(value) = 'number'), '{}')::text, made.actor, last.actor, last.at, last.action, "    \
     "last.reason, t.run, t.cause, t.requested_by "                                                           \

@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { watching } from "./mock_drift.mjs";
 import { keeping } from "./mock_lists.mjs";
+import { mockModels } from "./mock_models.mjs";
 
 const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 export const policy =
@@ -132,6 +133,7 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
   const watched = watching(hostile, empty);
   const kept = keeping(hostile, empty);
   let inside = loggedIn;
+  const lifecycle = mockModels({ hostile, empty });
   let views = [{ name: "Mine, by due", owner: "ann", filter: { assignee: "me", sort: "due" }, is_shared: false }];
   const users = [
     { name: "ann", full_name: "Ann Example", roles, is_disabled: false, created_at: "2026-03-01T08:00:00Z", password_at: "2026-03-01T08:00:00Z" },
@@ -166,6 +168,8 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
     }
     if (!inside) return [401, { title: "Unauthorized", detail: "log in first" }];
     if (method !== "GET" && headers["x-csrf-token"] !== session().csrf) return [403, { title: "Forbidden", detail: "the token is missing" }];
+    const ofModels = lifecycle.answer(method, url, body, roles);
+    if (ofModels) return ofModels;
     const the = cases.find((each) => each.case === Number(/\/(\d+)/.exec(path.slice(3))?.[1]));
     if (key.includes("/cases/N") && !the) return [404, { title: "Not Found", detail: "there is no such case" }];
     if (body?.version && the && body.version !== the.version) return [409, { title: "Conflict", detail: "the case has changed meanwhile" }];
@@ -262,7 +266,7 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
   });
   await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
   return {
-    url: `http://127.0.0.1:${server.address().port}`, cases, requests,
+    url: `http://127.0.0.1:${server.address().port}`, cases, requests, lifecycle,
     close: () => {
       server.closeAllConnections();
       server.close();

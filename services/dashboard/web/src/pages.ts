@@ -32,6 +32,10 @@ export const pages: Page[] = [
     needs: "/v1/overview?minutes=1",
   },
   {
+    path: "models", title: "Models", icon: "models", roles: ["model_owner", "lead", "admin", "auditor"], view: lazy(() => import("./pages/models")), key: "m",
+    needs: "/v1/models?limit=1",
+  },
+  {
     path: "drift", title: "Drift", icon: "drift", roles: [], view: lazy(() => import("./pages/drift")), key: "d",
     needs: "/v1/drift?lane=0",
   },
