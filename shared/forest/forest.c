@@ -153,6 +153,73 @@ void forest_margins(const struct forest *f, const float *features, size_t rows, 
     }
 }
 
+/* ---- leaves ---- */
+
+struct forest_leaves {
+    const struct forest *forest;
+    uint16_t *number; /* per node; of what is no leaf, nothing */
+    size_t most;
+};
+
+enum err forest_leaves_new(struct forest_leaves **out, const struct forest *f, struct why *why)
+{
+    struct forest_leaves *l = mem_new(struct forest_leaves);
+
+    *out = NULL;
+    l->forest = f;
+    l->number = mem_new_n(uint16_t, f->node_count + 1);
+    for (size_t t = 0; t < f->trees; t++) { /* its nodes lie behind its root, up to the next root */
+        size_t end = t + 1 < f->trees ? f->roots[t + 1] : f->node_count, count = 0;
+
+        for (size_t n = f->roots[t]; n < end; n++)
+            if (node_is_leaf(&f->nodes[n]))
+                l->number[n] = (uint16_t)count++;
+        if (count > FOREST_LEAVES_MAX) {
+            forest_leaves_free(l);
+            return err_set(why, ERR_TOO_LARGE, "tree %zu has %zu leaves, more than %d", t, count,
+                           FOREST_LEAVES_MAX);
+        }
+        if (count > l->most)
+            l->most = count;
+    }
+    *out = l;
+    return ERR_OK;
+}
+
+void forest_leaves_free(struct forest_leaves *l)
+{
+    if (l == NULL)
+        return;
+    mem_free(l->number);
+    mem_free(l);
+}
+
+size_t forest_leaves_most(const struct forest_leaves *l)
+{
+    return l->most;
+}
+
+void forest_leaves_find(const struct forest_leaves *l, const float *row, uint16_t *leaves,
+                        struct forest_scratch *s)
+{
+    const struct forest *f = l->forest;
+
+    forest_fill_slots(f, row, s->slots);
+    for (size_t group = 0; group * GROUP < f->trees; group++) {
+        size_t count = f->trees - group * GROUP < GROUP ? f->trees - group * GROUP : GROUP;
+        const struct node *n[GROUP];
+
+        for (size_t i = 0; i < GROUP; i++)
+            n[i] = f->nodes + f->roots[group * GROUP + i];
+        for (size_t step = f->group_depth[group]; step > 0; step--)
+#pragma GCC unroll 8
+            for (size_t i = 0; i < GROUP; i++)
+                n[i] = node_next(n[i], s->slots);
+        for (size_t i = 0; i < count; i++)
+            leaves[group * GROUP + i] = l->number[n[i] - f->nodes];
+    }
+}
+
 /* ---- path contributions ---- */
 
 float forest_explain(const struct forest *f, const float *row, double *contributions,

@@ -79,6 +79,19 @@ float forest_explain(const struct forest *f, const float *row, double *contribut
 enum { FOREST_TOLD = 8 };
 size_t forest_top(const struct forest *f, const double *contributions, size_t *columns, size_t most);
 
+/* Which leaf of each tree a row comes to: two rows are alike to a forest as far as they share leaves (Breiman, "Random
+ * Forests", 2001, proximities). Two bytes a node; the forest must outlive it. Any number of threads may look leaves up.
+ *   ERR_TOO_LARGE  a tree has more than FOREST_LEAVES_MAX leaves */
+enum { FOREST_LEAVES_MAX = 1 << 16 };
+struct forest_leaves;
+MUST_USE enum err forest_leaves_new(struct forest_leaves **out, const struct forest *f, struct why *why);
+void forest_leaves_free(struct forest_leaves *l);
+/* Leaves of the tree that has the most. */
+size_t forest_leaves_most(const struct forest_leaves *l);
+/*   leaves  out  uint16_t[trees], the number of the leaf in its tree, from 0, below forest_leaves_most() */
+void forest_leaves_find(const struct forest_leaves *l, const float *row, uint16_t *leaves,
+                        struct forest_scratch *s);
+
 /* Exact Shapley values of the path-dependent game (TreeSHAP), for which the forest is laid out once more
  * (about 64 bytes a split). The forest must outlive it.
  *   ERR_TOO_LARGE  a path has more than FOREST_SHAP_FEATURES_MAX different features */
