@@ -13,6 +13,7 @@
 #include "pg/session.h"
 #include "replaystore/shelf.h"
 #include "routes.h"
+#include "similar.h"
 #include "visitor.h"
 
 enum { DESKS = 3, FOLLOWER_RESTS = 9 /* app/watch.h */, MINUTE_MS = 60000, DAY_MS = 86400000 };
@@ -47,6 +48,8 @@ const struct conf_field dashboard_fields[] = {
     { "MONITOR_ADDR", CONF_TEXT, AT(monitor_addr), "127.0.0.1:9004", "monitor", 0, 0 },
     { "DASHBOARD_ASK", CONF_DURATION_MS, AT(ask_ms), "30s",
       "until one of these has answered; five times as long for a list as CSV", 100, 600000 },
+    { "DASHBOARD_SIMILAR", CONF_INT, AT(similar), "200000",
+      "past decisions held in memory to be compared with; 0: none", 0, 10000000 },
 };
 const size_t dashboard_field_count = ARRAY_LEN(dashboard_fields);
 
@@ -69,6 +72,7 @@ struct dashboard {
     struct shelf *shelf; /* of `past` */
     size_t next;         /* of the desks */
     struct watch *watch;
+    struct similar *similar;
 };
 
 const struct dashboard_settings *dashboard_conf(const struct dashboard *d)
@@ -89,6 +93,11 @@ struct gateway *dashboard_gateway(const struct dashboard *d)
 struct live *dashboard_live(const struct dashboard *d)
 {
     return d->live;
+}
+
+struct similar *dashboard_similar(const struct dashboard *d)
+{
+    return d->similar;
 }
 
 void dashboard_ask(struct dashboard *d, struct http_request *req, const char *roles,
@@ -188,6 +197,8 @@ enum err dashboard_open(struct dashboard **out, struct service *app, const struc
                                                .turn = turn,
                                                .ctx = d },
                          why);
+    if (!err)
+        err = similar_open(&d->similar, conf, why);
     if (!err) {
         service_check(app, "follower", is_follower_well, d);
         err = service_listen(app,
@@ -218,6 +229,7 @@ void dashboard_close(struct dashboard *d)
         desk_close(d->desks[i]);
     live_close(d->live);
     gateway_close(d->gateway);
+    similar_close(d->similar);
     pages_close(d->pages);
     mem_free(d);
 }

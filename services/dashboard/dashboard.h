@@ -18,6 +18,7 @@ struct pages;
 struct pg_session;
 struct service;
 struct shelf;
+struct similar;
 
 struct dashboard_settings {
     const char *pg_url, *pg_role;
@@ -31,6 +32,7 @@ struct dashboard_settings {
     int64_t lock_ms;                       /* how long a case that was taken is its taker's */
     const char *rules_addr, *retrainer_addr, *monitor_addr; /* gateway.h */
     int64_t ask_ms;                                         /* until one of them has answered */
+    int64_t similar;                       /* past decisions held to be compared with */
 };
 
 extern const struct conf_field dashboard_fields[];
@@ -45,6 +47,7 @@ const struct dashboard_settings *dashboard_conf(const struct dashboard *d);
 const struct pages *dashboard_pages(const struct dashboard *d);
 struct gateway *dashboard_gateway(const struct dashboard *d);
 struct live *dashboard_live(const struct dashboard *d);
+struct similar *dashboard_similar(const struct dashboard *d);
 
 /* Names that may stand in the query of a request, in the order of call.query. */
 enum dashboard_query {

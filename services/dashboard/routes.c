@@ -11,6 +11,7 @@
 #include "live.h"
 #include "pages.h"
 #include "people.h"
+#include "similar.h"
 #include "visitor.h"
 
 enum { BODY_BYTES = 256 << 10 };
@@ -32,6 +33,7 @@ enum { BODY_BYTES = 256 << 10 };
     X("GET", "/v1/cases/{id}", case_get, "analyst lead admin auditor")                                       \
     X("GET", "/v1/cases/{id}/related", case_related, "analyst lead admin auditor")                           \
     X("GET", "/v1/cases/{id}/velocity", case_velocity, "analyst lead admin auditor")                         \
+    X("GET", "/v1/cases/{id}/similar", case_similar, "analyst lead admin auditor")                           \
     X("GET", "/v1/overview", overview_get, "any")                                                            \
     X("GET", "/v1/stream", live_get, "any")                                                                  \
     X("GET", "/v1/views", views_list, "analyst lead admin auditor")                                          \
