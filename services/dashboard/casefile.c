@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "casefile.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
 #include "dashboard.h"
 #include "desk/desk.h"
 #include "fraud/txn.h"
+#include "json/json.h"
 #include "json/json_out.h"
 #include "lifestore/row.h"
 #include "proto/txn_proto.h"
 
-enum {
-    TIMELINE_MOST = 500,
-    SHARING_MOST = 20,
-    RELATED_MOST = 200,
-    VELOCITY_ROWS_MOST = 20000,
-    MINUTES_MOST = 1440
-};
+enum { TIMELINE_MOST = 500, VELOCITY_ROWS_MOST = 20000, MINUTES_MOST = 1440 };
 
 static enum err read_number(const struct call *c, int64_t *number, struct why *why)
 {
@@ -160,7 +159,8 @@ static const char case_sql[] =
     "ORDER BY "
     "n.note DESC LIMIT $2::int8) "
     "UNION ALL (SELECT v.known_at, 'shadow', 'model ' || v.version, action_word(v.action), "
-    "jsonb_build_object('score', v.score) FROM c JOIN experiments e ON e.state = 'running' JOIN "
+    "jsonb_build_object('score', v.score) FROM c JOIN (SELECT DISTINCT candidate FROM experiments) e ON true "
+    "JOIN "
     "shadow_scores v ON "
     "v.version = e.candidate AND v.account = c.account AND v.transaction_id = c.transaction_id AND "
     "v.known_at = "
@@ -176,6 +176,41 @@ static const char case_sql[] =
     "kind, 'actor', actor, 'text', text, 'detail', detail) ORDER BY at), '[]') FROM line)::text FROM c JOIN "
     "decisions d "
     "USING (account, transaction_id, known_at) JOIN log l ON l.n = c.n AND l.known_at = c.known_at";
+
+/* What the rule set in shadow would have done stands in the record, and in the timeline beside the decision. */
+static enum err write_timeline(struct json_out *o, struct call *c, struct slice entries,
+                               const Assay__V1__ShadowOutcome *shadow, int64_t decided_at_us, struct why *why)
+{
+    char at[RFC3339_SIZE];
+    json_t *line, *entry, *rules;
+    size_t place = 0;
+    char *text;
+    enum err err;
+
+    if (!shadow || (unsigned)shadow->action >= ACTION_COUNT) {
+        json_out_json(o, "timeline", entries);
+        return ERR_OK;
+    }
+    err = json_parse(&line, entries, JSON_DEPTH_MAX, why);
+    if (err)
+        return ERR_INTERNAL;
+    rules = json_array();
+    for (size_t i = 0; i < shadow->n_rules; i++)
+        json_array_append_new(rules, json_string(shadow->rules[i]->id));
+    rfc3339_format(decided_at_us, at);
+    entry = json_pack("{s:s,s:s,s:s+,s:s,s:{s:s,s:o}}", "at", at, "kind", "shadow", "actor", "rules ",
+                      shadow->ruleset_version, "text", action_name((enum action)shadow->action), "detail",
+                      "ruleset_version", shadow->ruleset_version, "rules", rules);
+    while (place < json_array_size(line) &&
+           strcmp(json_string_value(json_object_get(json_array_get(line, place), "kind")), "decision") != 0)
+        place++;
+    json_array_insert_new(line, place < json_array_size(line) ? place + 1 : place, entry);
+    text = json_dumps(line, JSON_COMPACT);
+    json_out_json(o, "timeline", arena_slice(&c->arena, slice_str(text)));
+    free(text);
+    json_decref(line);
+    return ERR_OK;
+}
 
 static enum err write_file(struct call *c, const struct pg_result *r, struct why *why)
 {
@@ -210,9 +245,10 @@ static enum err write_file(struct call *c, const struct pg_result *r, struct why
     json_out_text(&o, "arm", pg_get_text(r, 0, ARM));
     json_out_time(&o, "decided_at", pg_get_time_us(r, 0, DECIDED_AT));
     json_out_end(&o);
-    json_out_json(&o, "timeline", pg_get_text(r, 0, TIMELINE));
+    err = write_timeline(&o, c, pg_get_text(r, 0, TIMELINE), record->shadow, pg_get_time_us(r, 0, DECIDED_AT),
+                         why);
     json_out_end(&o);
-    return ERR_OK;
+    return err;
 }
 
 enum err case_get(struct call *c, struct pg_session *s, struct why *why)
@@ -235,64 +271,11 @@ enum err case_get(struct call *c, struct pg_session *s, struct why *why)
     return err;
 }
 
-/* ---- what it is related to ---- */
+/* ---- what its entities did before ---- */
 
 #define VALUES_OF(row)                                                                                       \
     "(VALUES ('card', " row ".card_id), ('customer', " row ".customer_id), ('device', " row                  \
     ".device_id), ('ip', " row ".ip), ('merchant', " row ".merchant_id)) AS v (kind, value)"
-
-static const char related_sql[] =
-    "WITH c AS (SELECT * FROM review_cases WHERE \"case\" = $1::int8), "
-    "one AS (SELECT 1 AS hop, v.kind, v.value, p.* FROM c, LATERAL " VALUES_OF(
-        "c") ", LATERAL payments_sharing("
-             "c.account, v.kind, v.value, $2::int4 + 1) p WHERE p.transaction_id <> c.transaction_id), "
-             "seen AS (SELECT DISTINCT v.kind, v.value FROM one, LATERAL " VALUES_OF(
-                 "one") " WHERE v.value <> '' AND v.kind "
-                        "<> 'merchant' AND one.kind <> 'merchant' EXCEPT SELECT v.kind, v.value FROM c, "
-                        "LATERAL " VALUES_OF(
-                            "c") " ORDER "
-                                 "BY 1, 2 LIMIT 50), "
-                                 "two AS (SELECT 2 AS hop, seen.kind, seen.value, p.* FROM c, seen, LATERAL "
-                                 "payments_sharing(c.account, seen.kind, "
-                                 "seen.value, $2::int4 + 1) p WHERE p.transaction_id <> c.transaction_id), "
-                                 "found AS (SELECT DISTINCT ON (transaction_id) * FROM (SELECT * FROM one "
-                                 "UNION ALL SELECT * FROM two) x ORDER BY "
-                                 "transaction_id, hop, kind), "
-                                 "shown AS (SELECT * FROM found ORDER BY hop, occurred_at DESC LIMIT "
-                                 "$3::int4) "
-                                 "SELECT jsonb_build_object('is_cut', (SELECT count(*) > $3::int4 FROM "
-                                 "found) OR EXISTS (SELECT FROM (SELECT FROM "
-                                 "one GROUP BY kind HAVING count(*) > $2::int4 - 1 UNION ALL SELECT FROM two "
-                                 "GROUP BY kind, value HAVING count(*) > "
-                                 "$2::int4 - 1) x), 'related', coalesce((SELECT "
-                                 "jsonb_agg(jsonb_build_object('hop', hop, 'via', kind, 'value', "
-                                 "value, 'transaction_id', transaction_id, 'occurred_at', "
-                                 "rfc3339(occurred_at), 'amount_minor', amount_minor, "
-                                 "'currency', currency, 'amount_base_minor', amount_base_minor, 'action', "
-                                 "action_word(action), 'score', score, "
-                                 "'customer_id', customer_id, 'card_id', card_id, 'merchant_id', "
-                                 "merchant_id, 'device_id', device_id, 'ip', ip, "
-                                 "'is_fraud', (SELECT is_fraud FROM labels l WHERE l.account = shown.account "
-                                 "AND l.transaction_id = "
-                                 "shown.transaction_id ORDER BY source DESC, labelled_at DESC LIMIT 1), "
-                                 "'case', (SELECT r.\"case\" FROM review_cases "
-                                 "r WHERE r.account = shown.account AND r.transaction_id = "
-                                 "shown.transaction_id)) ORDER BY hop, occurred_at DESC) "
-                                 "FROM shown), '[]'))::text FROM c";
-
-enum err case_related(struct call *c, struct pg_session *s, struct why *why)
-{
-    struct pg_params p = { 0 };
-    int64_t number;
-    enum err err = read_number(c, &number, why);
-
-    if (err)
-        return err;
-    pg_add_i64(&p, number);
-    pg_add_i32(&p, SHARING_MOST);
-    pg_add_i32(&p, RELATED_MOST);
-    return answer(c, s, related_sql, &p, why);
-}
 
 /* Steps are numbered from the oldest, 1 to 30; the last ends with the payment. */
 static const char velocity_sql[] =

@@ -9,8 +9,10 @@
 #include "dashboard.h"
 #include "desk/desk.h"
 #include "live.h"
+#include "graph.h"
 #include "pages.h"
 #include "people.h"
+#include "places.h"
 #include "similar.h"
 #include "visitor.h"
 
@@ -31,7 +33,8 @@ enum { BODY_BYTES = 256 << 10 };
     X("POST", "/v1/cases/{id}:undo", case_undo, "analyst lead")                                              \
     X("POST", "/v1/cases/{id}/notes", case_note, "analyst lead")                                             \
     X("GET", "/v1/cases/{id}", case_get, "analyst lead admin auditor")                                       \
-    X("GET", "/v1/cases/{id}/related", case_related, "analyst lead admin auditor")                           \
+    X("GET", "/v1/cases/{id}/graph", case_graph, "analyst lead admin auditor")                               \
+    X("GET", "/v1/cases/{id}/places", case_places, "analyst lead admin auditor")                             \
     X("GET", "/v1/cases/{id}/velocity", case_velocity, "analyst lead admin auditor")                         \
     X("GET", "/v1/cases/{id}/similar", case_similar, "analyst lead admin auditor")                           \
     X("GET", "/v1/overview", overview_get, "any")                                                            \

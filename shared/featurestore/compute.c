@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "featurestore/few.h"
 #include "featurestore/state.h"
+#include "fraud/place.h"
 
 __extension__ typedef __int128 i128;
 
@@ -104,18 +105,6 @@ static double deviation(uint64_t count, int64_t sum, i128 squares)
     return sqrt((double)(left - right)) / (double)count;
 }
 
-static const double pi = 3.14159265358979323846, earth_km = 6371.0088; /* mean radius, IUGG */
-
-/* The haversine formula. */
-static double distance_km(double lat_a, double lon_a, double lat_b, double lon_b)
-{
-    double a = lat_a * pi / 180, b = lat_b * pi / 180;
-    double up = sin((b - a) / 2), across = sin((lon_b - lon_a) * pi / 360);
-    double h = up * up + cos(a) * cos(b) * across * across;
-
-    return 2 * earth_km * asin(sqrt(h > 1 ? 1 : h));
-}
-
 static double last_value(struct store *s, const struct compiled *c, const struct lookup *l,
                          const struct txn *txn)
 {
@@ -132,7 +121,7 @@ static double last_value(struct store *s, const struct compiled *c, const struct
         return seconds;
     if (s->km_of != r) { /* speed and distance mostly come together */
         s->km_of = r;
-        s->km = distance_km(last.lat, last.lon, txn->lat, txn->lon);
+        s->km = place_distance_km(last.lat, last.lon, txn->lat, txn->lon);
     }
     km = s->km;
     if (c->aggregate == AGGREGATE_DISTANCE)

@@ -7,6 +7,7 @@ import { extname, join, normalize } from "node:path";
 import { watching } from "./mock_drift.mjs";
 import { keeping } from "./mock_lists.mjs";
 import { mockModels } from "./mock_models.mjs";
+import { evidence } from "./mock_evidence.mjs";
 
 const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 export const policy =
@@ -80,17 +81,6 @@ function file(the, notes) {
       ...notes,
     ],
   };
-}
-
-function related(the) {
-  const draw = random(the.case);
-  return Array.from({ length: 34 }, (_, i) => ({
-    hop: i < 24 ? 1 : 2, via: ["card", "customer", "merchant", "ip"][i % 4], transaction_id: `tx-${70000 + i}`,
-    value: [the.card_id, the.customer_id, the.merchant_id, the.ip][i % 4],
-    occurred_at: new Date(Date.parse(the.occurred_at) - i * 3600e3).toISOString(), amount_minor: Math.round(draw() * 40000), currency: "EUR",
-    amount_base_minor: 100, action: draw() < 0.7 ? "approve" : "review", score: draw() * 0.6, customer_id: the.customer_id, card_id: the.card_id,
-    merchant_id: the.merchant_id, device_id: "", ip: the.ip, is_fraud: draw() < 0.5 ? null : draw() < 0.3, case: i % 9 === 0 ? i + 1 : null,
-  }));
 }
 
 function velocity(the) {
@@ -174,6 +164,8 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
     if (key.includes("/cases/N") && !the) return [404, { title: "Not Found", detail: "there is no such case" }];
     if (body?.version && the && body.version !== the.version) return [409, { title: "Conflict", detail: "the case has changed meanwhile" }];
     if (without.includes(path)) return [404, { title: "Not Found", detail: "there is no such route" }];
+    const found = the && evidence(key, the, cases, hostile);
+    if (found) return found;
     switch (key) {
       case "GET /v1/session": return [200, session()];
       case "DELETE /v1/session": inside = false; return [204];
@@ -191,7 +183,6 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
         return [200, free];
       }
       case "GET /v1/cases/N": return [200, file(the, notes.get(the.case) ?? [])];
-      case "GET /v1/cases/N/related": return [200, { related: related(the), is_cut: false }];
       case "GET /v1/cases/N/velocity": return [200, { series: velocity(the) }];
       case "POST /v1/cases/N:assign":
         return [200, Object.assign(the, { assignee: body.assignee || null, state: body.assignee ? "assigned" : "open", version: the.version + 1, locked_until: body.assignee ? new Date(Date.now() + 1800e3).toISOString() : null })];

@@ -17,6 +17,7 @@
 #include "harness/process.h"
 #include "modelstore/modelstore.h"
 #include "pg/session.h"
+#include "proto/txn_proto.h"
 #include "unit/bundle/samples.h"
 #include "userstore/user.h"
 
@@ -311,4 +312,213 @@ Test(dashboard_evidence, without_a_model_or_a_vector_the_answer_says_why_nothing
     found = get("/v1/cases/1/similar", 200);
     cr_assert_str_eq(text(found, "trouble"), "it was decided without features");
     json_decref(found);
+}
+
+/* ---- the graph ---- */
+
+/* Payments straight into the table, each `n` with a transaction "t<n>". */
+static void pay(int n, const char *card, const char *customer, const char *device, const char *merchant)
+{
+    char text[1024];
+
+    snprintf(
+        text, sizeof text,
+        "INSERT INTO payments (account, transaction_id, known_at, n, occurred_at, decided_at, amount_minor, "
+        "currency, amount_base_minor, action, score, customer_id, card_id, merchant_id, device_id, ip, "
+        "country, channel) VALUES (1, 't%d', now(), %d, timestamptz '2020-02-01' + %d * interval '1 s', "
+        "now(), 100, 'EUR', 100, 0, 0.1, '%s', '%s', '%s', '%s', '', 'DE', '')",
+        n, 5000000 + n, n, customer, card, merchant, device);
+    sql(text);
+}
+
+static int64_t make_case(int n, const char *card, const char *customer, const char *device,
+                         const char *merchant)
+{
+    char text[1024];
+
+    pay(n, card, customer, device, merchant);
+    snprintf(
+        text, sizeof text,
+        "INSERT INTO review_cases (account, transaction_id, known_at, n, due_at, action, expected_loss, "
+        "amount_minor, currency, amount_base_minor, occurred_at, customer_id, card_id, merchant_id, "
+        "device_id, ip, country, channel, rules) SELECT account, transaction_id, known_at, n, now(), 2, 7, "
+        "100, 'EUR', 100, occurred_at, customer_id, card_id, merchant_id, device_id, ip, country, channel, "
+        "'{}' FROM payments WHERE n = %d RETURNING \"case\"",
+        5000000 + n);
+    return sql_int(text);
+}
+
+static const json_t *node_of(const json_t *graph, const char *value)
+{
+    json_t *each;
+    size_t i;
+
+    json_array_foreach(json_object_get(graph, "nodes"), i,
+                       each) if (strcmp(text(each, "value"), value) == 0) return each;
+    return NULL;
+}
+
+static int64_t payments_between(const json_t *graph, const char *a, const char *b)
+{
+    int64_t from = number(node_of(graph, a), "node"), to = number(node_of(graph, b), "node");
+    json_t *each;
+    size_t i;
+
+    json_array_foreach(
+        json_object_get(graph, "edges"), i,
+        each) if ((number(each, "from") == from && number(each, "to") == to) ||
+                  (number(each, "from") == to && number(each, "to") == from)) return number(each, "payments");
+    return 0;
+}
+
+Test(dashboard_evidence, a_graph_goes_two_hops_counts_hubs_and_says_what_it_left_out)
+{
+    json_t *graph, *each;
+    char path[64];
+    int64_t id;
+    size_t i;
+
+    start_dashboard();
+    id = make_case(1, "c1", "u1", "d1", "shop");
+    pay(2, "c2", "u2", "d1", "shop");      /* the same device: hop 1 */
+    pay(3, "c2", "u2", "d2", "shop");      /* its card on another device: hop 2 */
+    pay(4, "c3", "u3", "d2", "shop");      /* that device with another card: too far */
+    pay(5, "c1", "u1", "d1", "elsewhere"); /* the card itself at another merchant: hop 1, and not followed */
+    pay(6, "c4", "u4", "d4", "elsewhere");
+    for (int n = 0; n < 120; n++) {
+        char card[16], customer[16];
+
+        snprintf(card, sizeof card, "k%d", n);
+        snprintf(customer, sizeof customer, "v%d", n);
+        pay(100 + n, card, customer, "", "shop");
+    }
+    sql("INSERT INTO labels (account, transaction_id, source, labelled_at, is_fraud, known_at, n) VALUES (1, "
+        "'t2', 3, now(), true, now(), 9000000)");
+    snprintf(path, sizeof path, "/v1/cases/%lld/graph", (long long)id);
+    graph = get(path, 200);
+    cr_assert_eq(number(node_of(graph, "c1"), "hop"), 0);
+    cr_assert_eq(number(node_of(graph, "c2"), "hop"), 1);
+    cr_assert_eq(number(node_of(graph, "d2"), "hop"), 2);
+    cr_assert_null(node_of(graph, "c3"));
+    cr_assert_null(node_of(graph, "c4"), "a merchant that was come to is not followed");
+    cr_assert_null(node_of(graph, "k7"), "nor is a hub");
+    cr_assert(json_is_true(json_object_get(node_of(graph, "shop"), "is_hub")));
+    cr_assert_eq(number(node_of(graph, "shop"), "counted_payments"), 124);
+    cr_assert_eq(number(node_of(graph, "shop"), "counted_customers"), 123);
+    cr_assert_eq(number(node_of(graph, "c2"), "frauds"), 1);
+    cr_assert_eq(payments_between(graph, "d1", "c2"), 1);
+    cr_assert_eq(payments_between(graph, "c1", "elsewhere"), 1);
+    cr_assert_eq(payments_between(graph, "c1", "d1"), 2);
+    cr_assert_eq(number(graph, "nodes_left_out"), 0);
+    json_array_foreach(json_object_get(graph, "payments"), i, each)
+        cr_assert_str_neq(text(json_object_get(each, "payment"), "transaction_id"), "t1");
+    cr_assert_eq(i, 3, "t2, t3, t5");
+    json_decref(graph);
+    for (int n = 0; n < 90; n++) {
+        char card[16];
+
+        snprintf(card, sizeof card, "w%d", n);
+        pay(400 + n, card, "u1", "", "");
+    }
+    graph = get(path, 200);
+    cr_assert(json_is_true(json_object_get(node_of(graph, "u1"), "is_cut")));
+    cr_assert_eq(number(node_of(graph, "u1"), "counted_payments"), 92);
+    cr_assert_leq(json_array_size(json_object_get(graph, "nodes")), 64);
+    json_decref(graph);
+    json_decref(get("/v1/cases/999999/graph", 404));
+}
+
+/* ---- places, and what was decided in shadow ---- */
+
+static void set_place(int64_t n, double lat, double lon)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    struct arena arena = { 0 };
+    struct txn txn;
+    char question[128];
+
+    snprintf(question, sizeof question, "SELECT body FROM log WHERE n = %lld", (long long)n);
+    MUST(pg_exec(w.pg, question, NULL, &r, &w.why));
+    MUST(txn_unpack(&txn, pg_get_bytes(r, 0, 0), &arena, &w.why));
+    txn.has_place = true;
+    txn.lat = lat;
+    txn.lon = lon;
+    pg_add_i64(&p, n);
+    pg_add_bytes(&p, txn_pack(&txn, &arena));
+    MUST(pg_exec(w.pg, "UPDATE log SET body = $2::bytea WHERE n = $1::int8", &p, NULL, &w.why));
+    pg_params_release(&p);
+    pg_result_free(r);
+    arena_release(&arena);
+}
+
+Test(dashboard_evidence, places_tell_how_far_and_how_fast_it_was_from_the_payment_before)
+{
+    json_t *found, *last;
+    char path[64], question[512];
+    int64_t id, n, before;
+
+    start_dashboard();
+    id = sql_int(
+        "SELECT c.\"case\" FROM review_cases c WHERE c.card_id <> '' AND EXISTS (SELECT FROM payments p "
+        "WHERE p.card_id = c.card_id AND p.occurred_at < c.occurred_at) ORDER BY c.n DESC LIMIT 1");
+    snprintf(path, sizeof path, "/v1/cases/%lld/places", (long long)id);
+    snprintf(question, sizeof question, "SELECT n FROM review_cases WHERE \"case\" = %lld", (long long)id);
+    n = sql_int(question);
+    snprintf(question, sizeof question,
+             "SELECT p.n FROM review_cases c JOIN payments p USING (card_id) WHERE c.\"case\" = %lld AND "
+             "p.occurred_at < c.occurred_at ORDER BY p.occurred_at DESC LIMIT 1",
+             (long long)id);
+    before = sql_int(question);
+    set_place(n, 48.8566, 2.3522);       /* Paris */
+    set_place(before, 51.5074, -0.1278); /* London: 343.6 km away by the haversine formula */
+    found = get(path, 200);
+    last = json_object_get(found, "last");
+    cr_assert_geq(json_array_size(json_object_get(found, "places")), 2);
+    cr_assert_float_eq(json_number_value(json_object_get(last, "km")), 343.56, 0.05);
+    snprintf(
+        question, sizeof question,
+        "SELECT (extract(epoch FROM a.occurred_at - b.occurred_at) * 1000)::int8 FROM payments a, payments b "
+        "WHERE a.n = %lld AND b.n = %lld",
+        (long long)n, (long long)before);
+    cr_assert_float_eq(json_number_value(json_object_get(last, "seconds")), (double)sql_int(question) / 1000,
+                       0.001);
+    cr_assert_float_eq(json_number_value(json_object_get(last, "km_per_h")) *
+                           json_number_value(json_object_get(last, "seconds")) / 3600,
+                       json_number_value(json_object_get(last, "km")), 1e-6);
+    json_decref(found);
+    json_decref(get("/v1/cases/999999/places", 404));
+}
+
+Test(dashboard_evidence, the_timeline_tells_what_rules_and_models_in_shadow_would_have_done)
+{
+    Assay__V1__DecisionRecord record = ASSAY__V1__DECISION_RECORD__INIT;
+    Assay__V1__ShadowOutcome shadow = ASSAY__V1__SHADOW_OUTCOME__INIT;
+    unsigned char packed[256];
+    struct pg_params p = { 0 };
+    json_t *file, *each;
+    size_t i, found = 0;
+
+    start_dashboard();
+    shadow.ruleset_version = (char *)"5";
+    shadow.action = ASSAY__V1__ACTION__DECLINE;
+    record.shadow = &shadow;
+    pg_add_bytes(&p, slice_of((const char *)packed, assay__v1__decision_record__pack(&record, packed)));
+    MUST(pg_exec(
+        w.pg,
+        "UPDATE decisions SET record = $1::bytea WHERE n = (SELECT n FROM review_cases WHERE \"case\" "
+        "= 1)",
+        &p, NULL, &w.why));
+    pg_params_release(&p);
+    file = get("/v1/cases/1", 200);
+    json_array_foreach(json_object_get(file, "timeline"), i, each)
+    {
+        if (strcmp(text(each, "kind"), "shadow") != 0)
+            continue;
+        found++;
+        cr_assert_str_eq(text(each, "actor"), "rules 5");
+        cr_assert_str_eq(text(each, "text"), "decline");
+    }
+    cr_assert_eq(found, 1);
+    json_decref(file);
 }

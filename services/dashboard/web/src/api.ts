@@ -320,7 +320,12 @@ export const api = {
   nextCase: () => call<Case | undefined>("POST", "/v1/cases:next"),
   caseFile: (id: number, signal?: AbortSignal) => call<CaseFile>("GET", `/v1/cases/${id}`, undefined, signal),
   related: (id: number, signal?: AbortSignal) =>
-    call<{ related: Related[]; is_cut: boolean }>("GET", `/v1/cases/${id}/related`, undefined, signal),
+    call<{ payments: { hop: 1 | 2; via: Entity; value: string; payment: Omit<Related, "hop" | "via" | "value"> }[]; payments_left_out: number }>(
+      "GET", `/v1/cases/${id}/graph`, undefined, signal,
+    ).then((found) => ({
+      related: found.payments.map(({ payment, ...how }): Related => ({ ...payment, ...how })),
+      is_cut: found.payments_left_out > 0,
+    })),
   velocity: (id: number, signal?: AbortSignal) =>
     call<{ series: Series[] }>("GET", `/v1/cases/${id}/velocity`, undefined, signal),
   assign: (id: number, version: number, assignee: string) =>
