@@ -76,8 +76,8 @@ function file(the, notes) {
       degraded: [], decided_at: the.created_at, timings_us: { queue: 95, features: 1430, scoring: 410, rules: 322 },
     },
     timeline: [
-      { at: the.created_at, kind: "decision", actor: "assay", text: `Decided ${the.action} by rule large_for_customer`, detail: {} },
-      { at: the.created_at, kind: "shadow", actor: "rules 5", text: "In shadow it would have been declined", detail: {} },
+      { at: the.created_at, kind: "decision", actor: "assay", text: the.action, detail: {} },
+      { at: the.created_at, kind: "shadow", actor: "rules 5", text: "decline", detail: {} },
       ...notes,
     ],
   };

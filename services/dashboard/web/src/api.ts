@@ -110,26 +110,6 @@ export interface CaseFile {
 
 export type Entity = "customer" | "card" | "device" | "ip" | "merchant";
 
-export interface Related {
-  hop: 1 | 2;
-  via: Entity;
-  value: string;
-  transaction_id: string;
-  occurred_at: string;
-  amount_minor: number;
-  currency: string;
-  amount_base_minor: number;
-  action: Action;
-  score: number | null;
-  customer_id: string;
-  card_id: string;
-  merchant_id: string;
-  device_id: string;
-  ip: string;
-  is_fraud: boolean | null;
-  case?: number | null;
-}
-
 export interface Series {
   entity: Entity;
   value: string;
@@ -319,13 +299,6 @@ export const api = {
     call<Cases>("GET", `/v1/cases${query({ ...filter, cursor, limit })}`, undefined, signal),
   nextCase: () => call<Case | undefined>("POST", "/v1/cases:next"),
   caseFile: (id: number, signal?: AbortSignal) => call<CaseFile>("GET", `/v1/cases/${id}`, undefined, signal),
-  related: (id: number, signal?: AbortSignal) =>
-    call<{ payments: { hop: 1 | 2; via: Entity; value: string; payment: Omit<Related, "hop" | "via" | "value"> }[]; payments_left_out: number }>(
-      "GET", `/v1/cases/${id}/graph`, undefined, signal,
-    ).then((found) => ({
-      related: found.payments.map(({ payment, ...how }): Related => ({ ...payment, ...how })),
-      is_cut: found.payments_left_out > 0,
-    })),
   velocity: (id: number, signal?: AbortSignal) =>
     call<{ series: Series[] }>("GET", `/v1/cases/${id}/velocity`, undefined, signal),
   assign: (id: number, version: number, assignee: string) =>

@@ -8,7 +8,9 @@ import { useBaseCurrency } from "../session";
 import { Fault, Loading, Modal, useSay } from "../ui";
 import { outcomes, reasonCodes } from "../verdicts";
 
-type What = { cases: Case[] } | { filter: Filter };
+/** What must be known of a case to decide it among others. */
+export type BulkCase = Pick<Case, "case" | "version" | "amount_base_minor" | "expected_loss_base_minor">;
+type What = { cases: BulkCase[] } | { filter: Filter };
 
 export function BulkDialog({ what, onClose, onDone }: { what: What; onClose: () => void; onDone: () => void }) {
   const base = useBaseCurrency();

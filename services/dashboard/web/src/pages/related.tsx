@@ -1,159 +1,229 @@
 // SPDX-License-Identifier: Apache-2.0
-// Payments that share something with this one: a picture of two hops, and the table.
-import { useQuery } from "@tanstack/react-query";
-import { useMemo, useState } from "react";
-import { type CaseFile, type Entity, type Related, Refused, api } from "../api";
-import { moment, money, percent } from "../format";
+// What a payment is tied to, to two hops, and the payments behind it; cases among them can be decided at once.
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { Suspense, lazy, useMemo, useState } from "react";
+import { type Entity, Refused } from "../api";
+import { type Graph, type GraphNode, type RelatedPayment, evidence } from "../api/evidence";
+import { saveCsv } from "../csv";
+import { count, moment, money, percent } from "../format";
 import { href } from "../route";
+import { useMay } from "../session";
 import { ActionChip, Chip, Fault, Loading, Panel } from "../ui";
+import type { BulkCase } from "./bulk";
+import { NodeTable, Picture, cutText } from "./graph";
 
-const allEntities: Entity[] = ["card", "customer", "device", "ip", "merchant"];
+const BulkDialog = lazy(() => import("./bulk").then(({ BulkDialog: view }) => ({ default: view })));
 
-export function RelatedPanel({ file }: { file: CaseFile }) {
-  const id = file.case.case;
-  const asked = useQuery({ queryKey: ["related", id], queryFn: ({ signal }) => api.related(id, signal), staleTime: 60000 });
-  const [via, setVia] = useState<Entity | null>(null);
-  const all = asked.data?.related ?? [];
-  const shown = via ? all.filter((each) => each.via === via) : all;
-  const known = all.filter((each) => each.is_fraud !== null);
-  const frauds = known.filter((each) => each.is_fraud).length;
+const fieldOf: Record<Entity, "card_id" | "customer_id" | "device_id" | "ip" | "merchant_id"> = {
+  card: "card_id", customer: "customer_id", device: "device_id", ip: "ip", merchant: "merchant_id",
+};
+type Row = RelatedPayment & { hop: 1 | 2; via: Entity };
+const shownMost = 60;
+
+const hasNode = (row: Row, node: GraphNode): boolean => row[fieldOf[node.kind]] === node.value;
+
+/** Those that can be decided: open cases, as they were when the graph was made. */
+const caseOf = (row: Row): BulkCase | null =>
+  row.case !== null && row.case_version !== null && row.case_state !== "decided"
+    ? { case: row.case, version: row.case_version, amount_base_minor: row.amount_base_minor, expected_loss_base_minor: row.expected_loss_base_minor ?? 0 }
+    : null;
+
+export default function RelatedPanel({ id }: { id: number }) {
+  const asked = useQuery({ queryKey: ["graph", id], queryFn: ({ signal }) => evidence.graph(id, signal), staleTime: 60000 });
   if (asked.error instanceof Refused && asked.error.status === 404) return null;
+  const graph = asked.data;
+  if (graph && graph.payments.length > 0) return <Ties id={id} graph={graph} />;
+  return (
+    <Panel title="Related payments">
+      {asked.isPending && <Loading lines={12} />}
+      {asked.error && <Fault error={asked.error} again={() => void asked.refetch()} />}
+      {graph && (
+        <p className="muted">
+          No other payment shares a card, customer, device, address or merchant with it
+          {graph.nodes.some((each) => each.is_hub) ? " that is not a hub: " : "."}
+          {graph.nodes.filter((each) => each.is_hub).map((each) => `${each.value} is ${cutText(each)}`).join("; ")}
+        </p>
+      )}
+    </Panel>
+  );
+}
+
+function Ties({ id, graph }: { id: number; graph: Graph }) {
+  const queries = useQueryClient();
+  const canDecide = useMay("analyst", "lead");
+  const [isTable, setTable] = useState(false);
+  const [nodes, setNodes] = useState<number[]>([]);
+  const [marked, setMarked] = useState<number[]>([]);
+  const [isDeciding, setDeciding] = useState(false);
+  const all = useMemo(() => graph.payments.map(({ hop, via, payment }): Row => ({ ...payment, hop, via })), [graph]);
+  const chosen = nodes.flatMap((each) => graph.nodes[each] ?? []);
+  const rows = chosen.length ? all.filter((row) => chosen.some((node) => hasNode(row, node))) : all;
+  const known = all.filter((row) => row.is_fraud !== null);
+  const open = rows.flatMap((row) => caseOf(row)?.case ?? []);
+  const cases = all.flatMap((row) => {
+    const its = caseOf(row);
+    return its && marked.includes(its.case) ? [its] : [];
+  });
+  const choose = (node: number, isBeside: boolean) => {
+    const without = nodes.filter((each) => each !== node);
+    const isIn = without.length < nodes.length;
+    setNodes(isBeside ? (isIn ? without : [...nodes, node]) : isIn && nodes.length === 1 ? [] : [node]);
+  };
+  const mark = (which: number[], isOn: boolean) => setMarked((now) => [...now.filter((each) => !which.includes(each)), ...(isOn ? which : [])]);
   return (
     <Panel
       title="Related payments"
       flush
       tools={
-        <span className="small muted">
-          {all.length > 0 && `${all.length}${asked.data?.is_cut ? "+" : ""}, ${frauds} fraud of ${known.length} labelled`}
-        </span>
+        <>
+          <span className="small muted">
+            {count(all.length)}, {known.filter((row) => row.is_fraud).length} fraud of {known.length} labelled
+          </span>
+          <button type="button" className="button quiet" aria-pressed={isTable} onClick={() => setTable(!isTable)}>
+            As a table
+          </button>
+        </>
       }
     >
-      {asked.isPending && <Loading lines={5} />}
-      {asked.error && <div className="body"><Fault error={asked.error} again={() => void asked.refetch()} /></div>}
-      {asked.data && all.length === 0 && <p className="body muted">No other payment shares a card, customer, device, address or merchant with it.</p>}
-      {all.length > 0 && (
-        <>
-          <div className="body row" role="group" aria-label="By what they share">
-            <button type="button" className="button" aria-pressed={via === null} onClick={() => setVia(null)}>
-              All
-            </button>
-            {allEntities.map((entity) => {
-              const some = all.filter((each) => each.via === entity).length;
-              return some > 0 ? (
-                <button key={entity} type="button" className="button" aria-pressed={via === entity} onClick={() => setVia(entity)}>
-                  {entity} <span className="muted">{some}</span>
-                </button>
-              ) : null;
-            })}
+      {isTable ? (
+        <NodeTable graph={graph} chosen={nodes} choose={choose} />
+      ) : (
+        <div className="body">
+          <Picture graph={graph} chosen={nodes} choose={choose} />
+          <div className="legend">
+            <span><i className="dot bad" />with fraud</span>
+            <span><i className="dot good" />legitimate only</span>
+            <span><i className="dot muted" />no label</span>
+            <span><i className="dot accent" />has a case</span>
+            <span>dashed: a hub, not followed</span>
           </div>
-          <Web file={file} related={shown} />
-          <div className="table-wrap" tabIndex={0} role="region" aria-label="Table of related payments">
-            <table className="plain">
-              <thead>
-                <tr>
-                  <th scope="col">When</th>
-                  <th scope="col" className="num">Amount</th>
-                  <th scope="col">Decided</th>
-                  <th scope="col" className="num">Score</th>
-                  <th scope="col">Shares</th>
-                  <th scope="col">Label</th>
-                  <th scope="col">Payment</th>
-                </tr>
-              </thead>
-              <tbody>
-                {shown.slice(0, 60).map((each) => (
-                  <tr key={`${each.hop}/${each.via}/${each.transaction_id}`}>
-                    <td className="nowrap">{moment(each.occurred_at)}</td>
-                    <td className="num">{money(each.amount_minor, each.currency)}</td>
-                    <td><ActionChip action={each.action} /></td>
-                    <td className="num">{percent(each.score)}</td>
-                    <td className="nowrap">{each.via}{each.hop === 2 && <span className="muted small"> 2 hops</span>}</td>
-                    <td><Label is={each.is_fraud} /></td>
-                    <td className="nowrap">
-                      {each.case ? <a href={href(`cases/${each.case}`)}>{each.transaction_id}</a> : each.transaction_id}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        </>
+        </div>
+      )}
+      <Cuts graph={graph} />
+      <div className="body row wrap" aria-live="polite">
+        <span className="grow">
+          {chosen.length === 0
+            ? `All ${rows.length} payments`
+            : `${rows.length} payments of ${chosen.map((each) => each.value).join(", ").slice(0, 120)}`}
+          {rows.length > shownMost && `, the first ${shownMost} shown`}
+        </span>
+        {chosen.length > 0 && (
+          <button type="button" className="button quiet" onClick={() => setNodes([])}>
+            Show all
+          </button>
+        )}
+        {canDecide && open.length > 0 && (
+          <button type="button" className="button quiet" onClick={() => mark(open, !open.every((each) => marked.includes(each)))}>
+            {open.every((each) => marked.includes(each)) ? "Choose none" : `Choose ${open.length} open ${open.length === 1 ? "case" : "cases"}`}
+          </button>
+        )}
+        {cases.length > 0 && (
+          <button type="button" className="button" onClick={() => setDeciding(true)}>
+            Decide {cases.length}
+          </button>
+        )}
+        <button
+          type="button"
+          className="button quiet"
+          onClick={() => saveCsv(`related-${id}.csv`, ["transaction_id", "occurred_at", "amount_minor", "currency", "action", "score", "hop", "via", "is_fraud", "case", "customer_id", "card_id", "merchant_id", "device_id", "ip"], rows)}
+        >
+          CSV
+        </button>
+      </div>
+      <PaymentTable rows={rows.slice(0, shownMost)} marked={marked} mark={canDecide ? mark : undefined} />
+      {isDeciding && (
+        <Suspense fallback={null}>
+          <BulkDialog
+            what={{ cases }}
+            onClose={() => setDeciding(false)}
+            onDone={() => {
+              setDeciding(false);
+              setMarked([]);
+              for (const key of ["graph", "case", "cases"]) void queries.invalidateQueries({ queryKey: [key] });
+            }}
+          />
+        </Suspense>
       )}
     </Panel>
+  );
+}
+
+/** What the graph leaves out, in words. */
+function Cuts({ graph }: { graph: Graph }) {
+  const cut = graph.nodes.filter((each) => each.is_cut);
+  const leftOut = graph.nodes_left_out + graph.payments_left_out;
+  if (cut.length === 0 && leftOut === 0) return null;
+  return (
+    <details className="body small cuts">
+      <summary>
+        {cut.length > 0 && `${cut.length} not followed to the end`}
+        {cut.length > 0 && leftOut > 0 && "; "}
+        {leftOut > 0 && "more was found than there is room for"}
+      </summary>
+      <ul>
+        {cut.map((each) => (
+          <li key={each.node}>
+            {each.kind} <strong>{each.value}</strong>: {cutText(each)}
+          </li>
+        ))}
+        {graph.nodes_left_out > 0 && <li>{count(graph.nodes_left_out)} times something was found for which there was no room</li>}
+        {graph.payments_left_out > 0 && <li>{count(graph.payments_left_out)} payments are not in the list</li>}
+      </ul>
+    </details>
+  );
+}
+
+interface TableProps {
+  rows: Row[];
+  marked: number[];
+  mark: ((cases: number[], isOn: boolean) => void) | undefined;
+}
+
+function PaymentTable({ rows, marked, mark }: TableProps) {
+  return (
+    <div className="table-wrap" tabIndex={0} role="region" aria-label="Table of related payments">
+      <table className="plain">
+        <thead>
+          <tr>
+            {mark && <th scope="col"><span className="hidden">Choose</span></th>}
+            <th scope="col">When</th>
+            <th scope="col" className="num">Amount</th>
+            <th scope="col">Decided</th>
+            <th scope="col" className="num">Score</th>
+            <th scope="col">Shares</th>
+            <th scope="col">Label</th>
+            <th scope="col">Payment</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => {
+            const its = caseOf(row)?.case;
+            return (
+              <tr key={row.transaction_id}>
+                {mark && (
+                  <td>
+                    {its !== undefined && (
+                      <input type="checkbox" aria-label={`Choose case ${its}`} checked={marked.includes(its)} onChange={(event) => mark([its], event.target.checked)} />
+                    )}
+                  </td>
+                )}
+                <td className="nowrap">{moment(row.occurred_at)}</td>
+                <td className="num">{money(row.amount_minor, row.currency)}</td>
+                <td><ActionChip action={row.action} /></td>
+                <td className="num">{percent(row.score)}</td>
+                <td className="nowrap">{row.via}{row.hop === 2 && <span className="muted small"> 2 hops</span>}</td>
+                <td><Label is={row.is_fraud} /></td>
+                <td className="nowrap">{row.case ? <a href={href(`cases/${row.case}`)}>{row.transaction_id}</a> : row.transaction_id}</td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
   );
 }
 
 function Label({ is }: { is: boolean | null }) {
   if (is === null) return <span className="muted">–</span>;
   return <Chip tone={is ? "bad" : "good"}>{is ? "fraud" : "legitimate"}</Chip>;
-}
-
-interface Dot {
-  x: number;
-  y: number;
-  r: number;
-  className: string;
-  title: string;
-}
-
-/** The payment in the middle, what it shares around it, and the payments that share it outside. */
-function Web({ file, related }: { file: CaseFile; related: Related[] }) {
-  const { dots, edges, names } = useMemo(() => {
-    const width = 640;
-    const centre = { x: width / 2, y: 150 };
-    const own: Record<Entity, string> = {
-      card: file.case.card_id, customer: file.case.customer_id, device: file.case.device_id, ip: file.case.ip, merchant: file.case.merchant_id,
-    };
-    const near = allEntities.filter((entity) => own[entity]);
-    const dots: Dot[] = [{ ...centre, r: 9, className: "self", title: "this payment" }];
-    const edges: [number, number, number, number][] = [];
-    const names: { x: number; y: number; text: string; title: string }[] = [];
-    near.forEach((entity, i) => {
-      const angle = -Math.PI / 2 + (2 * Math.PI * i) / near.length;
-      const x = centre.x + Math.cos(angle) * 130;
-      const y = centre.y + Math.sin(angle) * 70;
-      edges.push([centre.x, centre.y, x, y]);
-      const theirs = related.filter((each) => each.via === entity && (each.hop === 1 ? each.value === own[entity] : true)).slice(0, 14);
-      const spread = Math.min(1.1, (2 * Math.PI) / near.length - 0.15);
-      theirs.forEach((each, n) => {
-        const at = angle + (theirs.length > 1 ? (n / (theirs.length - 1) - 0.5) * spread : 0);
-        const reach = each.hop === 1 ? 1 : 1.22;
-        const px = centre.x + Math.cos(at) * 240 * reach;
-        const py = centre.y + Math.sin(at) * 112 * reach;
-        edges.push([x, y, px, py]);
-        dots.push({
-          x: px, y: py, r: 5,
-          className: each.is_fraud === null ? "node" : each.is_fraud ? "fraud" : "legit",
-          title: `${each.transaction_id}, ${money(each.amount_minor, each.currency)}`,
-        });
-      });
-      dots.push({ x, y, r: 7, className: "entity", title: own[entity] });
-      names.push({ x, y: y - 11, text: entity, title: own[entity] });
-    });
-    return { dots, edges, names };
-  }, [file, related]);
-  return (
-    <div className="body">
-      <svg className="web" viewBox="0 0 640 300" role="img" aria-label="What this payment shares with others; the table below tells the same">
-        {edges.map(([x1, y1, x2, y2], i) => (
-          <line key={i} className="edge" x1={x1} y1={y1} x2={x2} y2={y2} />
-        ))}
-        {dots.map((dot, i) => (
-          <circle key={i} className={dot.className} cx={dot.x} cy={dot.y} r={dot.r}>
-            <title>{dot.title}</title>
-          </circle>
-        ))}
-        {names.map((name) => (
-          <text key={name.text} x={name.x} y={name.y} textAnchor="middle">
-            {name.text}
-          </text>
-        ))}
-      </svg>
-      <div className="legend">
-        <span><i className="dot bad" />fraud</span>
-        <span><i className="dot good" />legitimate</span>
-        <span><i className="dot muted" />no label</span>
-      </div>
-    </div>
-  );
 }

@@ -2,16 +2,29 @@
 // What happened to a case, the newest first, and a note to add.
 import { type KeyboardEvent, useRef, useState } from "react";
 import { type CaseFile, type TimelineEntry, api, errorText } from "../api";
-import { moment } from "../format";
+import { moment, percent, words } from "../format";
 import { Panel, useSay } from "../ui";
 
 const toneOf: Record<TimelineEntry["kind"], string> = {
   decision: "warn", label: "bad", note: "info", shadow: "muted", audit: "muted",
 };
 
-export function TimelinePanel({ file, onNoted, canNote }: { file: CaseFile; onNoted: () => void; canNote: boolean }) {
+/** Labels and shadow decisions are words of the service; notes are what somebody wrote. */
+function entryText(entry: TimelineEntry): string {
+  if (entry.kind === "shadow") {
+    const score = entry.detail.score;
+    return `Would have said ${entry.text}${typeof score === "number" ? `, score ${percent(score)}` : ""}, in shadow`;
+  }
+  if (entry.kind === "label") return entry.text === "legit" ? "Labelled legitimate" : `Labelled ${entry.text}`;
+  if (entry.kind === "decision") return `Decided: ${entry.text}`;
+  if (entry.kind === "audit") return words(entry.text.replace(/^case\./, ""));
+  return entry.text;
+}
+
+export default function TimelinePanel({ file, onNoted, canNote }: { file: CaseFile; onNoted: () => void; canNote: boolean }) {
   const box = useRef<HTMLTextAreaElement>(null);
   const [isBusy, setIsBusy] = useState(false);
+  const [kind, setKind] = useState<TimelineEntry["kind"] | null>(null);
   const say = useSay();
   const write = async () => {
     const text = box.current!.value.trim();
@@ -36,6 +49,8 @@ export function TimelinePanel({ file, onNoted, canNote }: { file: CaseFile; onNo
       box.current?.blur();
     }
   };
+  const kinds = [...new Set(file.timeline.map((entry) => entry.kind))];
+  const shown = [...file.timeline].filter((entry) => kind === null || entry.kind === kind).reverse();
   return (
     <Panel title="Timeline">
       {canNote && (
@@ -48,12 +63,21 @@ export function TimelinePanel({ file, onNoted, canNote }: { file: CaseFile; onNo
           </div>
         </div>
       )}
+      {kinds.length > 1 && (
+        <div className="row wrap" role="group" aria-label="What is shown">
+          {[null, ...kinds].map((each) => (
+            <button key={each ?? "all"} type="button" className="button quiet" aria-pressed={kind === each} onClick={() => setKind(each)}>
+              {each ?? "all"}
+            </button>
+          ))}
+        </div>
+      )}
       <ol className="timeline">
-        {[...file.timeline].reverse().map((entry, i) => (
+        {shown.map((entry, i) => (
           <li key={`${entry.at}/${entry.kind}/${i}`}>
             <span className={`dot ${toneOf[entry.kind] ?? "muted"}`} aria-hidden="true" />
             <div>
-              <div>{entry.text}</div>
+              <div>{entryText(entry)}</div>
               <div className="small muted">
                 {entry.kind} · {entry.actor ? `${entry.actor} · ` : ""}
                 <time dateTime={entry.at}>{moment(entry.at)}</time>

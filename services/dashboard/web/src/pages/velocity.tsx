@@ -9,7 +9,7 @@ import { Fault, Loading, Panel } from "../ui";
 const windowText = (seconds: number): string =>
   seconds < 3600 ? `${seconds / 60} min` : seconds <= 86400 ? `${seconds / 3600} h` : `${seconds / 86400} d`;
 
-export function VelocityPanel({ id }: { id: number }) {
+export default function VelocityPanel({ id }: { id: number }) {
   const asked = useQuery({ queryKey: ["velocity", id], queryFn: ({ signal }) => api.velocity(id, signal), staleTime: 60000 });
   const series = asked.data?.series ?? [];
   const entities = [...new Set(series.map((each) => each.entity))];
