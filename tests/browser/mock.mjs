@@ -237,6 +237,8 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
     return kept(method, url, body) ?? watched(method, url, body) ?? [404, { title: "Not Found", detail: `no such route: ${key}` }];
   };
 
+  const streams = new Set();
+  const told = (reply, event, data) => reply.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
   const server = createServer((request, reply) => {
     const url = new URL(request.url, "http://localhost");
     if (!url.pathname.startsWith("/v1/")) return page(pages, url.pathname, reply);
@@ -247,7 +249,9 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
       if (url.pathname === "/v1/stream") {
         reply.writeHead(200, { "Content-Type": "text/event-stream" });
         const newest = cases.slice(0, 8).map((each) => ({ ...each, decided_at: new Date().toISOString() }));
-        reply.write(`id: 1\nevent: decisions\ndata: ${JSON.stringify({ decisions: newest, skipped: 0 })}\n\n`);
+        streams.add(reply);
+        reply.on("close", () => streams.delete(reply));
+        told(reply, "decisions", { count: newest.length, in_ms: 0, decisions: newest });
         return;
       }
       const [status, body] = answer(request.method, url, text && request.headers["content-type"]?.includes("json") ? JSON.parse(text) : null, request.headers);
@@ -258,6 +262,9 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
   await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
   return {
     url: `http://127.0.0.1:${server.address().port}`, cases, requests, lifecycle,
+    /** To every page that listens. */
+    tell: (event, data) => streams.forEach((reply) => told(reply, event, data)),
+    listeners: () => streams.size,
     close: () => {
       server.closeAllConnections();
       server.close();

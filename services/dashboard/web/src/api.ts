@@ -166,14 +166,23 @@ export interface Overview {
 }
 
 export interface LiveDecision {
+  account: string;
   transaction_id: string;
   action: Action;
   score: number | null;
-  amount_minor?: number;
-  amount_base_minor?: number;
-  currency?: string;
-  decided_at?: string;
-  [more: string]: unknown;
+  amount_minor: number;
+  currency: string;
+  amount_base_minor: number;
+  decided_at: string;
+  case: number | null;
+}
+
+/** What the stream tells, by the names of its events. */
+export interface LiveEvents {
+  /** The oldest first; of many the newest. `in_ms` 0: these were there before. */
+  decisions: { count: number; in_ms: number; decisions: LiveDecision[] };
+  queue: { open: number; assigned: number; overdue: number; newest: number | null; changes: number };
+  alerts: { pending: number; firing: number; newest: number | null };
 }
 
 export interface User {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // How things go: rates, what was decided, time per stage, money, the queue, health, and what is being decided now.
-import { useQuery } from "@tanstack/react-query";
-import { Suspense, lazy, useEffect, useState } from "react";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { Suspense, lazy, useState } from "react";
 import { type LiveDecision, type Overview, api } from "../api";
 import { compact, count, micros, money, percent, span, timeOfDay } from "../format";
+import { useLive } from "../live";
 import { useNow } from "../now";
 import { go, href, useRoute } from "../route";
 import { useBaseCurrency, useMay } from "../session";
@@ -29,6 +30,8 @@ export default function OverviewPage() {
     refetchInterval: 5000,
     placeholderData: (before) => before,
   });
+  const queries = useQueryClient();
+  useLive("alerts", () => void queries.invalidateQueries({ queryKey: ["overview"] }));
   return (
     <div className="page">
       <header>
@@ -190,19 +193,18 @@ function LatencyTable({ the }: { the: Overview }) {
 /** The newest decisions, as the service sends them. */
 function Live() {
   const [rows, setRows] = useState<LiveDecision[]>([]);
+  const [rate, setRate] = useState<number | null>(null);
   const [isOn, setOn] = useState(true);
-  const [isLost, setLost] = useState(false);
-  useEffect(() => {
-    if (!isOn) return;
-    const source = api.stream();
-    source.addEventListener("decisions", (event) => {
-      const { decisions } = JSON.parse((event as MessageEvent<string>).data) as { decisions: LiveDecision[] };
-      setRows((before) => [...[...decisions].reverse(), ...before].slice(0, 50));
-    });
-    source.onopen = () => setLost(false);
-    source.onerror = () => setLost(source.readyState === EventSource.CLOSED);
-    return () => source.close();
-  }, [isOn]);
+  const canReview = useMay("analyst", "lead", "admin", "auditor");
+  const isLost = useLive(
+    "decisions",
+    ({ count: heard, in_ms: ms, decisions }) => {
+      const newest = [...decisions].reverse();
+      if (ms > 0) setRate((heard * 1000) / ms);
+      setRows((before) => (ms > 0 ? [...newest, ...before] : newest).slice(0, 50));
+    },
+    isOn,
+  );
   if (isLost && rows.length === 0) return null;
   return (
     <Panel
@@ -210,6 +212,7 @@ function Live() {
       tools={
         <>
           {isLost && <span className="small warn">The stream has ended.</span>}
+          {isOn && rate !== null && <span className="small muted">{rate < 10 ? rate.toFixed(1) : compact(Math.round(rate))} a second</span>}
           <button type="button" className="button quiet" aria-pressed={!isOn} onClick={() => setOn(!isOn)}>
             {isOn ? "Pause" : "Go on"}
           </button>
@@ -233,11 +236,13 @@ function Live() {
             <tbody>
               {rows.map((row, i) => (
                 <tr key={`${row.transaction_id}/${i}`}>
-                  <td className="nowrap">{row.decided_at ? timeOfDay(row.decided_at) : "–"}</td>
+                  <td className="nowrap">{timeOfDay(row.decided_at)}</td>
                   <td><ActionChip action={row.action} /></td>
                   <td className="num">{percent(row.score)}</td>
-                  <td className="num">{row.amount_minor !== undefined && row.currency ? money(row.amount_minor, row.currency) : "–"}</td>
-                  <td className="cut">{row.transaction_id}</td>
+                  <td className="num">{money(row.amount_minor, row.currency)}</td>
+                  <td className="cut">
+                    {row.case !== null && canReview ? <a href={href(`cases/${row.case}`)}>{row.transaction_id}</a> : row.transaction_id}
+                  </td>
                 </tr>
               ))}
             </tbody>

@@ -7,6 +7,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { type FormEvent, type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import { type Case, type Filter, api, errorText } from "../api";
 import { due, minorDigits, money, percent, words } from "../format";
+import { useLive } from "../live";
 import { useNow } from "../now";
 import { saveCsv } from "../csv";
 import { rememberQueue } from "../place";
@@ -43,6 +44,10 @@ export default function Queue() {
     initialPageParam: null as string | null,
     getNextPageParam: (page) => page.next,
     refetchInterval: (state) => ((state.state.data?.pages.length ?? 0) > 1 ? false : 15000),
+  });
+  // Somebody who has scrolled far keeps what is there: asking for all pages again would move the rows.
+  useLive("queue", () => {
+    if ((list.data?.pages.length ?? 0) <= 1 && !list.isFetching) void list.refetch();
   });
   const cases = useMemo(() => list.data?.pages.flatMap((page) => page.cases) ?? [], [list.data]);
   useEffect(() => rememberQueue(filter, cases.map((each) => each.case)), [filter, cases]);
