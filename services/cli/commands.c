@@ -49,6 +49,7 @@
     X(cmd_rules_show) \
     X(cmd_rules_diff) \
     X(cmd_rules_backtest) \
+    X(cmd_rules_explain) \
     X(cmd_rules_list) \
     X(cmd_lists_create) \
     X(cmd_lists_add) \
@@ -98,6 +99,7 @@
     X(cmd_webhooks_remove) \
     X(cmd_evaluate) \
     X(cmd_verify) \
+    X(cmd_explain) \
     X(cmd_train) \
     X(cmd_version)
 /* clang-format on */

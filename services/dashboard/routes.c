@@ -14,6 +14,7 @@
 #include "people.h"
 #include "places.h"
 #include "similar.h"
+#include "replay.h"
 #include "visitor.h"
 
 enum { BODY_BYTES = 256 << 10 };
@@ -61,7 +62,9 @@ enum { BODY_BYTES = 256 << 10 };
     X("POST", "/v1/users/{id}:password", users_password, "admin")
 
 /* About past decisions: with models and rule sets that may have to be loaded first. */
-#define PAST_ROUTES(X) X("GET", "/v1/cases/{id}/flip", case_flip, "analyst lead admin auditor")
+#define PAST_ROUTES(X)                                                                                       \
+    X("GET", "/v1/cases/{id}/flip", case_flip, "analyst lead admin auditor")                                 \
+    X("GET", "/v1/cases/{id}/replay", case_replay, "analyst lead admin auditor")
 
 #define ROUTE_HANDLER(method, path, answer, roles)                                                           \
     static void on_##answer(void *service, struct http_request *req)                                         \

@@ -727,3 +727,33 @@ void policy_decide(const struct policy *policy, const struct policy_input *in, s
         out->shadow = beside;
     }
 }
+
+/* ---- explaining ---- */
+
+static const struct compiled_set *set_of(const struct policy *policy, uint32_t account, bool is_shadow)
+{
+    return is_shadow ? find_set(policy, account, true) : policy_set_of(policy, account);
+}
+
+size_t policy_rules(const struct policy *policy, uint32_t account, bool is_shadow)
+{
+    const struct compiled_set *set = set_of(policy, account, is_shadow);
+
+    return set ? set->count : 0;
+}
+
+const struct policy_rule *policy_rule_at(const struct policy *policy, uint32_t account, bool is_shadow,
+                                         size_t rule)
+{
+    return &set_of(policy, account, is_shadow)->rules[rule].rule;
+}
+
+struct cel_value policy_explain(const struct policy *policy, const struct policy_input *in, bool is_shadow,
+                                size_t rule, struct arena *arena, cel_visit visit, void *context)
+{
+    const struct compiled_set *set = set_of(policy, in->txn->account, is_shadow);
+    struct policy_asking asking = { policy, in->txn->account, in->now_us };
+    struct cel_input input = { .slots = fill_slots(policy, in, arena), .context = &asking, .arena = arena };
+
+    return cel_explain(set->rules[rule].program, &input, visit, context);
+}

@@ -21,6 +21,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "cel/cel.h"
 #include "fraud/txn.h"
 #include "policy/list.h"
 
@@ -203,5 +204,17 @@ struct policy_contribution {
  * are put in words only for those who do. */
 bool policy_contribution_is_reason(const struct policy_contribution *c, enum action action);
 struct policy_reason policy_contribution_reason(const struct policy_contribution *c, struct arena *arena);
+
+/* ---- explaining ---- */
+
+/* The rules that are switched on of the set in force for the account (or in shadow), in the order in which they count. */
+size_t policy_rules(const struct policy *policy, uint32_t account, bool is_shadow);
+const struct policy_rule *policy_rule_at(const struct policy *policy, uint32_t account, bool is_shadow,
+                                         size_t rule);
+/* Evaluates one of them for the transaction's account as policy_decide() does, and gives the value of every
+ * sub-expression to `visit` (cel_explain()). The result is what made it fire, or not; values live as long as the arena, the
+ * policy and the input. */
+struct cel_value policy_explain(const struct policy *policy, const struct policy_input *in, bool is_shadow,
+                                size_t rule, struct arena *arena, cel_visit visit, void *context);
 
 #endif

@@ -316,6 +316,8 @@ Test(replay, what_was_decided_under_changing_models_and_rule_sets_comes_out_bit_
         "the control slice's draw");
     cr_assert_gt(number(replayed, "degraded"), w.wanted / 20);
     cr_assert_eq(number(replayed, "matches") + number(replayed, "as_stored"), w.wanted);
+    if (getenv("ASSAY_TEST_DECISIONS"))
+        json_dumpf(replayed, stderr, JSON_COMPACT);
     json_decref(all);
 }
 
