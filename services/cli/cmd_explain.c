@@ -8,7 +8,7 @@
 
 #include "base/array.h"
 #include "database.h"
-#include "lifestore/row.h"
+#include "pg/session.h"
 #include "replaystore/explain.h"
 #include "replaystore/replay.h"
 #include "rules_file.h"
@@ -32,29 +32,6 @@ struct explaining {
     struct past past;
 };
 
-static enum err find(struct explaining *d, const char *account, const char *id, struct why *why)
-{
-    struct pg_params p = { 0 };
-    struct pg_result *r = NULL;
-    enum err err;
-
-    pg_add_text(&p, slice_str(id));
-    pg_add_text(&p, slice_str(account ? account : ""));
-    err =
-        row_ask(d->s,
-                "SELECT account FROM transaction_ids JOIN accounts a USING (account) WHERE id = $1::text AND "
-                "($2::text = '' OR a.name = $2::text) ORDER BY account LIMIT 2",
-                &p, &r, why);
-    if (!err && pg_rows(r) == 0)
-        err = err_set(why, ERR_NOT_FOUND, "there is no transaction %s", id);
-    if (!err && pg_rows(r) > 1)
-        err = err_set(why, ERR_INVALID, "several accounts have a transaction %s: say --account", id);
-    if (!err)
-        err = past_read(&d->past, d->s, (uint32_t)pg_get_int(r, 0, 0), slice_str(id), &d->arena, why);
-    pg_result_free(r);
-    return err;
-}
-
 static enum err open(struct explaining *d, const char *account, const char *id, struct why *why)
 {
     enum err err = database_open_migrated(&d->s, why);
@@ -64,7 +41,8 @@ static enum err open(struct explaining *d, const char *account, const char *id, 
         err = pg_exec_script(d->s, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", why);
     if (!err)
         err = shelf_look_at_lists(d->shelf, d->s, why);
-    return err ? err : find(d, account, id, why);
+    return err ? err
+               : past_find(&d->past, d->s, slice_str(account ? account : ""), slice_str(id), &d->arena, why);
 }
 
 static void release(struct explaining *d)

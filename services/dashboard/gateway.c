@@ -72,6 +72,7 @@ static const struct row rows[] = {
     PASS("POST", "/v1/rulesets/{id}:retire", RULES, "publisher"),
     PASS("GET", "/v1/rulesets/{id}:history", RULES, READERS_OF_RULES),
     PASS("GET", "/v1/rulesets:names", RULES, READERS_OF_RULES),
+    PASS("POST", "/v1/rulesets:explain", RULES, READERS_OF_RULES),
     PASS("GET", "/v1/backtests", RULES, READERS_OF_RULES),
     PASS("POST", "/v1/backtests", RULES, AUTHORS),
     PASS("POST", "/v1/backtests:try", RULES, READERS_OF_RULES),

@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "desk/desk.h"
+#include "explain_rest.h"
 #include "json/json.h"
 #include "json/members.h"
 #include "names.h"
@@ -775,6 +776,7 @@ static enum err import_list(struct call *c, struct pg_session *s, struct why *wh
     X("POST", "/v1/rulesets", post_set, WRITE, DOCUMENT_BODY_MAX)                                            \
     X("POST", "/v1/rulesets:check", check_set, WRITE, DOCUMENT_BODY_MAX)                                     \
     X("GET", "/v1/rulesets:names", show_names, WRITE, 0)                                                     \
+    X("POST", "/v1/rulesets:explain", explain_rules, WRITE, DOCUMENT_BODY_MAX)                               \
     X("POST", "/v1/rulesets:rollback", roll_back, APPROVE, 0)                                                \
     X("GET", "/v1/rulesets/{id}", get_set, WRITE, 0)                                                         \
     X("PUT", "/v1/rulesets/{id}", put_set, WRITE, DOCUMENT_BODY_MAX)                                         \

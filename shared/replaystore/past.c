@@ -123,6 +123,31 @@ enum err past_read(struct past *out, struct pg_session *s, uint32_t account, str
     return err;
 }
 
+enum err past_find(struct past *out, struct pg_session *s, struct slice account, struct slice id,
+                   struct arena *arena, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    pg_add_text(&p, id);
+    pg_add_text(&p, account);
+    err =
+        row_ask(s,
+                "SELECT account FROM transaction_ids JOIN accounts a USING (account) WHERE id = $1::text AND "
+                "($2::text = '' OR a.name = $2::text) ORDER BY account LIMIT 2",
+                &p, &r, why);
+    if (!err && pg_rows(r) == 0)
+        err = err_set(why, ERR_NOT_FOUND, "there is no transaction %.*s", SLICE_ARG(id));
+    if (!err && pg_rows(r) > 1)
+        err = err_set(why, ERR_INVALID, "several accounts have a transaction %.*s: say which account",
+                      SLICE_ARG(id));
+    if (!err)
+        err = past_read(out, s, (uint32_t)pg_get_int(r, 0, 0), id, arena, why);
+    pg_result_free(r);
+    return err;
+}
+
 bool past_lacked(const struct past *p, const char *part)
 {
     for (size_t i = 0; i < p->record->n_degraded; i++)

@@ -43,6 +43,11 @@ struct past {
 MUST_USE enum err past_read(struct past *out, struct pg_session *s, uint32_t account, struct slice id,
                             struct arena *arena, struct why *why);
 
+/* The same by the account's name; empty: the only one that has the transaction.
+ *   ERR_INVALID  several accounts have one of that id */
+MUST_USE enum err past_find(struct past *out, struct pg_session *s, struct slice account, struct slice id,
+                            struct arena *arena, struct why *why);
+
 /* Whether something was missing when it was made: "features", "scoring", "rules", "older_features". */
 bool past_lacked(const struct past *p, const char *part);
 /* Of the registry; 0: none scored it, or the online model did. */

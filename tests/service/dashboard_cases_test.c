@@ -417,7 +417,7 @@ Test(dashboard_cases, notes_views_snoozes_and_assignments_are_kept_as_they_were_
 
 Test(dashboard_cases, a_case_shows_its_payment_its_decision_and_what_its_entities_did_before)
 {
-    json_t *taken = get("POST", "/v1/cases:next", &w.ann, "{}", 200), *file, *velocity, *each;
+    json_t *taken = get("POST", "/v1/cases:next", &w.ann, "{}", 200), *file, *velocity, *replay, *each;
     char path[64], question[256];
     size_t i;
 
@@ -446,6 +446,13 @@ Test(dashboard_cases, a_case_shows_its_payment_its_decision_and_what_its_entitie
         cr_assert_eq(sum, sql_int(question), "%lld s: %lld", (long long)number(each, "window_s"),
                      (long long)sum);
     }
+    snprintf(path, sizeof path, "/v1/cases/%lld/replay", (long long)number(taken, "case"));
+    replay = get("GET", path, &w.ann, NULL, 200);
+    cr_assert_str_eq(text(json_object_get(replay, "replay"), "transaction_id"),
+                     text(taken, "transaction_id"));
+    cr_assert_eq(json_array_size(json_object_get(json_object_get(replay, "replay"), "steps")), 4);
+    json_decref(get("GET", "/v1/cases/999999/replay", &w.ann, NULL, 404));
+    json_decref(replay);
     json_decref(velocity);
     json_decref(file);
     json_decref(taken);

@@ -22,6 +22,7 @@ const TimelinePanel = lazy(() => import("./timeline"));
 const RelatedPanel = lazy(() => import("./related"));
 const SimilarPanel = lazy(() => import("./similar"));
 const MapPanel = lazy(() => import("./map"));
+const ReplayPanel = lazy(() => import("./replay"));
 const SnoozeDialog = lazy(() => import("./snooze").then(({ SnoozeDialog: view }) => ({ default: view })));
 
 export default function CasePage() {
@@ -138,6 +139,9 @@ function CaseView({ file }: { file: CaseFile }) {
           <Later title="Timeline" lines={6}>
             <TimelinePanel file={file} onNoted={refresh} canNote={canDecide} />
           </Later>
+          <Suspense fallback={null}>
+            <ReplayPanel id={the.case} />
+          </Suspense>
         </div>
         <div className="stack">
           <Later title="Similar past payments" lines={8}>
