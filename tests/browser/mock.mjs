@@ -9,6 +9,7 @@ import { keeping } from "./mock_lists.mjs";
 import { mockModels } from "./mock_models.mjs";
 import { evidence } from "./mock_evidence.mjs";
 import { replayOf } from "./mock_replay.mjs";
+import { ruling } from "./mock_rules.mjs";
 
 const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 export const policy =
@@ -121,6 +122,7 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
   const cases = empty ? [] : world(count, Date.now());
   const notes = new Map();
   const requests = [];
+  const ruled = ruling(hostile, empty);
   const watched = watching(hostile, empty);
   const kept = keeping(hostile, empty);
   let inside = loggedIn;
@@ -236,7 +238,7 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
       views = [...views, { name: decodeURIComponent(path.slice(10)), owner: "ann", filter: body.filter, is_shared: body.is_shared }];
       return [204];
     }
-    return kept(method, url, body) ?? watched(method, url, body) ?? [404, { title: "Not Found", detail: `no such route: ${key}` }];
+    return kept(method, url, body) ?? watched(method, url, body) ?? ruled.answer(method, url, body) ?? [404, { title: "Not Found", detail: `no such route: ${key}` }];
   };
 
   const streams = new Set();
@@ -263,7 +265,7 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
   });
   await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
   return {
-    url: `http://127.0.0.1:${server.address().port}`, cases, requests, lifecycle,
+    url: `http://127.0.0.1:${server.address().port}`, cases, requests, ruled, lifecycle,
     /** To every page that listens. */
     tell: (event, data) => streams.forEach((reply) => told(reply, event, data)),
     listeners: () => streams.size,

@@ -32,6 +32,10 @@ export const pages: Page[] = [
     needs: "/v1/overview?minutes=1",
   },
   {
+    path: "rules", title: "Rules", icon: "rules", roles: ["rule_author", "publisher", "lead", "analyst", "admin", "auditor"],
+    view: lazy(() => import("./pages/rules")), key: "r", needs: "/v1/rulesets?limit=1",
+  },
+  {
     path: "models", title: "Models", icon: "models", roles: ["model_owner", "lead", "admin", "auditor"], view: lazy(() => import("./pages/models")), key: "m",
     needs: "/v1/models?limit=1",
   },
