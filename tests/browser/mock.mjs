@@ -10,6 +10,7 @@ import { mockModels } from "./mock_models.mjs";
 import { evidence } from "./mock_evidence.mjs";
 import { replayOf } from "./mock_replay.mjs";
 import { ruling } from "./mock_rules.mjs";
+import { flip } from "./mock_flip.mjs";
 
 const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 export const policy =
@@ -187,6 +188,7 @@ export async function mock({ pages, count = 60, roles = ["analyst", "lead"], log
       }
       case "GET /v1/cases/N": return [200, file(the, notes.get(the.case) ?? [])];
       case "GET /v1/cases/N/replay": return [200, replayOf(the, hostile)];
+      case "GET /v1/cases/N/flip": return [200, flip(the, hostile)];
       case "GET /v1/cases/N/velocity": return [200, { series: velocity(the) }];
       case "POST /v1/cases/N:assign":
         return [200, Object.assign(the, { assignee: body.assignee || null, state: body.assignee ? "assigned" : "open", version: the.version + 1, locked_until: body.assignee ? new Date(Date.now() + 1800e3).toISOString() : null })];

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why a case is here: at most five reasons in words, each opening the rule with its values or the bar of its feature;
-// below them all contributions to the score.
+// below them all contributions to the score, and the smallest changes that would have flipped the decision.
 import type { CaseDecision, Contribution, FiredRule, Reason } from "../api";
 import { words } from "../format";
 import { ActionChip, Chip, Panel } from "../ui";
+import { FlipSection } from "./flip";
 
 export function WhyPanel({ decision }: { decision: CaseDecision }) {
   const ruleOf = (reason: Reason) =>
@@ -32,6 +33,7 @@ export function WhyPanel({ decision }: { decision: CaseDecision }) {
         ))}
       </ul>
       {decision.contributions.length > 0 && <Bars contributions={decision.contributions} />}
+      <FlipSection />
     </Panel>
   );
 }
