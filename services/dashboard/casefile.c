@@ -97,6 +97,8 @@ static void write_fired(struct json_out *o, const char *key, Assay__V1__FiredRul
 
 static void write_record(struct json_out *o, const Assay__V1__DecisionRecord *record)
 {
+    const Assay__V1__Thresholds *held = record->own_thresholds ? record->own_thresholds : record->thresholds;
+
     json_out_list(o, "reasons");
     for (size_t i = 0; i < record->n_reasons; i++) {
         json_out_open(o, NULL);
@@ -119,11 +121,11 @@ static void write_record(struct json_out *o, const Assay__V1__DecisionRecord *re
         json_out_end(o);
     }
     json_out_end(o);
-    if (record->thresholds) {
+    if (held) {
         json_out_open(o, "thresholds");
-        json_out_number(o, "challenge", record->thresholds->challenge);
-        json_out_number(o, "review", record->thresholds->review);
-        json_out_number(o, "decline", record->thresholds->decline);
+        json_out_number(o, "challenge", held->challenge);
+        json_out_number(o, "review", held->review);
+        json_out_number(o, "decline", held->decline);
         json_out_end(o);
     } else {
         json_out_null(o, "thresholds");

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "desk/desk.h"
 #include "follower.h"
+#include "fraud/money.h"
 #include "gateway.h"
 #include "live.h"
 #include "pages.h"
@@ -25,6 +26,8 @@ const struct conf_field dashboard_fields[] = {
       "role taken on PostgreSQL; empty: the login's own", 0, 0 },
     { "DASHBOARD_PAGES", CONF_TEXT, AT(pages), "", "directory of the built pages; empty: none are served", 0,
       0 },
+    { "BASE_CURRENCY", CONF_TEXT, AT(base_currency), BASE_CURRENCY_DEFAULT,
+      "the currency in which features add up", 0, 0 },
     { "DASHBOARD_IDLE", CONF_DURATION_MS, AT(idle_ms), "30m",
       "without a request for that long a session ends", 1000, DAY_MS },
     { "DASHBOARD_SESSION", CONF_DURATION_MS, AT(longest_ms), "12h", "the longest that a session lasts",

@@ -22,7 +22,8 @@ struct similar;
 
 struct dashboard_settings {
     const char *pg_url, *pg_role;
-    const char *pages;                     /* a directory; empty: none */
+    const char *pages; /* a directory; empty: none */
+    const char *base_currency;
     int64_t idle_ms, longest_ms;           /* of a session */
     const char *case_actions, *case_score; /* which decisions become cases */
     int64_t review_cost;                   /* minor units of the base currency */

@@ -13,6 +13,7 @@
 #include "pages.h"
 #include "people.h"
 #include "places.h"
+#include "settings.h"
 #include "similar.h"
 #include "replay.h"
 #include "visitor.h"
@@ -47,6 +48,8 @@ enum { BODY_BYTES = 256 << 10 };
     X("POST", "/v1/users/{id}:roles", users_roles, "admin")                                                  \
     X("POST", "/v1/users/{id}:disable", users_disable, "admin")                                              \
     X("POST", "/v1/users/{id}:enable", users_enable, "admin")                                                \
+    X("GET", "/v1/settings", settings_get, "any")                                                            \
+    X("GET", "/v1/thresholds", thresholds_get, "lead rule_author publisher model_owner admin auditor")       \
     X("GET", "/v1/keys", keys_list, "admin auditor")                                                         \
     X("POST", "/v1/keys", keys_add, "admin")                                                                 \
     X("POST", "/v1/keys/{id}:rotate", keys_rotate, "admin")                                                  \

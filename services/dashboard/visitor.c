@@ -263,6 +263,7 @@ static enum err show(struct call *c, struct pg_session *s, struct slice token, s
         json_out_end(&o);
         json_out_str(&o, "csrf", csrf);
         json_out_time(&o, "expires_at", pg_get_time_us(r, 0, 3));
+        json_out_str(&o, "base_currency", conf->base_currency);
         json_out_int(&o, "idle_s", conf->idle_ms / 1000);
         json_out_int(&o, "undo_s", conf->undo_ms / 1000);
         json_out_int(&o, "lock_s", conf->lock_ms / 1000);

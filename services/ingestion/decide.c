@@ -38,6 +38,7 @@ static void take_verdicts(struct group *group, const Assay__V1__DecideResponse *
         d->record.shadow = item->shadow;
         d->record.decided_by = item->decided_by;
         d->record.score_action = item->score_action;
+        d->record.own_thresholds = item->own_thresholds;
         d->record.rules_us = took_us;
         decided(job);
     }

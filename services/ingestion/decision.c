@@ -149,6 +149,7 @@ static void write_shadow(struct json_out *o, const Assay__V1__ShadowOutcome *sha
 static void write_explanation(struct json_out *o, const struct decision *d)
 {
     const Assay__V1__DecisionRecord *record = &d->record;
+    const Assay__V1__Thresholds *held = record->own_thresholds ? record->own_thresholds : record->thresholds;
 
     write_rules(o, "noted_rules", record->noted, record->n_noted, true);
     write_errors(o, record->errors, record->n_errors);
@@ -166,11 +167,11 @@ static void write_explanation(struct json_out *o, const struct decision *d)
     }
     json_out_end(o);
     write_decider(o, d);
-    if (record->thresholds) {
+    if (held) {
         json_out_open(o, "thresholds");
-        json_out_number(o, "challenge", record->thresholds->challenge);
-        json_out_number(o, "review", record->thresholds->review);
-        json_out_number(o, "decline", record->thresholds->decline);
+        json_out_number(o, "challenge", held->challenge);
+        json_out_number(o, "review", held->review);
+        json_out_number(o, "decline", held->decline);
         json_out_end(o);
     }
     if (d->has_score)

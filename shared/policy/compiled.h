@@ -33,6 +33,8 @@ struct compiled_set {
     uint32_t account;
     struct slice version;
     struct policy_missing missing;
+    bool has_thresholds;
+    struct policy_thresholds thresholds;
     bool is_shadow;
     struct compiled_rule *rules; /* those that are enabled, in the order in which they count */
     size_t count;

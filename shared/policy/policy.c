@@ -238,6 +238,8 @@ enum err policy_add_ruleset(struct policy *policy, const struct ruleset *set, st
 {
     struct compiled_set compiled = { .account = set->account,
                                      .missing = set->missing,
+                                     .has_thresholds = set->has_thresholds,
+                                     .thresholds = set->thresholds,
                                      .is_shadow = set->is_shadow };
     enum err err = ERR_OK;
 
@@ -682,7 +684,9 @@ void policy_settle(const struct compiled_set *set, const struct policy *policy, 
                    const struct compiled_rule *first, struct decision *d, struct policy_verdict *out)
 {
     d->has_score = has_score(in);
-    out->score_action = d->has_score ? policy_score_action(in->score, &in->thresholds) : ACTION_APPROVE;
+    out->has_own_thresholds = d->has_score && set->has_thresholds && !is_degraded(in, "scoring");
+    out->thresholds = out->has_own_thresholds ? set->thresholds : in->thresholds;
+    out->score_action = d->has_score ? policy_score_action(in->score, &out->thresholds) : ACTION_APPROVE;
     if (find_lists(policy, in, LIST_DENY, d)) {
         out->decider = POLICY_BY_LIST;
         out->action = ACTION_DECLINE;

@@ -60,12 +60,21 @@ struct policy_missing {
     enum action features; /* a score from what is known without the windows */
 };
 
+/* A score at or above gets the action; 2 and above: never. */
+struct policy_thresholds {
+    double challenge, review, decline;
+};
+
 struct ruleset {
     uint32_t account; /* 0: for every account without a set of its own */
     struct slice version;
     const struct policy_rule *rules;
     size_t count;
     struct policy_missing missing;
+    /* In the place of those that come with a score, whichever model it is of; never of the score of a fallback ("scoring"
+     * among what was degraded), which is none of a calibrated model. */
+    bool has_thresholds;
+    struct policy_thresholds thresholds;
     bool is_shadow; /* beside the one in force, without a say */
 };
 
@@ -120,11 +129,6 @@ size_t policy_columns_missing(const struct policy_columns *columns);
 
 /* ---- deciding ---- */
 
-/* A score at or above gets the action; 2 and above: never. */
-struct policy_thresholds {
-    double challenge, review, decline;
-};
-
 #define POLICY_OLDER_FEATURES "older_features"
 
 struct policy_input {
@@ -172,8 +176,10 @@ struct policy_erred {
 struct policy_verdict {
     enum action action;
     enum policy_decider decider;
-    enum action score_action; /* what the score alone would do; approve without a score */
-    struct slice version;     /* of the rule set; the policy's */
+    enum action score_action;            /* what the score alone would do; approve without a score */
+    struct policy_thresholds thresholds; /* by which */
+    bool has_own_thresholds;             /* they are the rule set's */
+    struct slice version;                /* of the rule set; the policy's */
     struct policy_reason reasons[POLICY_REASONS_MAX];
     size_t reason_count;
     struct policy_fired *fired; /* those that act; the arena's, by priority */

@@ -184,7 +184,7 @@ static double threshold_of(const struct policy_thresholds *t, enum action action
 
 static void add_threshold(const struct decision *d, struct arena *arena, struct policy_verdict *out)
 {
-    const struct policy_thresholds *t = &d->in->thresholds;
+    const struct policy_thresholds *t = &out->thresholds;
     double lowest = fmin(t->challenge, fmin(t->review, t->decline));
     struct slice detail, text;
 

@@ -151,6 +151,13 @@ static Assay__V1__DecideResponse__Item *decide_item(const struct policy *policy,
     out->decided_by = (Assay__V1__DecidedBy)verdict.decider;
     out->score_action = (Assay__V1__Action)verdict.score_action;
     out->ruleset_version = text(verdict.version, arena);
+    if (verdict.has_own_thresholds) {
+        out->own_thresholds = arena_new(arena, Assay__V1__Thresholds, 1);
+        assay__v1__thresholds__init(out->own_thresholds);
+        out->own_thresholds->challenge = verdict.thresholds.challenge;
+        out->own_thresholds->review = verdict.thresholds.review;
+        out->own_thresholds->decline = verdict.thresholds.decline;
+    }
     put_reasons(out, &verdict, arena);
     out->n_rules = verdict.fired_count;
     out->rules = rules_of(verdict.fired, verdict.fired_count, arena);

@@ -141,6 +141,23 @@ static const struct member missing_members[] = {
     { "features", read_missing, MISSING(features), false },
 };
 
+static enum err read_threshold(struct reading *r, const json_t *value, const char *key, void *into)
+{
+    double threshold = json_number_value(value);
+
+    if (!json_is_number(value) || !(threshold > 0 && threshold <= 2))
+        return err_set(r->why, ERR_INVALID, "%s: %s must be a probability, or 2 for never", r->where, key);
+    *(double *)into = threshold;
+    return ERR_OK;
+}
+
+#define THRESHOLD(field) offsetof(struct policy_thresholds, field)
+static const struct member threshold_members[] = {
+    { "challenge", read_threshold, THRESHOLD(challenge), false },
+    { "review", read_threshold, THRESHOLD(review), false },
+    { "decline", read_threshold, THRESHOLD(decline), false },
+};
+
 /* Whether it is a name as the tables and the language have it. */
 static enum err read_name(struct reading *r, const json_t *value, const char *key, void *into)
 {
@@ -266,8 +283,31 @@ static enum err read_missings(struct reading *r, const json_t *object, const cha
     return read_object(&inner, object, missing_members, ARRAY_LEN(missing_members), into);
 }
 
+/* One that is never reached is in nobody's way. */
+static bool rises(double milder, double stricter)
+{
+    return milder <= stricter || milder >= 2;
+}
+
+static enum err read_thresholds(struct reading *r, const json_t *object, const char *key, void *into)
+{
+    struct reading inner = { r->arena, r->why, key };
+    struct ruleset *set = into;
+    struct policy_thresholds *t = &set->thresholds;
+    enum err err;
+
+    *t = (struct policy_thresholds){ 2, 2, 2 };
+    set->has_thresholds = true;
+    err = read_object(&inner, object, threshold_members, ARRAY_LEN(threshold_members), t);
+    if (!err && (!rises(t->challenge, t->review) || !rises(t->review, t->decline) ||
+                 !rises(t->challenge, t->decline)))
+        err = err_set(r->why, ERR_INVALID, "%s: challenge, review and decline rise in this order", key);
+    return err;
+}
+
 static const struct member document_members[] = {
     { "missing", read_missings, offsetof(struct document, set.missing), false },
+    { "thresholds", read_thresholds, offsetof(struct document, set), false },
     { "lists", read_lists, 0, false },
     { "rules", read_rules, offsetof(struct document, set), true },
 };

@@ -2,6 +2,7 @@
  * document.h - a rule set as a JSON document: what rulesets.body holds and what people publish.
  *
  *   {"missing": {"score": "open", "features": "open"},
+ *    "thresholds": {"challenge": 0.1, "review": 0.3, "decline": 0.8},
  *    "lists": [{"name": "trusted", "field": "customer_id", "purpose": "named", "type": "string", "note": "..."}],
  *    "rules": [{"id": "big_night", "name": "Large amount at night",
  *               "when": "tx.amount > 50000 && tx.hour < 6", "action": "review", "priority": 50,
@@ -10,7 +11,8 @@
  *
  * Only id, when and action must be there. A rule whose action is "tag" marks the payment with `tag` (else its
  * id) and decides nothing; one in shadow is evaluated and told, and decides nothing either. `lists` are those that the rules ask for; publishing makes those
- * that are not there yet, empty. Other actions are approve, challenge, review, decline; under `missing` also "open"
+ * that are not there yet, empty. `thresholds` stand in the
+ * place of those that come with a model's score; one that is left out is never reached. Other actions are approve, challenge, review, decline; under `missing` also "open"
  * or "rules" (approve unless a list or rule says otherwise) and "closed" (decline). */
 #ifndef ASSAY_POLICYSTORE_DOCUMENT_H
 #define ASSAY_POLICYSTORE_DOCUMENT_H

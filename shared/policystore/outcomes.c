@@ -123,7 +123,9 @@ static void add_row(struct reading *r, const struct slice *fields, const Assay__
     o->customers[i] = customer_of(r, fields);
     o->let_through += record->is_control != 0;
     o->newest_us = pg_bytes_time_us(fields[COL_KNOWN_AT]);
-    if (record->thresholds)
+    if (record->own_thresholds)
+        o->decline = record->own_thresholds->decline;
+    else if (record->thresholds)
         o->decline = record->thresholds->decline;
     o->n++;
 }

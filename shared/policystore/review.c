@@ -187,7 +187,7 @@ static void write_changed(struct json_out *o, const json_t *a, const json_t *b)
 
 static void write_others(struct json_out *o, const json_t *a, const json_t *b)
 {
-    static const char *const names[] = { "missing", "lists" };
+    static const char *const names[] = { "missing", "thresholds", "lists" };
 
     json_out_list(o, "others");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

@@ -331,6 +331,7 @@ static void take_item(struct again *a, const Assay__V1__DecideResponse__Item *it
     a->record.shadow = item->shadow;
     a->record.decided_by = item->decided_by;
     a->record.score_action = item->score_action;
+    a->record.own_thresholds = item->own_thresholds;
     if (a->p->record->is_control && item->action == ASSAY__V1__ACTION__DECLINE &&
         item->decided_by == ASSAY__V1__DECIDED_BY__BY_THRESHOLD)
         add_control(a, item);

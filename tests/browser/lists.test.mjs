@@ -35,6 +35,7 @@ async function inside(options, work) {
 
 const places = {
   lists: { at: "#/lists?list=blocked_cards", sees: (page) => page.getByRole("listitem").filter({ hasText: "k-0001" }) },
+  settings: { at: "#/settings", sees: (page) => page.getByRole("region", { name: /^Table of settings/ }) },
   keys: { at: "#/keys", sees: (page) => page.getByRole("region", { name: "Table of keys" }) },
 };
 
@@ -145,4 +146,47 @@ test("what a table shows comes as CSV in which no field is a formula", () =>
     assert.match(text, /^prefix,account,owner,scopes/);
     assert.ok(text.includes("00aa11bb") && text.includes(hostile.replaceAll('"', '""')));
     assert.ok(!/(^|,)"?[=+@]/m.test(text));
+  }));
+
+test("thresholds are moved by keyboard, fit what people can review, and are kept as a draft", () =>
+  inside({ roles: ["rule_author"] }, async (page, world) => {
+    const drafts = [];
+    await page.route("**/v1/rulesets**", (route) => {
+      const request = route.request();
+      const answer = (status, body) => route.fulfill({ status, contentType: "application/json", body: JSON.stringify(body) });
+      if (request.method() === "POST") {
+        drafts.push(request.postDataJSON());
+        return answer(201, { version: 5, account: "", state: "draft" });
+      }
+      if (request.url().includes("/v1/rulesets/4")) return answer(200, { version: 4, account: "", state: "published", document: { missing: { score: "open" }, rules: [{ id: "a" }] } });
+      return answer(200, { rulesets: [{ version: 5, account: "", state: "draft" }, { version: 4, account: "", state: "published" }] });
+    });
+    await page.goto(`${world.url}/#/settings`);
+    const figures = page.getByRole("region", { name: "Table of figures" });
+    const queue = figures.getByRole("row", { name: /^Queue a day/ }).getByRole("cell");
+    await figures.waitFor();
+    assert.equal(await queue.nth(0).textContent(), await queue.nth(1).textContent(), "nothing was moved yet");
+    assert.ok(await page.getByRole("button", { name: "Keep as a draft" }).isDisabled());
+    await page.getByLabel("Reviews a day").fill("20");
+    await page.getByRole("button", { name: "Review as many" }).click();
+    assert.ok(Number(await queue.nth(0).textContent()) <= 20);
+    await page.getByLabel("decline from").focus();
+    await page.keyboard.press("End");
+    await figures.getByRole("row", { name: /^Declined a day 0 / }).waitFor();
+    await page.keyboard.press("Home");
+    for (const name of ["challenge from", "review from"]) assert.equal(await page.getByLabel(name).inputValue(), "0", "a milder one never begins above");
+    await page.getByRole("button", { name: "Back to what holds" }).click();
+    await page.getByLabel("review from").focus();
+    await page.keyboard.press("ArrowRight");
+    assert.deepEqual(await violations(page), []);
+    await page.getByRole("button", { name: "Keep as a draft" }).click();
+    await page.getByText("Rule set 5 is a draft").waitFor();
+    assert.deepEqual(drafts[0].document, { rules: [{ id: "a" }], missing: { score: "open" }, thresholds: { challenge: 0.05, review: 0.205, decline: 0.8 } });
+  }));
+
+test("who writes no rules sees what thresholds would do, and can keep none", () =>
+  inside({ roles: ["lead"] }, async (page, world) => {
+    await page.goto(`${world.url}/#/settings`);
+    await page.getByText("Rule authors can keep it as a draft.").waitFor();
+    assert.equal(await page.getByRole("button", { name: "Keep as a draft" }).count(), 0);
   }));

@@ -37,6 +37,25 @@ function keys(hostile) {
   ];
 }
 
+/* Scores pile up low, frauds high; the newest week is not known yet. */
+function thresholds() {
+  const edges = [...Array.from({ length: 100 }, (_, i) => i / 1000), ...Array.from({ length: 180 }, (_, i) => (i + 20) / 200)];
+  return {
+    days: 30, mature_days: 7, review_cost_base_minor: 300,
+    present: { challenge: 0.05, review: 0.2, decline: 0.8, is_of_rules: false, model_version: "17", ruleset_version: "4" },
+    buckets: edges.map((from) => {
+      const good = Math.round(20000 * Math.exp(-from * 40)) + (from < 0.9 ? 2 : 0);
+      const fraud = Math.round(1 + 12 * from ** 2);
+      return { from, counts: [fraud, good, Math.round(good / 4)], amounts_base_minor: [fraud * 12000, good * 5000, Math.round(good / 4) * 5000] };
+    }),
+  };
+}
+
+const settings = {
+  base_currency: "EUR", review_cost_base_minor: 300, case_actions: "review", case_score: "2", sla_s: 14400, lock_s: 1800, undo_s: 10, idle_s: 1800,
+  session_s: 43200,
+};
+
 /** Answers a request as [status, body], or undefined where it is not about these. */
 export function keeping(hostile, empty) {
   let all = empty ? [] : lists(hostile);
@@ -90,6 +109,8 @@ export function keeping(hostile, empty) {
   return (method, url, body) => {
     const path = url.pathname;
     if (path === "/v1/keys" || path.startsWith("/v1/keys/")) return ofKeys(method, path, body);
+    if (path === "/v1/settings") return [200, settings];
+    if (path === "/v1/thresholds") return [200, empty ? { ...thresholds(), present: null, buckets: [] } : thresholds()];
     if (path === "/v1/lists" && method === "GET") return [200, { lists: all.map(shown) }];
     if (path === "/v1/lists") {
       all.push({ account: "", expired: 0, next_expiry: null, type: "string", field: "", note: "", ...body, entries: [], changes: [] });

@@ -174,6 +174,7 @@ static const char first_set[] =
     "  - {id: odd, when: 'int(tx.amount) / (int(tx.attributes.basket) - 2) > 1000', action: review, "
     "priority: -1}\n";
 static const char second_set[] =
+    "thresholds: {challenge: 0.02, review: 0.2, decline: 0.7}\n"
     "rules:\n"
     "  - {id: large, when: 'tx.amount > 4000 && tx.channel == \"pos\"', action: review}\n"
     "  - {id: mean, when: 'tx.amount > 1.5 * mean(amount, card, \"1h\")', action: review, shadow: true}\n"

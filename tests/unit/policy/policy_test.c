@@ -562,6 +562,31 @@ Test(policy, says_that_the_score_is_a_fallback)
                        "%s", reasons());
 }
 
+Test(policy, a_rule_set_may_have_thresholds_in_the_place_of_the_models)
+{
+    struct ruleset set = { .version = SLICE("1"), .has_thresholds = true, .thresholds = { 0.05, 0.5, 2 } };
+    struct ruleset shadow = { .version = SLICE("2"), .is_shadow = true };
+    struct slice scoring = SLICE("scoring");
+    struct why why = { 0 };
+
+    cr_assert_eq(policy_add_ruleset(policy, &set, &why), ERR_OK, "%s", why.text);
+    cr_assert_eq(policy_add_ruleset(policy, &shadow, &why), ERR_OK, "%s", why.text);
+    in.score = 0.95;
+    cr_assert_eq(decide(), ACTION_REVIEW, "softer than the model's");
+    cr_assert_eq(verdict.decider, POLICY_BY_THRESHOLD,
+                 "so the control slice and what is missing go on as before");
+    cr_assert_eq(verdict.score_action, ACTION_REVIEW);
+    cr_assert(verdict.has_own_thresholds && verdict.thresholds.review < 0.51);
+    cr_assert_not_null(strstr(reasons(), "at or above 0.5 (review)"), "%s", reasons());
+    cr_assert_eq(verdict.shadow->action, ACTION_DECLINE, "one in shadow without any has the model's");
+    in.score = 0.06;
+    cr_assert_eq(decide(), ACTION_CHALLENGE, "harder than the model's");
+    in.degraded = &scoring;
+    in.degraded_count = 1;
+    cr_assert_eq(decide(), ACTION_APPROVE, "the score of a fallback keeps its own");
+    cr_assert(!verdict.has_own_thresholds);
+}
+
 /* A control slice may let through what the score alone declined, and nothing else. */
 Test(policy, says_what_decided_and_what_the_score_alone_would_do)
 {

@@ -47,6 +47,34 @@ Test(document, reads_rules_lists_and_what_is_done_when_something_is_missing)
     cr_assert(d.set.rules[1].is_enabled);
 }
 
+Test(document, thresholds_rise_and_what_is_left_out_is_never_reached)
+{
+    static const char *const wrong[] = {
+        "{\"thresholds\": {\"review\": 0}, \"rules\": []}",
+        "{\"thresholds\": {\"review\": 2.5}, \"rules\": []}",
+        "{\"thresholds\": {\"review\": \"0.5\"}, \"rules\": []}",
+        "{\"thresholds\": {\"review\": 0.9, \"decline\": 0.5}, \"rules\": []}",
+        "{\"thresholds\": {\"challenge\": 0.6, \"review\": 0.5}, \"rules\": []}",
+        "{\"thresholds\": {\"approve\": 0.6}, \"rules\": []}",
+        "{\"thresholds\": 0.6, \"rules\": []}",
+    };
+    struct document d = { 0 };
+    struct why why = { 0 };
+
+    cr_assert_eq(document_read(&d, SLICE("{\"rules\": []}"), &arena, &why), ERR_OK, "%s", why.text);
+    cr_assert(!d.set.has_thresholds);
+    cr_assert_eq(document_read(&d,
+                               SLICE("{\"thresholds\": {\"review\": 0.25, \"decline\": 1}, \"rules\": []}"),
+                               &arena, &why),
+                 ERR_OK, "%s", why.text);
+    cr_assert(d.set.has_thresholds);
+    cr_assert_float_eq(d.set.thresholds.review, 0.25, 1e-12);
+    cr_assert_float_eq(d.set.thresholds.decline, 1, 1e-12);
+    cr_assert_float_eq(d.set.thresholds.challenge, 2, 1e-12);
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        cr_expect_eq(document_read(&d, slice_str(wrong[i]), &arena, &why), ERR_INVALID, "%s", wrong[i]);
+}
+
 Test(document, a_rule_may_tag_or_be_in_shadow_and_has_an_owner)
 {
     static const char text[] =

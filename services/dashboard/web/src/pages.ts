@@ -52,6 +52,10 @@ export const pages: Page[] = [
     view: lazy(() => import("./pages/lists")), key: "l", needs: "/v1/lists",
   },
   { path: "keys", title: "Keys", icon: "keys", roles: ["admin", "auditor"], view: lazy(() => import("./pages/keys")), key: "k" },
+  {
+    path: "settings", title: "Settings", icon: "settings", roles: ["lead", "rule_author", "publisher", "model_owner", "admin", "auditor"],
+    view: lazy(() => import("./pages/settings")), key: "s", needs: "/v1/settings",
+  },
   { path: "users", title: "Users", icon: "users", roles: ["admin", "auditor"], view: lazy(() => import("./pages/users")), key: "u" },
   { path: "audit", title: "Audit trail", icon: "audit", roles: ["admin", "auditor"], view: lazy(() => import("./pages/audit")), key: "a" },
 ];

@@ -3,6 +3,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { type Role, type User, api, errorText } from "../api";
+import { saveCsv } from "../csv";
 import { moment, words } from "../format";
 import { useMay, useSession } from "../session";
 import { useShortcuts } from "../shortcuts";
@@ -17,6 +18,8 @@ const roles: { role: Role; may: string }[] = [
   { role: "admin", may: "lets people in" },
   { role: "auditor", may: "sees everything, changes nothing" },
 ];
+
+const csvColumns = ["name", "full_name", "roles", "is_disabled", "created_at", "password_at"] as const;
 
 type Open = { kind: "add" } | { kind: "roles" | "password"; user: User } | null;
 
@@ -49,6 +52,9 @@ export default function UsersPage() {
         <h1>Users</h1>
         <span className="muted small">{asked.data?.users.length}</span>
         <span className="grow" />
+        <button type="button" className="button" disabled={!asked.data} onClick={() => saveCsv("users.csv", csvColumns, asked.data?.users ?? [])}>
+          CSV
+        </button>
         {isAdmin && (
           <button type="button" className="button primary" onClick={() => setOpen({ kind: "add" })}>
             Add a user <Kbd>N</Kbd>
