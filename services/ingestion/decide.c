@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "control.h"
 #include "part.h"
 #include "pipeline_impl.h"
@@ -75,10 +76,12 @@ static Assay__V1__DecideRequest *decide_request(struct group *group)
 static void without_rules(struct group *group)
 {
     const Assay__V1__DecideResponse *answer;
+    int64_t began_us = clock_wall_us();
 
     for (size_t i = 0; i < group->count; i++)
         job_degrade(group->jobs[i], "rules");
     answer = policy_store_decide(group->pipeline->in->policy, decide_request(group), &group->arena);
+    group_tell_instead(group, "decide without rules", began_us);
     take_verdicts(group, answer, 0);
 }
 

@@ -240,6 +240,23 @@ Test(tracing, a_decision_has_its_spans_in_all_four_services_each_below_its_calle
     cr_assert_eq(w.count, 8);
 }
 
+Test(tracing, a_decision_without_rules_has_a_span_of_what_was_done_instead)
+{
+    static const char trace[] = "0af7651916cd43dd8448eb211c80319c";
+    const struct got *stage;
+
+    start_services(NULL);
+    cr_assert_eq(process_stop(&w.services[2]), 0);
+    cr_assert_eq(post(1, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), 200);
+    cr_assert_not(w.is_whole);
+    stop_services();
+    read_spans();
+    stage = span_of("ingestion", "rules", trace);
+    cr_assert_eq(json_integer_value(json_object_get(json_object_get(stage->json, "status"), "code")), 2,
+                 "the call came to nothing");
+    cr_assert_str_eq(span_of("ingestion", "decide without rules", trace)->parent, stage->id);
+}
+
 Test(tracing, nothing_is_exported_of_what_is_not_sampled)
 {
     start_services(NULL);
