@@ -139,7 +139,7 @@ test("an admin adds a webhook, sees its secret once and removes it", { skip: !is
     await page.getByRole("button", { name: "It is kept" }).click();
     await page.getByRole("rowheader", { name: "ops" }).waitFor();
     await page.getByRole("button", { name: "Disable ops" }).click();
-    await page.getByRole("row", { name: /ops/ }).getByText("disabled").waitFor();
+    await page.getByRole("row", { name: /ops/ }).getByText("disabled", { exact: true }).waitFor();
     await page.getByRole("button", { name: "Remove ops" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Remove", exact: true }).click();
     await page.getByRole("heading", { name: "Nobody is told" }).waitFor();

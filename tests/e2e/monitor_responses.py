@@ -4,7 +4,6 @@
 
 Usage: monitor_responses.py SPEC HOME ACCOUNT, where HOME holds a cluster that is up, with a champion that has decided for
 ACCOUNT, which is on a simulated clock, and that this may do anything to."""
-import http.client
 import json
 import os
 import subprocess
@@ -13,7 +12,7 @@ import time
 import urllib.parse
 from datetime import datetime, timedelta, timezone
 
-from openapi import Spec
+from openapi import Spec, send
 
 SPEC, HOME, ACCOUNT = sys.argv[1:]
 WEBHOOKS = "/v1/webhooks"
@@ -34,17 +33,10 @@ class Monitor:
 
     def ask(self, expected, method, template, body=None, query="", key=True, **names):
         path = template.format(**names)
-        connection = http.client.HTTPConnection(self.address, timeout=30)
-        headers = {"Authorization": f"Bearer {self.key}"} if key else {}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        connection.request(method, path + query, body=None if body is None else json.dumps(body), headers=headers)
-        response = connection.getresponse()
-        text = response.read()
-        connection.close()
-        if response.status != expected:
-            self.spec.faults.append(f"{method} {path}{query}: {response.status} where {expected} was expected: {text[:300]!r}")
-        self.spec.check((method, template), response.status, {n.lower(): v for n, v in response.getheaders()}, text)
+        status, headers, text = send(self.address, method, path + query, {"Authorization": f"Bearer {self.key}"} if key else {}, body)
+        if status != expected:
+            self.spec.faults.append(f"{method} {path}{query}: {status} where {expected} was expected: {text[:300]!r}")
+        self.spec.check((method, template), status, headers, text)
         return json.loads(text) if text else None
 
     def sql(self, text):
