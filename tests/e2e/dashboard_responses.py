@@ -26,7 +26,7 @@ PASSED = {"rules": ["/v1/rulesets", "/v1/rulesets:names", "/v1/lists"],
 
 
 def run(*words, given=None):
-    return subprocess.run([os.environ["ASSAY"], *words, "--home", HOME], check=True, capture_output=True, text=True, input=given).stdout
+    return subprocess.run([os.environ["ASSAY"], *words, "--home", HOME], check=True, stdout=subprocess.PIPE, text=True, input=given).stdout
 
 
 class Visitor:
@@ -56,7 +56,8 @@ def make_cases(status):
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as rules:
         rules.write('rules: [{id: all, when: "tx.amount > 0", action: review, reason: "a test"}]')
         rules.flush()
-        run("rules", "publish", rules.name)
+        draft = run("rules", "draft", rules.name, "--author", "somebody")
+    run("rules", "publish", draft.split()[1].rstrip(":"), "--author", "somebody-else")
     run("accounts", "create", "payers")
     key = run("keys", "create", "payers", "--scopes", "decide", "--quiet").strip()
     address = urllib.parse.urlsplit(next(s for s in status["services"] if s["name"] == "ingestion")["url"]).netloc
@@ -93,7 +94,7 @@ def sessions(nobody, ann):
 def cases(nobody, ann, auditor, author, count):
     for _ in range(300):
         found = ann.ask(200, "GET", "/v1/cases")["cases"]
-        if count and len(found) == count:
+        if count and len(found) >= count:
             break
         time.sleep(0.2)
     nobody.ask(401, "GET", "/v1/cases")
@@ -101,18 +102,24 @@ def cases(nobody, ann, auditor, author, count):
     ann.ask(422, "GET", "/v1/cases", query="?state=nonsense")
     auditor.ask(403, "POST", "/v1/cases:next")
     nobody.ask(401, "POST", "/v1/cases:next")
-    if len(found) != count or not count:
+    if len(found) < count or not count:
         ann.spec.faults.append(f"{len(found)} cases were made of {count} payments")
         return
-    taken = [ann.ask(200, "POST", "/v1/cases:next") for _ in range(count)]
-    ann.ask(204, "POST", "/v1/cases:next")
-    the = taken[0]
+    the = ann.ask(200, "POST", "/v1/cases:next")
+    for _ in range(100):  # until none is left
+        status, headers, text = ann.send("POST", "/v1/cases:next")
+        ann.spec.check(("POST", "/v1/cases:next"), status, headers, text)
+        if status == 204:
+            break
     case = the["case"]
     for part in ("", "/related", "/velocity"):
         ann.ask(200, "GET", ONE + part, case=case)
         ann.ask(404, "GET", ONE + part, case=999999)
     note = {"text": "a test"}
     ann.ask(200, "POST", ONE + "/notes", note, case=case)
+    auditor.ask(403, "POST", ONE + "/notes", note, case=case)
+    ann.ask(404, "POST", ONE + "/notes", note, case=999999)
+    ann.ask(422, "POST", ONE + "/notes", {"text": ""}, case=case)
     ann.ask(200, "POST", ONE + ":extend", case=case)
     ann.ask(404, "POST", ONE + ":extend", case=999999)
     auditor.ask(403, "POST", ONE + ":extend", case=case)
