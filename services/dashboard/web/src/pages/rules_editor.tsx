@@ -159,7 +159,7 @@ function Sheet({ set, base }: { set: RuleSet | null; base: RuleSet | null }) {
       <div className="rules-body">
         <section className="panel" aria-label="Rules">
           <header>
-            <h2>{count(document.rules.length)} rules</h2>
+            <h2>{document.rules.length === 1 ? "1 rule" : `${count(document.rules.length)} rules`}</h2>
             {isOpen && <button type="button" className="button" onClick={() => add()}>Add a rule <Kbd>N</Kbd></button>}
           </header>
           <RuleList document={document} faults={faults} isOpen={isOpen} selected={selected} answer={answer} days={days} onSelect={setSelected} onChange={change} onAdd={add} onRemove={remove} />
