@@ -75,6 +75,7 @@ struct dashboard {
     struct shelf *shelf; /* of `past` */
     size_t next;         /* of the desks */
     struct watch *watch;
+    struct follower_memory memory; /* of its thread */
     struct similar *similar;
 };
 
@@ -136,9 +137,9 @@ void dashboard_ask_with(struct dashboard *d, struct http_request *req, const cha
 static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const atomic_bool *is_ending,
                      struct why *why)
 {
-    const struct dashboard *d = ctx;
+    struct dashboard *d = ctx;
     bool is_behind = false;
-    enum err err = s ? follower_turn(d->conf, s, &is_behind, why) : ERR_UNAVAILABLE;
+    enum err err = s ? follower_turn(d->conf, &d->memory, s, &is_behind, why) : ERR_UNAVAILABLE;
 
     (void)is_ending;
     *rest_us = is_behind ? 0 : d->conf->turn_ms * 1000;

@@ -33,7 +33,7 @@ struct dashboard_settings {
     int64_t lock_ms;                       /* how long a case that was taken is its taker's */
     const char *rules_addr, *retrainer_addr, *monitor_addr; /* gateway.h */
     int64_t ask_ms;                                         /* until one of them has answered */
-    int64_t similar;                       /* past decisions held to be compared with */
+    int64_t similar;                                        /* past decisions held to be compared with */
 };
 
 extern const struct conf_field dashboard_fields[];

@@ -80,9 +80,11 @@ struct batch {
     struct pg_session *s;
     struct arena arena;
     int64_t n, now_s;
+    int64_t now_ms, looked_ms;
     struct wanted *wanted;
     size_t count, was_pending;
-    struct past *past; /* read when a payment without a score comes */
+    size_t *due, due_count; /* those that are looked for in this turn */
+    struct past *past;      /* read when a payment without a score comes */
     size_t past_count;
     bool is_full;
     struct why *why;
@@ -156,6 +158,48 @@ static enum err read_log(struct batch *b)
     return err;
 }
 
+/* How often a decision is looked for that has been awaited so long. Most come within a second of their entry, and what
+ * was imported never has one: the longer, the rarer. */
+static int64_t period_ms(int64_t age_ms)
+{
+    static const struct {
+        int64_t age_ms, period_ms;
+    } steps[] = { { 5000, 500 }, { 30000, 2000 }, { 120000, 8000 }, { INT64_MAX, 32000 } };
+    size_t i = 0;
+
+    while (age_ms >= steps[i].age_ms)
+        i++;
+    return steps[i].period_ms;
+}
+
+/* Each at moments of its own, so that every turn has a share of them. */
+static bool is_due(const struct batch *b, const struct wanted *w)
+{
+    int64_t period = period_ms(b->now_ms - w->since_s * 1000), phase = w->n * 97;
+
+    return (b->now_ms + phase) / period != (b->looked_ms + phase) / period;
+}
+
+/* What has just come, what is given up after this turn, and whose moment it is. */
+static void choose_due(struct batch *b)
+{
+    size_t too_many = b->count > PENDING_MOST ? b->count - PENDING_MOST : 0;
+
+    b->due = arena_new(&b->arena, size_t, b->count + 1);
+    for (size_t i = 0; i < b->count; i++) {
+        const struct wanted *w = &b->wanted[i];
+
+        if (i < too_many || i >= b->was_pending || w->since_s + PATIENCE_S < b->now_s || is_due(b, w))
+            b->due[b->due_count++] = i;
+    }
+}
+
+/* The one that a row of the answer is of. */
+static struct wanted *wanted_of(const struct batch *b, const struct pg_result *r, size_t row)
+{
+    return &b->wanted[b->due[pg_get_int(r, row, 0) - 1]];
+}
+
 /* By primary keys, row by row. */
 static const char found_sql[] = "SELECT k.ord, l.body, d.decided_at, d.action, d.score, d.amount_base_minor, "
                                 "d.record FROM unnest($1::int8[], "
@@ -181,11 +225,13 @@ static enum err find_decisions(struct batch *b, struct pg_result **r)
     account = pg_add_array(&p, PG_INT4);
     id = pg_add_array(&p, PG_TEXT);
     known_at = pg_add_array(&p, PG_TIMESTAMPTZ);
-    for (size_t i = 0; i < b->count; i++) {
-        pg_array_i64(n, b->wanted[i].n);
-        pg_array_i32(account, b->wanted[i].account);
-        pg_array_text(id, b->wanted[i].id);
-        pg_array_time_us(known_at, b->wanted[i].known_at_us);
+    for (size_t i = 0; i < b->due_count; i++) {
+        const struct wanted *w = &b->wanted[b->due[i]];
+
+        pg_array_i64(n, w->n);
+        pg_array_i32(account, w->account);
+        pg_array_text(id, w->id);
+        pg_array_time_us(known_at, w->known_at_us);
     }
     return row_ask(b->s, found_sql, &p, r, b->why);
 }
@@ -348,7 +394,7 @@ static double unscored(const struct batch *b, int32_t account, struct slice rule
 /* Whether the row could be read; then it is in the columns. */
 static bool add_payment(struct batch *b, const struct pg_result *r, size_t row, struct pg_array **columns)
 {
-    const struct wanted *w = &b->wanted[pg_get_int(r, row, 0) - 1];
+    const struct wanted *w = wanted_of(b, r, row);
     struct slice bytes = pg_get_bytes(r, row, 6), rules = SLICE("");
     Assay__V1__DecisionRecord *record = assay__v1__decision_record__unpack(
         proto_arena_allocator(&b->arena), bytes.len, (const uint8_t *)bytes.ptr);
@@ -409,7 +455,7 @@ static enum err store(struct batch *b, const struct pg_result *r)
     for (size_t i = 0; i < COLUMN_COUNT; i++)
         columns[i] = pg_add_array(&p, column_types[i]);
     for (size_t i = 0; i < pg_rows(r); i++) {
-        b->wanted[pg_get_int(r, i, 0) - 1].is_found = true;
+        wanted_of(b, r, i)->is_found = true;
         count += add_payment(b, r, i, columns);
     }
     pg_add_i64(&p, b->conf->sla_ms);
@@ -430,7 +476,9 @@ static enum err follow_in_transaction(struct batch *b, const json_t *place)
     read_place(b, place);
     n_before = b->n;
     err = read_log(b);
-    if (!err && b->count)
+    if (!err)
+        choose_due(b);
+    if (!err && b->due_count)
         err = find_decisions(b, &r);
     if (!err && r)
         err = store(b, r);
@@ -448,10 +496,16 @@ static enum err follow_in_transaction(struct batch *b, const json_t *place)
     return err;
 }
 
-static enum err follow(const struct dashboard_settings *conf, struct pg_session *s, bool *is_behind,
-                       struct why *why)
+static enum err follow(const struct dashboard_settings *conf, struct follower_memory *memory,
+                       struct pg_session *s, bool *is_behind, struct why *why)
 {
-    struct batch b = { .conf = conf, .s = s, .now_s = clock_wall_us() / SECOND_US, .why = why };
+    int64_t now_ms = clock_wall_us() / MS_US;
+    struct batch b = { .conf = conf,
+                       .s = s,
+                       .now_s = now_ms / 1000,
+                       .now_ms = now_ms,
+                       .looked_ms = memory->looked_ms,
+                       .why = why };
     json_t *place = NULL;
     enum err err = read_rule(conf, &b.rule, why);
 
@@ -462,6 +516,8 @@ static enum err follow(const struct dashboard_settings *conf, struct pg_session 
     err = follow_in_transaction(&b, place);
     if (err)
         follower_abandon(s);
+    else
+        memory->looked_ms = now_ms;
     *is_behind = b.is_full;
     json_decref(place);
     arena_release(&b.arena);
@@ -578,10 +634,10 @@ static const char wake_sql[] = "UPDATE review_cases SET state = 'open', snoozed_
                                "version + 1 WHERE state = 'snoozed' AND "
                                "snoozed_until <= now()";
 
-enum err follower_turn(const struct dashboard_settings *conf, struct pg_session *s, bool *is_behind,
-                       struct why *why)
+enum err follower_turn(const struct dashboard_settings *conf, struct follower_memory *memory,
+                       struct pg_session *s, bool *is_behind, struct why *why)
 {
-    enum err err = follow(conf, s, is_behind, why);
+    enum err err = follow(conf, memory, s, is_behind, why);
 
     if (!err)
         err = apply_due(s, why);

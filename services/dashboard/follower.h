@@ -18,8 +18,12 @@ struct pg_session;
 
 /* Whether `conf` says which decisions become cases.   ERR_INVALID  if not */
 MUST_USE enum err follower_check(const struct dashboard_settings *conf, struct why *why);
+/* When it looked for decisions last, 0: never; the caller's, for the next turn. */
+struct follower_memory {
+    int64_t looked_ms;
+};
 /* One batch, and what is due. *is_behind: there is more to read at once. */
-MUST_USE enum err follower_turn(const struct dashboard_settings *conf, struct pg_session *s, bool *is_behind,
-                                struct why *why);
+MUST_USE enum err follower_turn(const struct dashboard_settings *conf, struct follower_memory *memory,
+                                struct pg_session *s, bool *is_behind, struct why *why);
 
 #endif

@@ -141,6 +141,25 @@ Test(dashboard_cases, every_decision_is_counted_once_and_found_by_what_it_shares
 
 /* ---- next for me ---- */
 
+Test(dashboard_cases, a_decision_that_comes_late_is_found_all_the_same)
+{
+    int64_t before = (int64_t)w.past.transactions;
+
+    cr_assert_eq(process_stop(&w.dashboard), 0);
+    history_live_until(&w.past, w.past.now_us + DAY_US);
+    sql("CREATE TABLE late AS SELECT * FROM decisions ORDER BY known_at DESC LIMIT 20; DELETE FROM decisions "
+        "d "
+        "USING late l WHERE d.account = l.account AND d.transaction_id = l.transaction_id");
+    cr_assert_gt((int64_t)w.past.transactions, before + 20);
+    process_start(&w.dashboard, "dashboard",
+                  (const char *const[]){ w.pg_url, "ASSAY_DASHBOARD_CASES=approve",
+                                         "ASSAY_DASHBOARD_TURN=20ms", NULL });
+    wait_until("SELECT count(*) FROM payments", (int64_t)w.past.transactions - 20);
+    sleep(7); /* so that they are looked for less often */
+    sql("INSERT INTO decisions SELECT * FROM late");
+    wait_until("SELECT count(*) FROM payments", (int64_t)w.past.transactions);
+}
+
 struct taker {
     const struct visit *visit;
     int64_t taken[200];
