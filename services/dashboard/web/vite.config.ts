@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Builds the pages into build/web. No plug-in: esbuild knows JSX. Nothing is inlined, so that the strictest
 // Content-Security-Policy (script-src 'self'; style-src 'self') holds.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { defineConfig } from "vite";
 
 declare const process: { env: Record<string, string | undefined> };
@@ -9,9 +9,12 @@ declare const process: { env: Record<string, string | undefined> };
 // For `npm run dev`: the service that answers /v1.
 const service = process.env.ASSAY_DASHBOARD ?? "http://127.0.0.1:8090";
 
-/** The manual's entries about alerts, by their anchor: the page of alerts shows them beside an alert. */
+/** The manual's entries about alerts, by their anchor: the page of alerts shows them beside an alert. Built where the
+    manual is not, as in an image, the page says where to look them up. */
 function runbook(): Record<string, { title: string; text: string }> {
-  const manual = readFileSync(new URL("../../../docs/operations.md", import.meta.url), "utf8");
+  const at = new URL("../../../docs/operations.md", import.meta.url);
+  if (!existsSync(at)) return {};
+  const manual = readFileSync(at, "utf8");
   const chapter = /\n## Runbook\n([^]*?)(?=\n## |$)/.exec(manual)?.[1] ?? "";
   const entries = chapter.split(/^### /m).slice(1).map((entry) => {
     const [title = "", ...lines] = entry.split("\n");

@@ -3,5 +3,6 @@
 declare const RUNBOOK: Record<string, { title: string; text: string }>;
 
 declare module "node:fs" {
+  export function existsSync(path: URL): boolean;
   export function readFileSync(path: URL, encoding: "utf8"): string;
 }

@@ -15,7 +15,7 @@ function rich(text: string): ReactNode[] {
 /** `at` is as an alert says it: docs/operations.md#featuredrifted. */
 export function Runbook({ at }: { at: string }) {
   const entry = RUNBOOK[at.split("#")[1] ?? ""];
-  if (!entry) return at ? <p className="muted">See <code>{at}</code>.</p> : <p className="muted">The manual has no entry about it.</p>;
+  if (!entry) return at ? <p className="muted">The manual says it: <code>{at}</code></p> : <p className="muted">The manual has no entry about it.</p>;
   const lines = entry.text.split("\n").filter((line) => line.trim());
   return (
     <div className="runbook stack">
