@@ -475,6 +475,108 @@ static void forget(void)
     memory.count = 0;
 }
 
+Test(backtest, a_sample_is_told_by_ids_and_decides_as_the_whole_does)
+{
+    struct backtest_worker *worker;
+    const struct backtest_result *r;
+    uint64_t rows = 0, large = 0;
+    struct brute b;
+
+    w.options.one_in = 3;
+    worker = run(0, CHUNKS, NULL);
+    r = backtest_worker_result(worker);
+    brute_open(&b, &ruleset);
+    for (size_t i = 0; i < ROWS; i++) {
+        struct policy_verdict v;
+
+        brute_decide(&b, i, &v);
+        if (chunk_id_hash(w.rows[i].txn.account, w.rows[i].txn.id) % 3 != 0)
+            continue;
+        rows++;
+        for (size_t k = 0; k < v.fired_count; k++)
+            large += slice_eq_str(v.fired[k].rule->id, "large");
+    }
+    brute_close(&b);
+    cr_assert(rows > ROWS / 5 && rows < ROWS / 2);
+    cr_assert_eq(r->rows, rows);
+    cr_assert_eq(r->rules[rule_of(r, SLICE("large"))].hits, large);
+    backtest_worker_free(worker);
+}
+
+static bool is_worse(const struct backtest_example *a, const struct backtest_example *b)
+{
+    bool a_good = a->outcome == OUTCOME_GOOD, b_good = b->outcome == OUTCOME_GOOD;
+
+    return a_good != b_good ? b_good : a->amount_base_minor < b->amount_base_minor;
+}
+
+Test(backtest, examples_are_the_good_payments_of_most_money_whoever_found_them)
+{
+    struct backtest_worker *all, *first, *second;
+    const struct backtest_result *a, *b;
+    size_t seen = 0;
+
+    w.options.examples_most = 5;
+    all = run(0, CHUNKS, NULL);
+    first = run(0, CHUNKS / 2, NULL);
+    second = run(CHUNKS / 2, CHUNKS, NULL);
+    backtest_worker_add(first, second);
+    a = backtest_worker_result(all);
+    b = backtest_worker_result(first);
+    for (size_t from = 0; from < ACTION_COUNT; from++) {
+        for (size_t to = 0; to < ACTION_COUNT; to++) {
+            cr_assert_eq(a->example_count[from][to], b->example_count[from][to]);
+            for (size_t i = 0; i < a->example_count[from][to]; i++, seen++) {
+                cr_assert_eq(a->examples[from][to][i].amount_base_minor,
+                             b->examples[from][to][i].amount_base_minor);
+                cr_assert(!i || !is_worse(&a->examples[from][to][i - 1], &a->examples[from][to][i]));
+            }
+        }
+    }
+    cr_assert(seen > 5);
+    backtest_worker_free(all);
+    backtest_worker_free(first);
+    backtest_worker_free(second);
+}
+
+Test(backtest, of_a_rules_matches_the_newest_are_kept_by_what_became_of_them)
+{
+    struct backtest_worker *all, *first, *second;
+    const struct backtest_rule *a, *b;
+    uint64_t total = 0;
+
+    w.options.matches_most = 4;
+    w.options.matches_of = SLICE("large");
+    all = run(0, CHUNKS, NULL);
+    first = run(0, CHUNKS / 2, NULL);
+    second = run(CHUNKS / 2, CHUNKS, NULL);
+    backtest_worker_add(first, second);
+    a = &backtest_worker_result(all)->rules[rule_of(backtest_worker_result(all), SLICE("large"))];
+    b = &backtest_worker_result(first)->rules[rule_of(backtest_worker_result(first), SLICE("large"))];
+    for (size_t o = 0; o < OUTCOME_COUNT; o++) {
+        const struct backtest_matches *x = &a->matches[o], *y = &b->matches[o];
+
+        cr_assert_eq(x->total, y->total);
+        total += x->total;
+        for (uint64_t k = 1; k <= x->total && k <= x->room; k++) {
+            const struct backtest_example *e = &x->at[(x->total - k) % x->room];
+
+            cr_assert_str_eq(e->id, y->at[(y->total - k) % y->room].id);
+            cr_assert_eq(e->outcome, (enum backtest_outcome)o);
+            cr_assert(k == 1 || e->known_at_us <= x->at[(x->total - k + 1) % x->room].known_at_us);
+        }
+    }
+    cr_assert_eq(total, a->hits, "each hit is of one outcome");
+    cr_assert_eq(backtest_worker_result(all)
+                     ->rules[rule_of(backtest_worker_result(all), SLICE("busy"))]
+                     .matches[OUTCOME_GOOD]
+                     .room,
+                 0);
+    backtest_worker_free(all);
+    backtest_worker_free(first);
+    backtest_worker_free(second);
+}
+
 Test(backtest, what_rules_said_is_not_asked_again_and_a_changed_rule_is)
 {
     struct policy_rule changed[RULES];
