@@ -20,6 +20,7 @@
 #include "modelstore/modelstore.h"
 #include "pg/session.h"
 #include "retrainer.h"
+#include "velocity/velocity.h"
 
 enum { TELL_EVERY_US = 500000 };
 
@@ -155,6 +156,29 @@ static enum err plan_of_version(struct work *w, int64_t version)
     return err;
 }
 
+/* What is served for rules alone is no model's: the rules that ask for it may go, and its columns with them. */
+static enum err leave_out_velocities(struct work *w)
+{
+    size_t columns = plan_columns(w->plan), count = 0;
+    struct slice *names = arena_new(&w->arena, struct slice, columns + 1);
+    struct plan *all = w->plan;
+    enum err err;
+
+    for (size_t i = 0; i < columns; i++) {
+        const struct feature *f = plan_column(all, i);
+
+        /* Of two definitions of a name the first is meant by it. */
+        if (!velocity_is_column(f) && plan_find_name(all, f->name) == i)
+            names[count++] = f->name;
+    }
+    if (count == columns)
+        return ERR_OK;
+    w->plan = NULL;
+    err = plan_select(&w->plan, all, names, count, w->why);
+    plan_free(all);
+    return err;
+}
+
 static enum err plan_served(struct work *w)
 {
     struct pg_result *r = NULL;
@@ -168,7 +192,7 @@ static enum err plan_served(struct work *w)
     if (!err)
         err = plan_parse(&w->plan, pg_get_text(r, 0, 0), w->why);
     pg_result_free(r);
-    return err;
+    return err ? err : leave_out_velocities(w);
 }
 
 static enum err choose_plan(struct work *w)

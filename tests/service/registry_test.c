@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "featurestore/catalogue.h"
+#include "featurestore/plan.h"
 #include "harness/cluster.h"
 #include "harness/database.h"
 #include "harness/history.h"
@@ -271,6 +273,49 @@ Test(registry, tells_of_the_control_slice_also_when_there_is_none)
     said = ask("/v1/control-slice?days=20&mature_days=1");
     cr_assert_eq(json_array_size(at(said.json, "slices", NULL)), 1);
     cr_assert_eq(number(json_array_get(at(said.json, "slices", NULL), 0), "share", NULL), 0.1);
+    http_said_free(&said);
+}
+
+/* ---- what is learned from ---- */
+
+/* Served for rules, after all others. */
+static void serve_a_velocity(void)
+{
+    static const char definitions[] = CATALOGUE "  - {name: velocity_0123, count: customer, window: 1h}\n";
+    struct arena arena = { 0 };
+    struct catalogue catalogue;
+    struct plan *plan;
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+
+    cr_assert_eq(catalogue_parse(&catalogue, slice_str(definitions), &arena, &w.why), ERR_OK, "%s", w.why.text);
+    cr_assert_eq(plan_build(&plan, &catalogue, &w.why), ERR_OK, "%s", w.why.text);
+    cr_assert_eq(plan_columns(plan), 5);
+    pg_add_bytes(&p, slice_of((const char *)plan_hash(plan), SHA256_BYTES));
+    pg_add_text(&p, plan_text(plan));
+    cr_assert_eq(pg_exec(w.pg,
+                         "INSERT INTO plans (plan, definition, created_at) VALUES ($1::bytea, $2::text, "
+                         "now() + interval '1 hour')",
+                         &p, &r, &w.why),
+                 ERR_OK, "%s", w.why.text);
+    pg_result_free(r);
+    pg_params_release(&p);
+    plan_free(plan);
+    arena_release(&arena);
+}
+
+Test(registry, learns_from_what_is_served_but_not_from_what_is_served_for_rules)
+{
+    struct http_said said;
+    const json_t *features;
+
+    serve_a_velocity();
+    train("2020-02-09T00:00:00Z", 1);
+    said = ask("/v1/models/model/versions/1");
+    features = at(said.json, "features", NULL);
+    cr_assert_eq(json_array_size(features), 4, "%s", said.body);
+    for (size_t i = 0; i < json_array_size(features); i++)
+        cr_assert_null(strstr(text(json_array_get(features, i), "name", NULL), "velocity"));
     http_said_free(&said);
 }
 
