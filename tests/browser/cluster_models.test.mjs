@@ -30,7 +30,7 @@ before(async () => {
   const stream = join(own, "stream.ndjson");
   call(["simulate", "--transactions", "12000", "--seed", "3", "--fraud", "6", "--out", stream]);
   run(["train", stream, "--warm-up", "2", "--trees", "20", "--promote"]);
-  run(["train", stream, "--warm-up", "2", "--trees", "40", "--register"]);
+  run(["train", stream, "--warm-up", "2", "--depth", "2", "--trees", "40", "--register"]);
   spawnSync(assay, ["status", "--wait", "--home", home]);
   run(["accounts", "create", "replayed", "--clock", "simulated"]);
   const key = run(["keys", "create", "replayed", "--quiet", "--scopes", "all"]).trim();
@@ -78,7 +78,7 @@ test("a model owner compares two versions on real decisions, promotes one and ro
     await page.getByRole("button", { name: `Promote ${name} ${second}` }).click();
     await page.getByText(`Version ${first}`).waitFor();
     await page.screenshot({ path: `${shots}/cluster-models-promote.png` });
-    await page.getByLabel("Why, for the audit trail").fill("twice the trees");
+    await page.getByLabel("Why, for the audit trail").fill("more trees");
     await page.getByRole("button", { name: `Make version ${second} the champion` }).click();
     await page.getByText(`${name} ${second} is the champion.`).waitFor();
     assert.equal(models().find((each) => each.version === second).state, "champion");
@@ -91,7 +91,7 @@ test("a model owner compares two versions on real decisions, promotes one and ro
     await page.getByRole("button", { name: /^Roll / }).waitFor({ state: "detached" });
 
     await page.goto(`${url}/#/models/card/${name}/${second}`);
-    await page.getByText("twice the trees").first().waitFor();
+    await page.getByText("more trees").first().waitFor();
     await page.getByText("mo", { exact: true }).first().waitFor();
     assert.deepEqual(await violations(page), []);
     await page.screenshot({ path: `${shots}/cluster-models-card.png`, fullPage: true });

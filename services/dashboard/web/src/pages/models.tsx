@@ -145,10 +145,10 @@ function Registry() {
                     <td className="num">{figure(model.figures.calibration_error)}</td>
                     <td className="num">{figure(model.figures.card_precision_100)}</td>
                     <td className="num">{model.figures.held_out_frauds === undefined ? "–" : count(model.figures.held_out_frauds)}</td>
-                    <td className="nowrap">
+                    <td>
                       {moment(model.created_at)} <span className="muted small">by {model.run?.requested_by ?? model.registered_by ?? "somebody"}</span>
                     </td>
-                    <td className="nowrap">
+                    <td>
                       {model.change ? (
                         <span title={model.change.reason ?? ""}>
                           {model.change.action.replace("model.", "")} <span className="muted small">{moment(model.change.at)} by {model.change.by}</span>

@@ -92,7 +92,7 @@ function Card({ the }: { the: Version }) {
                 ["Decides", thresholds(the)],
                 ["Trees", `${count(the.forest.trees)}, ${the.forest.depth} deep`],
                 ...Object.entries(the.parameters)
-                  .filter(([, value]) => typeof value === "number" || typeof value === "string")
+                  .filter(([key, value]) => key !== "trees" && (typeof value === "number" || typeof value === "string"))
                   .map(([key, value]): [string, string] => [words(key), typeof value === "number" ? short(value) : String(value)]),
               ]}
             />

@@ -91,7 +91,7 @@ export default function ModelsChart(props: Props) {
           },
           axes: [
             { ...axis, size: 26, space: 60, label: now.xTitle, labelSize: 18, labelFont: "11px system-ui, sans-serif", values: (_plot, at) => at.map((value) => (value === null ? "" : now.xText(value))) },
-            { ...axis, size: 64, values: (_plot, at) => at.map((value) => now.yText(value)) },
+            { ...axis, size: 78, values: (_plot, at) => at.map((value) => now.yText(value)) },
           ],
           series: [
             {},
