@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "dashboard.h"
 #include "json/json.h"
+#include "lifestore/awaited.h"
 #include "lifestore/follower.h"
 #include "lifestore/row.h"
 #include "log/log.h"
@@ -158,28 +159,6 @@ static enum err read_log(struct batch *b)
     return err;
 }
 
-/* How often a decision is looked for that has been awaited so long. Most come within a second of their entry, and what
- * was imported never has one: the longer, the rarer. */
-static int64_t period_ms(int64_t age_ms)
-{
-    static const struct {
-        int64_t age_ms, period_ms;
-    } steps[] = { { 5000, 500 }, { 30000, 2000 }, { 120000, 8000 }, { INT64_MAX, 32000 } };
-    size_t i = 0;
-
-    while (age_ms >= steps[i].age_ms)
-        i++;
-    return steps[i].period_ms;
-}
-
-/* Each at moments of its own, so that every turn has a share of them. */
-static bool is_due(const struct batch *b, const struct wanted *w)
-{
-    int64_t period = period_ms(b->now_ms - w->since_s * 1000), phase = w->n * 97;
-
-    return (b->now_ms + phase) / period != (b->looked_ms + phase) / period;
-}
-
 /* What has just come, what is given up after this turn, and whose moment it is. */
 static void choose_due(struct batch *b)
 {
@@ -189,7 +168,8 @@ static void choose_due(struct batch *b)
     for (size_t i = 0; i < b->count; i++) {
         const struct wanted *w = &b->wanted[i];
 
-        if (i < too_many || i >= b->was_pending || w->since_s + PATIENCE_S < b->now_s || is_due(b, w))
+        if (i < too_many || i >= b->was_pending || w->since_s + PATIENCE_S < b->now_s ||
+            awaited_is_due(w->n, w->since_s * 1000, b->looked_ms, b->now_ms))
             b->due[b->due_count++] = i;
     }
 }

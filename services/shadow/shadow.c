@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "candidates.h"
+#include "lifestore/awaited.h"
 #include "lifestore/follower.h"
 #include "lifestore/row.h"
 #include "log/log.h"
@@ -65,6 +66,7 @@ struct shadow {
     size_t by_reason[SCORED_COUNT];
     pthread_mutex_t lock;
     struct figures figures, shown;
+    int64_t looked_ms; /* the thread's: when it looked last, 0: never */
 };
 
 /* An entry whose decision is looked up. */
@@ -73,6 +75,7 @@ struct wanted {
     uint32_t account;
     int64_t known_at_us;
     struct slice id;
+    int64_t since_ms; /* when it was read; 0: long ago */
     bool is_found;
 };
 
@@ -86,20 +89,25 @@ struct batch {
     uint64_t n; /* all entries up to it were read */
     struct wanted *wanted;
     size_t count;
-    size_t was_pending; /* how many of them came from the place */
-    uint64_t newest;    /* of the log */
+    size_t was_pending;     /* how many of them came from the place */
+    size_t *due, due_count; /* those whose decision is looked up in this turn */
+    int64_t now_ms;
+    uint64_t newest; /* of the log */
     bool is_first, is_full;
     struct figures done;
     struct why *why;
 };
 
-/* ---- the place: {"n": 17, "pending": [[n, account, known_at_us, "id"], ...]} ---- */
+/* ---- the place: {"n": 17, "pending": [[n, account, known_at_us, "id", since_ms], ...]} ---- */
 
-static void want(struct batch *b, uint64_t n, uint32_t account, int64_t known_at_us, struct slice id)
+static void want(struct batch *b, uint64_t n, uint32_t account, int64_t known_at_us, struct slice id,
+                 int64_t since_ms)
 {
-    b->wanted[b->count++] = (struct wanted){
-        .n = n, .account = account, .known_at_us = known_at_us, .id = arena_slice(&b->arena, id)
-    };
+    b->wanted[b->count++] = (struct wanted){ .n = n,
+                                             .account = account,
+                                             .known_at_us = known_at_us,
+                                             .id = arena_slice(&b->arena, id),
+                                             .since_ms = since_ms };
 }
 
 static void read_place(struct batch *b, const json_t *place)
@@ -116,7 +124,8 @@ static void read_place(struct batch *b, const json_t *place)
         if (id)
             want(b, (uint64_t)json_integer_value(json_array_get(each, 0)),
                  (uint32_t)json_integer_value(json_array_get(each, 1)),
-                 json_integer_value(json_array_get(each, 2)), slice_str(id));
+                 json_integer_value(json_array_get(each, 2)), slice_str(id),
+                 json_integer_value(json_array_get(each, 4)));
     }
     b->was_pending = b->count;
 }
@@ -140,8 +149,9 @@ static json_t *write_place(struct batch *b)
             skip--;
             continue;
         }
-        json_array_append_new(pending, json_pack("[I,I,I,s%]", (json_int_t)w->n, (json_int_t)w->account,
-                                                 (json_int_t)w->known_at_us, w->id.ptr, w->id.len));
+        json_array_append_new(pending, json_pack("[I,I,I,s%,I]", (json_int_t)w->n, (json_int_t)w->account,
+                                                 (json_int_t)w->known_at_us, w->id.ptr, w->id.len,
+                                                 (json_int_t)w->since_ms));
     }
     return json_pack("{s:I,s:o}", "n", (json_int_t)b->n, "pending", pending);
 }
@@ -180,11 +190,26 @@ static enum err read_log(struct batch *b)
             log_event(LOG_ERROR, "entry_unreadable", "n=%" PRIu64 " why=%s", e.n,
                       log_quoted(slice_str(why.text)));
         else
-            want(b, e.n, e.account, e.known_at_us, body.txn.id);
+            want(b, e.n, e.account, e.known_at_us, body.txn.id, b->now_ms);
     }
     b->is_full = !err && pg_rows(r) == BATCH_ENTRIES;
     pg_result_free(r);
     return err;
+}
+
+/* What has just come, what is given up after this turn, and whose moment it is (lifestore/awaited.h). */
+static void choose_due(struct batch *b)
+{
+    size_t too_many = b->count > PENDING_MAX ? b->count - PENDING_MAX : 0;
+
+    b->due = arena_new(&b->arena, size_t, b->count + 1);
+    for (size_t i = 0; i < b->count; i++) {
+        const struct wanted *w = &b->wanted[i];
+
+        if (i < too_many || i >= b->was_pending ||
+            awaited_is_due((int64_t)w->n, w->since_ms, b->shadow->looked_ms, b->now_ms))
+            b->due[b->due_count++] = i;
+    }
 }
 
 /* By the primary key, row by row: a scan of months of decisions for a thousand of them is never meant. */
@@ -230,8 +255,8 @@ static enum err read_decisions(struct batch *b, struct pg_result **r)
     if (err)
         return err;
     open_arrays(&p, columns, COL_KNOWN_AT + 1);
-    for (size_t i = 0; i < b->count; i++)
-        add_key(columns, &b->wanted[i]);
+    for (size_t i = 0; i < b->due_count; i++)
+        add_key(columns, &b->wanted[b->due[i]]);
     return row_ask(b->s, decisions_sql, &p, r, b->why);
 }
 
@@ -244,7 +269,7 @@ static enum err score_all(struct batch *b, const struct pg_result *r, struct pg_
     open_arrays(p, columns, COL_COUNT);
     *scored = 0;
     for (size_t i = 0; i < pg_rows(r) && !err; i++) {
-        struct wanted *w = &b->wanted[pg_get_int(r, i, 0) - 1];
+        struct wanted *w = &b->wanted[b->due[pg_get_int(r, i, 0) - 1]];
         struct shadow_score score;
         enum scored how;
 
@@ -270,8 +295,10 @@ static enum err score_batch(struct batch *b)
     struct pg_params p = { 0 };
     struct pg_result *r = NULL;
     size_t scored = 0;
-    enum err err = b->count ? read_decisions(b, &r) : ERR_OK;
+    enum err err;
 
+    choose_due(b);
+    err = b->due_count ? read_decisions(b, &r) : ERR_OK;
     if (!err && r)
         err = score_all(b, r, &p, &scored);
     if (!err && scored)
@@ -351,6 +378,7 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
 {
     struct shadow *shadow = ctx;
     struct figures *f = &shadow->figures;
+    int64_t now_ms = clock_wall_us() / MS_US;
     enum err err;
 
     (void)is_ending;
@@ -360,9 +388,11 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
     err = candidates_look(shadow->candidates, s, why);
     f->behind = f->pending = 0;
     for (size_t i = 0; !err && i < candidates_count(shadow->candidates); i++) {
-        struct batch b = {
-            .shadow = shadow, .candidate = candidates_at(shadow->candidates, i), .s = s, .why = why
-        };
+        struct batch b = { .shadow = shadow,
+                           .candidate = candidates_at(shadow->candidates, i),
+                           .s = s,
+                           .now_ms = now_ms,
+                           .why = why };
 
         err = follow(&b);
         if (b.is_full)
@@ -372,6 +402,8 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
             f->behind = b.newest - b.n;
         arena_release(&b.arena);
     }
+    if (!err)
+        shadow->looked_ms = now_ms;
     pthread_mutex_lock(&shadow->lock);
     shadow->shown = *f;
     pthread_mutex_unlock(&shadow->lock);
