@@ -112,7 +112,7 @@ def cases(nobody, ann, auditor, author, count):
         if status == 204:
             break
     case = the["case"]
-    for part in ("", "/related", "/velocity"):
+    for part in ("", "/graph", "/places", "/velocity"):
         ann.ask(200, "GET", ONE + part, case=case)
         ann.ask(404, "GET", ONE + part, case=999999)
     note = {"text": "a test"}
