@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "visitor.h"
 
+#include <arpa/inet.h>
 #include <sodium.h>
 #include <stdio.h>
 
@@ -15,25 +16,44 @@
 #include "userstore/password.h"
 #include "userstore/user.h"
 
-#define COOKIE_NAME "assay_session"
+#define COOKIE_NAME    "assay_session"
+#define BROWSER_COOKIE "assay_browser"
 enum {
     TOKEN_BYTES = 32,
     TOKEN_HEX = 2 * TOKEN_BYTES,
-    USER_PATIENCE = 5,     /* wrong passwords for a name before it has to wait, */
-    ADDRESS_PATIENCE = 30, /* and from an address */
+    PAIR_PATIENCE =
+        5, /* wrong passwords for a name from an address, or from a known browser, before it waits, */
+    ADDRESS_PATIENCE = 30, /* from an address for all names, */
+    USER_PATIENCE = 100,   /* and for a name from all addresses; */
+    USER_PARDON_S = 180,   /* of these one is forgotten in that time */
     LOCK_MOST_S = 900,
-    SESSIONS_MOST = 20, /* of a user */
+    SESSIONS_MOST = 20, /* of a user, and as many known browsers */
+    BROWSER_DAYS = 90,
 };
 
 /* ---- tokens ---- */
 
-/* The token of the cookie: 64 hex digits, or nothing. */
-static bool read_token(const struct call *c, struct slice *token)
+/* The token of a cookie: 64 hex digits, or nothing. */
+static bool read_cookie(const struct call *c, struct slice cookie, struct slice *token)
 {
     unsigned char bytes[TOKEN_BYTES];
 
-    *token = cookie_find(c->cookie, SLICE(COOKIE_NAME));
+    *token = cookie_find(c->cookie, cookie);
     return hex_decode(*token, bytes, sizeof bytes);
+}
+
+static bool read_token(const struct call *c, struct slice *token)
+{
+    return read_cookie(c, SLICE(COOKIE_NAME), token);
+}
+
+static void make_token(char hex[TOKEN_HEX + 1])
+{
+    unsigned char bytes[TOKEN_BYTES];
+
+    randombytes_buf(bytes, sizeof bytes);
+    hex_encode(bytes, sizeof bytes, hex);
+    sodium_memzero(bytes, sizeof bytes);
 }
 
 bool visitor_token(const struct call *c, unsigned char digest[SHA256_BYTES])
@@ -130,22 +150,120 @@ enum err visitor_admit(struct call *c, struct pg_session *s, struct why *why)
     return check_type(c, why);
 }
 
-/* ---- log-in ---- */
+/* ---- wrong passwords ---- */
 
-static const char locked_sql[] =
-    "SELECT coalesce(max(ceil(extract(epoch FROM locked_until - now())))::int8, 0) FROM login_failures WHERE "
-    "((kind = 'user' AND subject = $1::text) OR (kind = 'address' AND subject = $2::text)) AND locked_until "
-    "> "
-    "now()";
+enum { COUNTERS_MOST = 3 };
 
-static enum err refuse_locked(struct call *c, struct pg_session *s, struct slice name, struct why *why)
+/* What wrong passwords of one attempt are counted by. */
+struct counters {
+    const char *kinds[COUNTERS_MOST];
+    struct slice subjects[COUNTERS_MOST]; /* the call's arena's */
+    int32_t patience[COUNTERS_MOST];
+    size_t count;
+};
+
+static void count_by(struct counters *k, const char *kind, struct slice subject, int32_t patience)
+{
+    k->kinds[k->count] = kind;
+    k->subjects[k->count] = subject;
+    k->patience[k->count++] = patience;
+}
+
+/* Whose address it is: of IPv6 the network, of which one person has all. */
+static struct slice network_of(struct call *c)
+{
+    char text[sizeof c->address], network[INET6_ADDRSTRLEN];
+    struct in6_addr a;
+
+    snprintf(text, sizeof text, "%s", c->address[0] == '[' ? c->address + 1 : c->address);
+    text[strcspn(text, "]%")] = '\0';
+    if (inet_pton(AF_INET6, text, &a) != 1)
+        return slice_str(c->address);
+    if (IN6_IS_ADDR_V4MAPPED(&a))
+        return arena_slice(&c->arena, slice_str(strrchr(text, ':') + 1));
+    memset(&a.s6_addr[8], 0, 8);
+    inet_ntop(AF_INET6, &a, network, sizeof network);
+    return arena_printf(&c->arena, "%s/64", network);
+}
+
+/* *token is empty when this browser is not known as one of `name`. */
+static enum err find_browser(struct call *c, struct pg_session *s, struct slice name, struct slice *token,
+                             struct why *why)
 {
     struct pg_params p = { 0 };
     struct pg_result *r = NULL;
     enum err err;
 
+    if (!read_cookie(c, SLICE(BROWSER_COOKIE), token)) {
+        *token = SLICE("");
+        return ERR_OK;
+    }
+    add_token(&p, *token);
     pg_add_text(&p, name);
-    pg_add_text(&p, slice_str(c->address));
+    err = row_ask(s,
+                  "SELECT 1 FROM known_browsers WHERE token_sha256 = $1::bytea AND name = $2::text AND "
+                  "expires_at > now()",
+                  &p, &r, why);
+    if (!err && pg_rows(r) == 0)
+        *token = SLICE("");
+    pg_result_free(r);
+    return err;
+}
+
+static struct slice digest_of(struct call *c, struct slice token)
+{
+    char hex[SHA256_HEX_SIZE];
+
+    sha256_hex(token, hex);
+    return arena_slice(&c->arena, slice_str(hex));
+}
+
+/* `name` empty: no name that there could be. */
+static enum err choose_counters(struct call *c, struct pg_session *s, struct slice name, struct counters *k,
+                                struct why *why)
+{
+    struct slice token, network = network_of(c);
+    enum err err = find_browser(c, s, name, &token, why);
+
+    *k = (struct counters){ 0 };
+    if (token.len) {
+        count_by(k, "browser", digest_of(c, token), PAIR_PATIENCE);
+        return err;
+    }
+    count_by(k, "address", network, ADDRESS_PATIENCE);
+    if (name.len) {
+        count_by(k, "pair", arena_printf(&c->arena, "%.*s %.*s", SLICE_ARG(name), SLICE_ARG(network)),
+                 PAIR_PATIENCE);
+        count_by(k, "user", name, USER_PATIENCE);
+    }
+    return err;
+}
+
+/* $1 kinds, $2 subjects, $3 patience. */
+static void add_counters(struct pg_params *p, const struct counters *k)
+{
+    struct pg_array *kinds = pg_add_array(p, PG_TEXT), *subjects = pg_add_array(p, PG_TEXT),
+                    *patience = pg_add_array(p, PG_INT4);
+
+    for (size_t i = 0; i < k->count; i++) {
+        pg_array_text(kinds, slice_str(k->kinds[i]));
+        pg_array_text(subjects, k->subjects[i]);
+        pg_array_i32(patience, k->patience[i]);
+    }
+}
+
+static const char locked_sql[] =
+    "SELECT coalesce(max(ceil(extract(epoch FROM f.locked_until - now())))::int8, 0) FROM login_failures f "
+    "JOIN unnest($1::text[], $2::text[], $3::int4[]) AS v (kind, subject, patience) USING (kind, subject) "
+    "WHERE f.locked_until > now()";
+
+static enum err refuse_locked(struct call *c, struct pg_session *s, const struct counters *k, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    add_counters(&p, k);
     err = row_ask(s, locked_sql, &p, &r, why);
     if (!err)
         c->retry_after_s = pg_get_int(r, 0, 0);
@@ -156,38 +274,42 @@ static enum err refuse_locked(struct call *c, struct pg_session *s, struct slice
     return err;
 }
 
-/* Those of a day ago are forgotten; a row that has rested for an hour begins anew. */
+/* Those of a day ago are forgotten. A row that has rested for an hour begins anew; those of a name from all addresses
+ * are forgotten one by one. $4 the longest wait, $5 until one is forgotten. */
+#define FAILURES                                                                                             \
+    "(CASE WHEN f.kind = 'user' THEN greatest(f.failures - floor(extract(epoch FROM now() - f.last_at) / "   \
+    "$5::int4)::int4, 0) + 1 WHEN f.last_at < now() - interval '1 hour' THEN 1 ELSE f.failures + 1 END)"
+#define PATIENCE "(SELECT patience FROM seen WHERE seen.kind = f.kind)"
 static const char failed_sql[] =
-    "WITH old AS (DELETE FROM login_failures WHERE last_at < now() - interval '1 day'), "
-    "seen AS (SELECT * FROM (VALUES ('user', $1::text, $3::int4), ('address', $2::text, $4::int4)) "
-    "AS v (kind, subject, patience) WHERE subject <> ''), "
+    "WITH old AS (DELETE FROM login_failures WHERE last_at < now() - interval '1 day'), seen AS (SELECT * "
+    "FROM "
+    "unnest($1::text[], $2::text[], $3::int4[]) AS v (kind, subject, patience)), "
     "put AS (INSERT INTO login_failures AS f (kind, subject, failures, last_at, locked_until) SELECT kind, "
-    "subject, 1, now(), now() FROM seen ON CONFLICT (kind, subject) DO UPDATE SET last_at = now(), "
-    "failures = CASE WHEN f.last_at < now() - interval '1 hour' THEN 1 ELSE f.failures + 1 END, "
-    "locked_until = now() + CASE WHEN f.last_at >= now() - interval '1 hour' AND f.failures + 1 >= (SELECT "
-    "patience FROM seen WHERE seen.kind = f.kind) THEN least(power(2, least(f.failures + 1 - (SELECT "
-    "patience "
-    "FROM seen WHERE seen.kind = f.kind), 20)), $5::int4) * interval '1 s' ELSE interval '0' END "
-    "RETURNING kind, subject, failures, locked_until > now() AS is_locked) "
+    "subject, 1, now(), now() FROM seen ON CONFLICT (kind, subject) DO UPDATE SET last_at = now(), failures "
+    "= " FAILURES ", locked_until = now() + CASE WHEN " FAILURES " >= " PATIENCE
+    " THEN least(power(2, least(" FAILURES " - " PATIENCE
+    ", 20)), $4::int4) * interval '1 s' ELSE interval '0' END RETURNING kind, subject, failures, "
+    "locked_until > now() AS is_locked) "
     "INSERT INTO audit (actor, action, subject, detail) SELECT 'dashboard', 'session.locked', subject, "
     "jsonb_build_object('kind', kind, 'failures', failures) FROM put WHERE is_locked";
 
-static enum err note_failure(struct call *c, struct pg_session *s, struct slice name, struct why *why)
+static enum err note_failure(struct pg_session *s, const struct counters *k, struct why *why)
 {
     struct pg_params p = { 0 };
 
-    pg_add_text(&p, name);
-    pg_add_text(&p, slice_str(c->address));
-    pg_add_i32(&p, USER_PATIENCE);
-    pg_add_i32(&p, ADDRESS_PATIENCE);
+    add_counters(&p, k);
     pg_add_i32(&p, LOCK_MOST_S);
+    pg_add_i32(&p, USER_PARDON_S);
     return row_ask(s, failed_sql, &p, NULL, why);
 }
+
+/* ---- log-in ---- */
 
 /* Whether it is the password of somebody who may log in; if not, it is remembered. */
 static enum err check_password(struct call *c, struct pg_session *s, struct slice name, struct slice password,
                                struct why *why)
 {
+    struct counters counters;
     struct pg_params p = { 0 };
     struct pg_result *r = NULL;
     bool is_right;
@@ -195,7 +317,9 @@ static enum err check_password(struct call *c, struct pg_session *s, struct slic
 
     if (!user_name_is_sound(name))
         name = SLICE("");
-    err = refuse_locked(c, s, name, why);
+    err = choose_counters(c, s, name, &counters, why);
+    if (!err)
+        err = refuse_locked(c, s, &counters, why);
     if (err)
         return err;
     pg_add_text(&p, name);
@@ -206,7 +330,7 @@ static enum err check_password(struct call *c, struct pg_session *s, struct slic
     pg_result_free(r);
     if (is_right)
         return ERR_OK;
-    err = note_failure(c, s, name, why);
+    err = note_failure(s, &counters, why);
     return err ? err : err_set(why, ERR_UNAUTHORIZED, "the name or the password is wrong");
 }
 
@@ -214,7 +338,7 @@ static const char begin_sql[] =
     "WITH old AS (DELETE FROM sessions WHERE expires_at < now() OR seen_at < now() - $4::int8 * interval '1 "
     "ms' OR token_sha256 IN (SELECT token_sha256 FROM sessions WHERE name = $2::text ORDER BY created_at "
     "DESC "
-    "OFFSET $6::int4)), forgiven AS (DELETE FROM login_failures WHERE kind = 'user' AND subject = $2::text), "
+    "OFFSET $6::int4)), "
     "made AS (INSERT INTO sessions (token_sha256, name, address, expires_at) VALUES ($1::bytea, $2::text, "
     "$3::text, now() + $5::int8 * interval '1 ms')) "
     "INSERT INTO audit (actor, action, subject) VALUES ($2::text, 'session.begin', $3::text)";
@@ -232,6 +356,37 @@ static enum err begin(struct call *c, struct pg_session *s, struct slice name, s
     pg_add_i64(&p, conf->longest_ms);
     pg_add_i32(&p, SESSIONS_MOST - 1);
     return row_ask(s, begin_sql, &p, NULL, why);
+}
+
+/* $1 the new token of a browser from which somebody has logged in, $2 the one that it was known by (empty: none). */
+static const char know_sql[] =
+    "WITH forgiven AS (DELETE FROM login_failures WHERE (kind, subject) IN (('pair', $4::text), ('browser', "
+    "encode($2::bytea, 'hex')))), old AS (DELETE FROM known_browsers WHERE token_sha256 = $2::bytea OR "
+    "expires_at < now() OR token_sha256 IN (SELECT token_sha256 FROM known_browsers WHERE name = $3::text "
+    "ORDER BY used_at DESC OFFSET $5::int4)) "
+    "INSERT INTO known_browsers (token_sha256, name, expires_at) VALUES ($1::bytea, $3::text, now() + "
+    "$6::int4 * interval '1 day')";
+
+/* Makes the browser a known one of `name`, by the token `fresh`; what it got wrong before is forgiven. */
+static enum err know_browser(struct call *c, struct pg_session *s, struct slice name, struct slice fresh,
+                             struct why *why)
+{
+    struct slice token, network = network_of(c);
+    struct pg_params p = { 0 };
+    enum err err = find_browser(c, s, name, &token, why);
+
+    if (err)
+        return err;
+    add_token(&p, fresh);
+    if (token.len)
+        add_token(&p, token);
+    else
+        pg_add_bytes(&p, SLICE(""));
+    pg_add_text(&p, name);
+    pg_add_text(&p, arena_printf(&c->arena, "%.*s %.*s", SLICE_ARG(name), SLICE_ARG(network)));
+    pg_add_i32(&p, SESSIONS_MOST - 1);
+    pg_add_i32(&p, BROWSER_DAYS);
+    return row_ask(s, know_sql, &p, NULL, why);
 }
 
 static enum err show(struct call *c, struct pg_session *s, struct slice token, struct why *why)
@@ -273,10 +428,11 @@ static enum err show(struct call *c, struct pg_session *s, struct slice token, s
     return err;
 }
 
-static struct slice cookie_of(struct call *c, struct slice token, int64_t max_age_s)
+static struct slice cookie_of(struct call *c, const char *name, const char *path, struct slice token,
+                              int64_t max_age_s)
 {
-    return arena_printf(&c->arena, COOKIE_NAME "=%.*s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Strict%s",
-                        SLICE_ARG(token), (long long)max_age_s, c->is_tls ? "; Secure" : "");
+    return arena_printf(&c->arena, "%s=%.*s; Path=%s; Max-Age=%lld; HttpOnly; SameSite=Strict%s", name,
+                        SLICE_ARG(token), path, (long long)max_age_s, c->is_tls ? "; Secure" : "");
 }
 
 enum err session_begin(struct call *c, struct pg_session *s, struct why *why)
@@ -285,22 +441,27 @@ enum err session_begin(struct call *c, struct pg_session *s, struct why *why)
     struct json_member m[COUNT] = {
         [NAME] = { "name", JSON_STRING, true, NULL }, [PASSWORD] = { "password", JSON_STRING, true, NULL }
     };
-    unsigned char bytes[TOKEN_BYTES];
-    char hex[TOKEN_HEX + 1];
+    char hex[TOKEN_HEX + 1], browser[TOKEN_HEX + 1];
     json_t *body = NULL;
     enum err err = json_members_read(&body, c->body, m, COUNT, why);
 
     if (!err)
         err = check_password(c, s, json_member_text(&m[NAME]), json_member_text(&m[PASSWORD]), why);
     if (!err) {
-        randombytes_buf(bytes, sizeof bytes);
-        hex_encode(bytes, sizeof bytes, hex);
+        make_token(hex);
+        make_token(browser);
         err = begin(c, s, json_member_text(&m[NAME]), slice_str(hex), why);
     }
     if (!err)
-        err = show(c, s, slice_str(hex), why);
+        err = know_browser(c, s, json_member_text(&m[NAME]), slice_str(browser), why);
     if (!err)
-        c->set_cookie = cookie_of(c, slice_str(hex), dashboard_conf(c->ctx)->longest_ms / 1000);
+        err = show(c, s, slice_str(hex), why);
+    if (!err) {
+        c->set_cookies[0] =
+            cookie_of(c, COOKIE_NAME, "/", slice_str(hex), dashboard_conf(c->ctx)->longest_ms / 1000);
+        c->set_cookies[1] =
+            cookie_of(c, BROWSER_COOKIE, "/v1/session", slice_str(browser), BROWSER_DAYS * INT64_C(86400));
+    }
     json_decref(body);
     return err;
 }
@@ -321,7 +482,7 @@ enum err session_end(struct call *c, struct pg_session *s, struct why *why)
         return ERR_INTERNAL;
     add_token(&p, token);
     c->status = 204;
-    c->set_cookie = cookie_of(c, SLICE(""), 0);
+    c->set_cookies[0] = cookie_of(c, COOKIE_NAME, "/", SLICE(""), 0);
     return row_ask(
         s,
         "WITH gone AS (DELETE FROM sessions WHERE token_sha256 = $1::bytea RETURNING name, address) "

@@ -150,11 +150,12 @@ static void reply(struct desk *d, struct call *c)
     } else if (c->take_over) {
         c->take_over(c);
     } else {
-        struct http_header headers[DESK_HEADERS_MAX + 1];
+        struct http_header headers[DESK_HEADERS_MAX + DESK_COOKIES_MAX];
         size_t count = add_headers(d, headers);
 
-        if (c->set_cookie.len)
-            headers[count++] = (struct http_header){ SLICE("set-cookie"), c->set_cookie };
+        for (size_t i = 0; i < DESK_COOKIES_MAX; i++)
+            if (c->set_cookies[i].len)
+                headers[count++] = (struct http_header){ SLICE("set-cookie"), c->set_cookies[i] };
         http_reply(c->req, &(struct http_reply){ .status = c->status,
                                                  .type = !c->out.len ? NULL
                                                          : c->type   ? c->type

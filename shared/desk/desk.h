@@ -14,7 +14,7 @@ struct desk;
 struct loop;
 struct pg_session;
 
-enum { DESK_QUERY_MAX = 20, DESK_HEADERS_MAX = 8 };
+enum { DESK_QUERY_MAX = 20, DESK_HEADERS_MAX = 8, DESK_COOKIES_MAX = 2 };
 
 /* One request, from the loop to the desk and back. The request itself is the loop's: the desk sees copies. */
 struct call {
@@ -37,13 +37,13 @@ struct call {
     /* "key:<prefix>", once it is known; with has_owners the key's owner, where it has one; the person for whom another
      * service asks (userstore/delegate.h). */
     char actor[80];
-    struct slice roles;      /* of who asks, where conf.admit tells them */
-    void *ctx;               /* conf.ctx, for the answer */
-    struct buf out;          /* JSON, or what `type` says */
-    const char *type;        /* of an answer; NULL: application/json */
-    int status;              /* of an answer: 200 unless it says otherwise */
-    struct slice set_cookie; /* of an answer, the header; the arena's */
-    int64_t retry_after_s;   /* of a refusal; 0: as usual */
+    struct slice roles;                         /* of who asks, where conf.admit tells them */
+    void *ctx;                                  /* conf.ctx, for the answer */
+    struct buf out;                             /* JSON, or what `type` says */
+    const char *type;                           /* of an answer; NULL: application/json */
+    int status;                                 /* of an answer: 200 unless it says otherwise */
+    struct slice set_cookies[DESK_COOKIES_MAX]; /* of an answer, the headers; the arena's */
+    int64_t retry_after_s;                      /* of a refusal; 0: as usual */
     /* Instead of a reply: on the loop. It answers `req` then or later; the call is gone afterwards. */
     void (*take_over)(struct call *c);
     enum err err;

@@ -155,8 +155,9 @@ enum err user_set_password(struct pg_session *s, struct slice name, struct slice
         change(s,
                "WITH put AS (UPDATE users SET password = $2::text, password_at = now() WHERE name = $1::text "
                "RETURNING name), " SESSIONS_END
-               ", forgiven AS (DELETE FROM login_failures f USING put WHERE f.kind = 'user' AND f.subject = "
-               "put.name), noted AS (INSERT INTO audit (actor, action, subject) SELECT $3::text, "
+               ", forgiven AS (DELETE FROM login_failures f USING put WHERE (f.kind = 'user' AND f.subject = "
+               "put.name) OR (f.kind = 'pair' AND starts_with(f.subject, put.name || ' '))), noted AS "
+               "(INSERT INTO audit (actor, action, subject) SELECT $3::text, "
                "'user.password', name FROM put) SELECT name FROM put",
                &p, why);
     sodium_memzero(hash, sizeof hash);

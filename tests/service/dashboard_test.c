@@ -310,13 +310,114 @@ Test(dashboard, wrong_passwords_are_answered_alike_and_lock_for_longer_and_longe
     http_said_free(&(struct http_said[]){ log_in("ann", "wrong") }[0]);
     cr_assert_gt(
         sql_int("SELECT extract(epoch FROM locked_until - now())::int8 FROM login_failures WHERE kind "
-                "= 'user' AND subject = 'ann'"),
+                "= 'pair' AND subject = 'ann 127.0.0.1'"),
         200);
     sql("UPDATE login_failures SET locked_until = now()");
     there = log_in("ann", PASSWORD);
     cr_assert_eq(there.status, 200);
     http_said_free(&there);
-    cr_assert_eq(sql_int("SELECT count(*) FROM login_failures WHERE subject = 'ann'"), 0);
+    cr_assert_eq(sql_int("SELECT count(*) FROM login_failures WHERE kind = 'pair' AND subject LIKE 'ann %'"),
+                 0);
+}
+
+/* A wrong password for "ann" from another address: what is answered. */
+static int guess_from(const char *address)
+{
+    char command[256], got[64] = "";
+    FILE *f;
+
+    snprintf(command, sizeof command,
+             "curl -s -o /dev/null -w '%%{http_code}' --interface %s -H 'Content-Type: application/json' -d "
+             "'{\"name\": \"ann\", \"password\": \"wrong\"}' http://127.0.0.1:%d/v1/session",
+             address, w.dashboard.port);
+    f = popen(command, "r");
+    cr_assert(f != NULL && fgets(got, sizeof got, f) != NULL);
+    pclose(f);
+    return atoi(got);
+}
+
+static int log_in_status(const char *cookie, const char *password)
+{
+    const char *const headers[] = { "Content-Type: application/json", cookie, NULL };
+    char body[128];
+    struct http_said said;
+    int status;
+
+    snprintf(body, sizeof body, "{\"name\": \"ann\", \"password\": \"%s\"}", password);
+    said = http_ask(w.dashboard.port, "POST", "/v1/session", NULL, headers, body, strlen(body));
+    status = said.status;
+    http_said_free(&said);
+    return status;
+}
+
+Test(dashboard, a_stranger_who_guesses_keeps_himself_waiting_and_not_the_owner_of_the_name)
+{
+    add_user("ann", "analyst");
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(guess_from("127.0.0.2"), 401);
+    sql("UPDATE login_failures SET failures = 12 WHERE kind = 'pair'");
+    cr_assert_eq(guess_from("127.0.0.2"), 401);
+    cr_assert_eq(guess_from("127.0.0.2"), 429);
+    cr_assert_eq(log_in_status(NULL, PASSWORD), 200, "from another address");
+    for (int i = 0; i < 40; i++) {
+        char address[32];
+
+        snprintf(address, sizeof address, "127.0.1.%d", 1 + i / 4);
+        cr_assert_eq(guess_from(address), 401);
+    }
+    cr_assert_eq(log_in_status(NULL, PASSWORD), 200, "however many there are, up to a bound");
+    sql("UPDATE login_failures SET failures = 120 WHERE kind = 'user'");
+    cr_assert_eq(guess_from("127.0.3.1"), 401);
+    cr_assert_eq(guess_from("127.0.3.2"), 429, "many addresses together are bounded too");
+    cr_assert_gt(
+        sql_int("SELECT extract(epoch FROM locked_until - now())::int8 FROM login_failures WHERE kind "
+                "= 'user' AND subject = 'ann'"),
+        800);
+    cr_assert_eq(log_in_status(NULL, PASSWORD), 429, "a browser that nobody knows waits with them");
+    sql("UPDATE login_failures SET last_at = last_at - interval '30 minutes', locked_until = now() WHERE "
+        "kind = "
+        "'user'");
+    cr_assert_eq(guess_from("127.0.3.2"), 401);
+    cr_assert_eq(sql_int("SELECT failures FROM login_failures WHERE kind = 'user' AND subject = 'ann'"), 112,
+                 "one is forgotten in three minutes");
+}
+
+Test(dashboard, the_browser_that_somebody_uses_lets_him_in_whatever_strangers_do)
+{
+    struct http_said said;
+    char cookie[128] = "", found[128] = "";
+
+    add_user("ann", "analyst");
+    for (int i = 0; i < 2; i++) {
+        const char *const headers[] = { "Content-Type: application/json", *cookie ? cookie : NULL, NULL };
+        char body[] = "{\"name\": \"ann\", \"password\": \"" PASSWORD "\"}";
+
+        said = http_ask(w.dashboard.port, "POST", "/v1/session", NULL, headers, body, strlen(body));
+        cr_assert_eq(said.status, 200, "%s", said.body);
+        for (const char *at = said.headers; (at = strstr(at, "assay_browser=")) != NULL; at++)
+            snprintf(found, sizeof found, "Cookie: %.78s", at);
+        cr_assert(strstr(said.headers, "; Path=/v1/session; Max-Age=7776000; HttpOnly; SameSite=Strict") !=
+                      NULL,
+                  "%s", said.headers);
+        http_said_free(&said);
+        cr_assert_str_neq(found, cookie, "a new one each time");
+        snprintf(cookie, sizeof cookie, "%s", found);
+    }
+    cr_assert_eq(sql_int("SELECT count(*) FROM known_browsers WHERE name = 'ann'"), 1,
+                 "in place of the first");
+    sql("INSERT INTO login_failures SELECT k, s, 500, now(), now() + interval '15 minutes' FROM (VALUES "
+        "('user', "
+        "'ann'), ('pair', 'ann 127.0.0.1'), ('address', '127.0.0.1')) AS v (k, s)");
+    cr_assert_eq(log_in_status(NULL, PASSWORD), 429);
+    cr_assert_eq(log_in_status(cookie, "wrong"), 401);
+    sql("UPDATE login_failures SET failures = 12 WHERE kind = 'browser'");
+    cr_assert_eq(log_in_status(cookie, "wrong"), 401);
+    cr_assert_eq(log_in_status(cookie, PASSWORD), 429, "it is bounded as well");
+    cr_assert_eq(sql_int("SELECT sum(failures) FROM login_failures WHERE kind <> 'browser'"), 1500,
+                 "and keeps nobody else waiting");
+    sql("UPDATE login_failures SET locked_until = now() WHERE kind = 'browser'");
+    cr_assert_eq(log_in_status(cookie, PASSWORD), 200);
+    cr_assert_eq(log_in_status(cookie, PASSWORD), 429, "the old cookie is of no use any more");
 }
 
 Test(dashboard, sessions_end_with_the_rights_that_they_were_made_with)
