@@ -2,6 +2,7 @@
 #include "cases.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "auditstore/audit.h"
 #include "base/array.h"
@@ -13,7 +14,14 @@
 #include "lifestore/row.h"
 #include "userstore/user.h"
 
-enum { BULK_MOST = 500, LISTS_MOST = 8, NOTE_MOST = 4000, SNOOZE_MOST_DAYS = 30, VIEWS_MOST = 100 };
+enum {
+    BULK_MOST = 500,
+    LISTS_MOST = 8,
+    NOTE_MOST = 4000,
+    FILTER_MOST = 4096,
+    SNOOZE_MOST_DAYS = 30,
+    VIEWS_MOST = 100
+};
 
 /* ---- the filter ---- */
 
@@ -735,6 +743,10 @@ enum err view_put(struct call *c, struct pg_session *s, struct why *why)
         err = err_set(why, ERR_INVALID, "a view has a name of up to 64 bytes");
     if (!err) {
         filter = json_dumps(m[FILTER].value, JSON_COMPACT);
+        if (filter && strlen(filter) > FILTER_MOST)
+            err = err_set(why, ERR_INVALID, "a filter has at most %d bytes", FILTER_MOST);
+    }
+    if (!err) {
         pg_add_text(&p, slice_str(c->actor));
         pg_add_text(&p, c->id);
         pg_add_text(&p, slice_str(filter ? filter : "{}"));

@@ -558,7 +558,7 @@ static enum err put_entries(struct pg_session *s, struct slice effects, struct s
             err_set(trouble, ERR_NOT_FOUND, "a list is not there any more");
         else
             err = lists_put(s, &lists[k], &entry, 1, actor, &changed, trouble);
-        if (err && err != ERR_INVALID)
+        if (err && err != ERR_INVALID && err != ERR_TOO_LARGE)
             break;
         err = ERR_OK;
     }

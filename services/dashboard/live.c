@@ -2,6 +2,7 @@
 #include "live.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "app/service.h"
@@ -36,7 +37,8 @@ struct listener {
     struct live *live;
     bool is_used, is_over;
     uint64_t serial;
-    unsigned char token[SHA256_BYTES]; /* of its session */
+    unsigned char token[SHA256_BYTES];          /* of its session */
+    char name[sizeof((struct call *)0)->actor]; /* whose that is */
     struct http_request *req;
     bool is_greeted; /* it has had the first look */
     int deaf;
@@ -348,21 +350,23 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
 
 /* ---- who comes ---- */
 
-static struct listener *free_slot(struct live *st, const unsigned char token[SHA256_BYTES],
-                                  size_t *of_session)
+/* A free place; NULL when there is none, or none for this session or person. */
+static struct listener *find_place(struct live *st, const unsigned char token[SHA256_BYTES], const char *name)
 {
-    struct listener *slot = NULL;
+    struct listener *place = NULL;
+    size_t of_session = 0, of_person = 0;
 
-    *of_session = 0;
     for (size_t i = 0; i < STREAMS_MOST; i++) {
         struct listener *l = &st->listeners[i];
 
-        if (!l->is_used)
-            slot = slot ? slot : l;
-        else
-            *of_session += memcmp(l->token, token, SHA256_BYTES) == 0;
+        if (!l->is_used) {
+            place = place ? place : l;
+        } else {
+            of_session += memcmp(l->token, token, SHA256_BYTES) == 0;
+            of_person += strcmp(l->name, name) == 0;
+        }
     }
-    return slot;
+    return of_session < STREAMS_A_SESSION && of_person < STREAMS_A_PERSON ? place : NULL;
 }
 
 static void begin(struct http_request *req)
@@ -386,14 +390,13 @@ static void take_over(struct call *c)
     struct http_request *req = c->req;
     unsigned char token[SHA256_BYTES];
     struct listener *l;
-    size_t of_session;
 
     if (!visitor_token(c, token) || req->is_gone || slice_eq_str(req->method, "HEAD")) {
         http_reply(req, &(struct http_reply){ .status = 200, .type = "text/event-stream" });
         return;
     }
-    l = free_slot(st, token, &of_session);
-    if (!l || of_session >= STREAMS_A_SESSION || st->is_closing) {
+    l = find_place(st, token, c->actor);
+    if (!l || st->is_closing) {
         http_reply_problem(req, 503, "too many streams are open");
         return;
     }
@@ -403,6 +406,7 @@ static void take_over(struct call *c)
     pthread_mutex_lock(&st->lock);
     *l = (struct listener){ .live = st, .is_used = true, .serial = ++st->serials, .req = req };
     memcpy(l->token, token, sizeof token);
+    snprintf(l->name, sizeof l->name, "%s", c->actor);
     pthread_mutex_unlock(&st->lock);
     watch_wake(st->watch);
 }

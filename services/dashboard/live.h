@@ -23,6 +23,7 @@ struct live;
 enum {
     STREAMS_MOST = 100,
     STREAMS_A_SESSION = 8,
+    STREAMS_A_PERSON = 24,      /* in all sessions together: nobody takes the places of all others */
     STREAM_DECISIONS_MOST = 50, /* in one event */
 };
 

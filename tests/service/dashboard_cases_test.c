@@ -284,6 +284,26 @@ Test(dashboard_cases, a_decision_takes_effect_after_the_time_to_undo_as_a_label_
     json_decref(decided);
 }
 
+Test(dashboard_cases, a_list_that_is_full_holds_up_neither_the_label_nor_other_cases)
+{
+    static const char body[] = "{\"version\": 1, \"outcome\": \"fraud\", \"reason\": \"stolen_card\", "
+                               "\"lists\": [{\"list\": \"full\", \"field\": \"customer_id\"}]}";
+
+    sql("INSERT INTO lists (name, purpose, field) VALUES ('full', 'deny', 'customer_id');"
+        "ALTER TABLE list_entries DISABLE TRIGGER USER;"
+        "INSERT INTO list_entries (list, value, added_by) SELECT list, 'x' || g, 'test' FROM lists, "
+        "generate_series(1, 1 << 20) g WHERE name = 'full'; ALTER TABLE list_entries ENABLE TRIGGER USER");
+    json_decref(get("POST", "/v1/cases/1:decide", &w.ann, body, 200));
+    json_decref(get("POST", "/v1/cases/2:decide", &w.bob,
+                    "{\"version\": 1, \"outcome\": \"legit\", \"reason\": \"known\"}", 200));
+    wait_until("SELECT count(*) FROM review_cases WHERE is_applied", 2);
+    cr_assert_eq(sql_int("SELECT count(*) FROM outbox WHERE kind = 2"), 2);
+    cr_assert_eq(
+        sql_int("SELECT count(*) FROM audit WHERE action = 'case.effect' AND detail->>'trouble' LIKE "
+                "'a list has at most%'"),
+        1);
+}
+
 Test(dashboard_cases, a_decision_that_is_undone_leaves_nothing_but_its_audit)
 {
     json_t *taken = get("POST", "/v1/cases:next", &w.ann, "{}", 200), *undone;
@@ -396,6 +416,17 @@ Test(dashboard_cases, filters_say_the_same_as_the_table)
     json_decref(get("GET", "/v1/cases?amount=x", &w.ann, NULL, 422));
     json_decref(get("GET", "/v1/cases?state=x", &w.ann, NULL, 422));
     json_decref(get("GET", "/v1/cases?cursor=x", &w.ann, NULL, 422));
+}
+
+Test(dashboard_cases, a_view_is_no_place_to_store_much)
+{
+    static char body[9000];
+    size_t at = (size_t)sprintf(body, "{\"is_shared\": true, \"filter\": {\"state\": \"");
+
+    memset(body + at, 'x', 5000);
+    strcpy(body + at + 5000, "\"}}");
+    json_decref(get("PUT", "/v1/views/large", &w.ann, body, 422));
+    json_decref(get("PUT", "/v1/views/%00", &w.ann, "{\"filter\": {}}", 422));
 }
 
 Test(dashboard_cases, notes_views_snoozes_and_assignments_are_kept_as_they_were_said)

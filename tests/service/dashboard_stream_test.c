@@ -188,3 +188,26 @@ Test(dashboard_stream, a_session_has_so_many_and_makes_room_when_one_goes)
     }
     start();
 }
+
+Test(dashboard_stream, one_person_does_not_take_the_places_of_all_others_with_many_sessions)
+{
+    enum { MOST = 24, EACH = 6 };
+    struct visit bob, more;
+    FILE *all[MOST], *his;
+
+    for (size_t i = 0; i < MOST; i++) {
+        if (i % EACH == 0)
+            more = visit_of(w.pg, "ann", "now()");
+        all[i] = listen_with("", &more);
+        json_decref(next_event(all[i], "queue"));
+    }
+    cr_assert_eq(visit_status(w.dashboard.port, "GET", "/v1/stream", &w.ann, NULL), 503);
+    visit_add_user(w.pg, "bob", "auditor");
+    bob = visit_of(w.pg, "bob", "now()");
+    his = listen_with("", &bob);
+    json_decref(next_event(his, "queue"));
+    database_run(w.pg, "DELETE FROM sessions");
+    for (size_t i = 0; i < MOST; i++)
+        pclose(all[i]);
+    pclose(his);
+}
