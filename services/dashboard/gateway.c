@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api/problem.h"
 #include "app/service.h"
@@ -27,6 +28,7 @@ enum {
     LARGE_PATIENCE = 5, /* times as long */
 };
 #define KEY_RENEWED_US (DELEGATE_HOURS / 2 * HOUR_US)
+#define KEY_TRIED_US   (10 * SECOND_US) /* a key that is not believed is not made anew sooner */
 
 enum destination { RULES, RETRAINER, MONITOR, DESTINATION_COUNT };
 
@@ -150,7 +152,7 @@ struct gateway {
     /* Made on a desk's thread, used on the loop: under the lock. */
     pthread_mutex_t lock;
     char key[DELEGATE_KEY_SIZE];
-    int64_t renew_mono_us; /* 0: there is none that is good */
+    int64_t made_mono_us, renew_mono_us; /* 0: there is none */
 };
 
 static const char *const names[] = { [RULES] = "rules", [RETRAINER] = "retrainer", [MONITOR] = "monitor" };
@@ -237,7 +239,7 @@ static void forward(struct http_request *req, const struct http_client_answer *a
 static void forget_key(struct gateway *g)
 {
     pthread_mutex_lock(&g->lock);
-    g->renew_mono_us = 0;
+    g->renew_mono_us = g->made_mono_us + KEY_TRIED_US;
     pthread_mutex_unlock(&g->lock);
 }
 
@@ -330,20 +332,34 @@ static void take_over(struct call *c)
     send_on(p, c->actor);
 }
 
+/* The loop waits for the lock, so the database is asked without it; two desks may make a key each. */
+static enum err renew_key(struct gateway *g, struct pg_session *s, struct why *why)
+{
+    char key[DELEGATE_KEY_SIZE];
+    enum err err = delegate_make(s, "dashboard", key, why);
+
+    if (!err) {
+        pthread_mutex_lock(&g->lock);
+        memcpy(g->key, key, sizeof key);
+        g->made_mono_us = clock_mono_us();
+        g->renew_mono_us = g->made_mono_us + KEY_RENEWED_US;
+        pthread_mutex_unlock(&g->lock);
+    }
+    sodium_memzero(key, sizeof key);
+    return err;
+}
+
 /* On a desk's thread: what has been admitted needs a key to be passed on with. */
 static enum err hand_over(struct call *c, struct pg_session *s, struct why *why)
 {
     struct gateway *g = dashboard_gateway(c->ctx);
-    enum err err = ERR_OK;
+    bool is_due;
 
     c->take_over = take_over;
     pthread_mutex_lock(&g->lock);
-    if (clock_mono_us() >= g->renew_mono_us) {
-        err = delegate_make(s, "dashboard", g->key, why);
-        g->renew_mono_us = err ? 0 : clock_mono_us() + KEY_RENEWED_US;
-    }
+    is_due = clock_mono_us() >= g->renew_mono_us;
     pthread_mutex_unlock(&g->lock);
-    return err;
+    return is_due ? renew_key(g, s, why) : ERR_OK;
 }
 
 static void on_pass(void *service, struct http_request *req)
