@@ -464,6 +464,19 @@ static void try_missing(struct search *s)
     add_found(s, FLIP_MISSING);
 }
 
+/* Of what the ways up and down have found, the nearer one; proven where the other way hides nothing nearer. */
+static struct outcome nearer_of(const struct search *s, const struct outcome *up, bool is_up_proven,
+                                const struct outcome *down, bool is_down_proven)
+{
+    bool is_up = up->is_found && (!down->is_found ||
+                                  change_of(s, up, FLIP_GIVEN).size <= change_of(s, down, FLIP_GIVEN).size);
+    struct outcome nearer = is_up ? *up : *down;
+    const struct outcome *other = is_up ? down : up;
+
+    nearer.is_proven &= other->is_found ? other->is_proven : is_up ? is_down_proven : is_up_proven;
+    return nearer;
+}
+
 /* Both ways from the middle; of each goal the nearer one. */
 static void try_given(struct search *s)
 {
@@ -478,12 +491,8 @@ static void try_given(struct search *s)
     harder = s->found_harder;
     is_proven = s->is_proven;
     search_way(s, middle - 1, -1);
-    if (milder.is_found && (!s->found_milder.is_found || change_of(s, &milder, FLIP_GIVEN).size <=
-                                                             change_of(s, &s->found_milder, FLIP_GIVEN).size))
-        s->found_milder = milder;
-    if (harder.is_found && (!s->found_harder.is_found || change_of(s, &harder, FLIP_GIVEN).size <=
-                                                             change_of(s, &s->found_harder, FLIP_GIVEN).size))
-        s->found_harder = harder;
+    s->found_milder = nearer_of(s, &milder, is_proven, &s->found_milder, s->is_proven);
+    s->found_harder = nearer_of(s, &harder, is_proven, &s->found_harder, s->is_proven);
     s->is_proven &= is_proven;
     add_found(s, FLIP_GIVEN);
 }

@@ -434,6 +434,34 @@ Test(flip, a_rule_that_cannot_be_followed_is_tried_value_by_value_and_beyond_tha
     cr_assert(is_untold(&answer.harder, "tx.amount"));
 }
 
+Test(flip, a_value_that_is_given_is_the_smallest_only_when_both_ways_have_been_followed)
+{
+    static const struct policy_rule asking[] = {
+        RULE("listed", "in_list(count_1h, 'odd')", ACTION_DECLINE, 9),
+        RULE("none", "count_1h < 1.0", ACTION_DECLINE, 8),
+    };
+    static const char *const far[] = { "9000001" };
+    struct flip_change like = { .what = { .column = plan_find_name(w.plan, SLICE("count_1h")) },
+                                .name = SLICE("count_1h") };
+    const struct flip_change *given;
+    struct flip_answer answer;
+    float vector[COLUMNS_MAX];
+
+    publish(asking, ARRAY_LEN(asking));
+    add_numbers("odd", far, 1);
+    bind();
+    take_case(3000);
+    in.thresholds = (struct policy_thresholds){ 2, 2, 2 };
+    memcpy(vector, in.vector, in.vector_count * sizeof *vector);
+    vector[like.what.column] = NAN;
+    in.vector = vector;
+    flip_find(flip, &in, &FLIP_ANY, &cases, &answer);
+    given = shown(&answer.harder, &like, FLIP_GIVEN);
+    cr_assert_not_null(given);
+    cr_assert_eq(given->after, 0, "all those below the median were tried");
+    cr_assert(!given->is_smallest, "but not all those above");
+}
+
 Test(flip, what_a_list_decided_no_number_changes)
 {
     struct list *list = list_new(0, SLICE("blocked"), LIST_DENY, TXN_card_id);
