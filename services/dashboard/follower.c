@@ -19,7 +19,10 @@
 
 #define FOLLOWER "dashboard"
 enum {
-    BATCH_ENTRIES = 1000,
+    BATCH_LEAST = 1000, /* entries in one turn; twice as many after a quick one that was full, */
+    BATCH_MOST = 32000, /* half as many after a slow one */
+    QUICK_MS = 150,
+    SLOW_MS = 400,
     PENDING_MOST = 5000, /* entries whose decision is awaited; the oldest are given up for newer ones, */
     PATIENCE_S = 600,    /* and all after that long: an import is never decided */
     DUE_MOST = 100,
@@ -82,6 +85,7 @@ struct batch {
     struct arena arena;
     int64_t n, now_s;
     int64_t now_ms, looked_ms;
+    int64_t entries; /* that are read at most */
     struct wanted *wanted;
     size_t count, was_pending;
     size_t *due, due_count; /* those that are looked for in this turn */
@@ -97,7 +101,7 @@ static void read_place(struct batch *b, const json_t *place)
     size_t i;
 
     b->n = json_integer_value(json_object_get(place, "n"));
-    b->wanted = arena_new(&b->arena, struct wanted, json_array_size(pending) + BATCH_ENTRIES);
+    b->wanted = arena_new(&b->arena, struct wanted, json_array_size(pending) + (size_t)b->entries);
     json_array_foreach(pending, i, each)
     {
         b->wanted[b->count++] =
@@ -138,7 +142,7 @@ static enum err read_log(struct batch *b)
     enum err err;
 
     pg_add_i64(&p, b->n);
-    pg_add_i64(&p, BATCH_ENTRIES);
+    pg_add_i64(&p, b->entries);
     err = row_ask(b->s, "SELECT " LOG_COLUMNS " FROM log l WHERE l.n > $1::int8 ORDER BY l.n LIMIT $2::int8",
                   &p, &r, b->why);
     for (size_t i = 0; !err && i < pg_rows(r); i++) {
@@ -154,7 +158,7 @@ static enum err read_log(struct batch *b)
                                                      .id = arena_slice(&b->arena, body.txn.id),
                                                      .since_s = b->now_s };
     }
-    b->is_full = !err && pg_rows(r) == BATCH_ENTRIES;
+    b->is_full = !err && pg_rows(r) == (size_t)b->entries;
     pg_result_free(r);
     return err;
 }
@@ -476,15 +480,27 @@ static enum err follow_in_transaction(struct batch *b, const json_t *place)
     return err;
 }
 
+/* What a turn costs whatever it reads is shared by more entries, when there are many: an import is passed over in a
+ * minute and not in a quarter of an hour. */
+static int64_t next_batch(int64_t entries, bool is_full, int64_t took_ms)
+{
+    if (took_ms > SLOW_MS)
+        entries /= 2;
+    else if (is_full && took_ms < QUICK_MS)
+        entries *= 2;
+    return entries < BATCH_LEAST ? BATCH_LEAST : entries > BATCH_MOST ? BATCH_MOST : entries;
+}
+
 static enum err follow(const struct dashboard_settings *conf, struct follower_memory *memory,
                        struct pg_session *s, bool *is_behind, struct why *why)
 {
-    int64_t now_ms = clock_wall_us() / MS_US;
+    int64_t now_ms = clock_wall_us() / MS_US, began_us = clock_mono_us();
     struct batch b = { .conf = conf,
                        .s = s,
                        .now_s = now_ms / 1000,
                        .now_ms = now_ms,
                        .looked_ms = memory->looked_ms,
+                       .entries = memory->entries ? memory->entries : BATCH_LEAST,
                        .why = why };
     json_t *place = NULL;
     enum err err = read_rule(conf, &b.rule, why);
@@ -498,6 +514,8 @@ static enum err follow(const struct dashboard_settings *conf, struct follower_me
         follower_abandon(s);
     else
         memory->looked_ms = now_ms;
+    memory->entries =
+        err ? BATCH_LEAST : next_batch(b.entries, b.is_full, (clock_mono_us() - began_us) / MS_US);
     *is_behind = b.is_full;
     json_decref(place);
     arena_release(&b.arena);

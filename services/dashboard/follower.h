@@ -18,9 +18,10 @@ struct pg_session;
 
 /* Whether `conf` says which decisions become cases.   ERR_INVALID  if not */
 MUST_USE enum err follower_check(const struct dashboard_settings *conf, struct why *why);
-/* When it looked for decisions last, 0: never; the caller's, for the next turn. */
+/* What one turn leaves for the next; zeroes at first, the caller's. */
 struct follower_memory {
-    int64_t looked_ms;
+    int64_t looked_ms; /* when it looked for decisions last */
+    int64_t entries;   /* so many are read at most */
 };
 /* One batch, and what is due. *is_behind: there is more to read at once. */
 MUST_USE enum err follower_turn(const struct dashboard_settings *conf, struct follower_memory *memory,

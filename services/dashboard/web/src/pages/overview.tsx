@@ -18,6 +18,7 @@ const spans = [
   { minutes: 360, label: "6 hours" },
   { minutes: 1440, label: "24 hours" },
 ];
+const widest = spans[spans.length - 1]!.minutes;
 
 export default function OverviewPage() {
   useTitle("Overview");
@@ -77,10 +78,15 @@ function Figures({ the }: { the: Overview }) {
         <div className="stack">
           <Panel title="Decisions a minute" tools={<Mix the={the} />}>
             {the.decisions === 0 ? (
-              <Blank title="Nothing was decided">
+              <Blank title={`Nothing was decided in the last ${span(the.minutes * 60)}`}>
+                <p>
+                  This counts by the clock of the service, whatever time a payment tells. What was decided a moment ago
+                  comes within seconds; after a large import of history, within minutes.
+                </p>
                 <p>
                   Send a payment to <code>POST /v1/transactions</code>, or run <code>make demo</code> for a real stream.
                 </p>
+                {the.minutes < widest && <a href={href("overview", { minutes: String(widest) })}>Look at {span(widest * 60)}</a>}
               </Blank>
             ) : (
               <Suspense fallback={<div className="chart" />}>
@@ -109,7 +115,7 @@ function Figures({ the }: { the: Overview }) {
             )}
           </Panel>
           <Panel title="Latency by stage" flush>
-            <LatencyTable the={the} />
+            {the.decisions === 0 ? <p className="body muted">Nothing was decided.</p> : <LatencyTable the={the} />}
           </Panel>
           <Panel title="Services" flush>
             {the.services.length === 0 && <p className="body muted">No service has told how it is.</p>}
@@ -165,7 +171,7 @@ function Mix({ the }: { the: Overview }) {
 
 function LatencyTable({ the }: { the: Overview }) {
   const order = ["queue", "features", "scoring", "rules", "total"];
-  const stages = Object.entries(the.latency_us).sort(([a], [b]) => order.indexOf(a) - order.indexOf(b));
+  const stages = Object.entries(the.latency_us ?? {}).sort(([a], [b]) => order.indexOf(a) - order.indexOf(b));
   return (
     <table className="plain">
       <thead>
