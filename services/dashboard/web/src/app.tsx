@@ -148,7 +148,7 @@ function Shell({ session, onLeave }: { session: Session; onLeave: () => void }) 
 function Body({ page, session }: { page: Page | undefined; session: Session }) {
   if (!page)
     return (
-      <Blank title="There is no such page">
+      <Blank title="There is no such page" isPage>
         <p>
           The address may be old. <a href="#/">Go to the first page</a>.
         </p>
@@ -156,7 +156,7 @@ function Body({ page, session }: { page: Page | undefined; session: Session }) {
     );
   if (!mayOpen(page, session.user.roles))
     return (
-      <Blank title="Your roles do not open this page">
+      <Blank title="Your roles do not open this page" isPage>
         <p>
           It is for: {page.roles.join(", ")}. You are: {session.user.roles.join(", ") || "without a role"}. Whoever is
           admin can give you a role.

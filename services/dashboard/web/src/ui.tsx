@@ -41,10 +41,11 @@ export function Panel(props: { title: string; tools?: ReactNode; flush?: boolean
   );
 }
 
-export function Blank({ title, children }: { title: string; children?: ReactNode }) {
+/** What stands where there is nothing yet; `isPage` when it is all of the page. */
+export function Blank({ title, isPage, children }: { title: string; isPage?: boolean; children?: ReactNode }) {
   return (
     <div className="blank">
-      <h2>{title}</h2>
+      {isPage ? <h1>{title}</h1> : <h2>{title}</h2>}
       {children}
     </div>
   );

@@ -38,7 +38,7 @@ export default function CasePage() {
   });
   if (!isNumber)
     return (
-      <Blank title="There is no such case">
+      <Blank title="There is no such case" isPage>
         <a href={href("queue")}>Go to the queue</a>
       </Blank>
     );

@@ -18,6 +18,7 @@ const spans = [
   { minutes: 360, label: "6 hours" },
   { minutes: 1440, label: "24 hours" },
 ];
+const instant = /\d{4}-\d\d-\d\dT[\d:.]+Z/;
 const widest = spans[spans.length - 1]!.minutes;
 
 export default function OverviewPage() {
@@ -130,7 +131,7 @@ function Figures({ the }: { the: Overview }) {
                         {service.is_well ? "well" : "not well"}
                       </Chip>
                     </td>
-                    <td className="muted">{service.detail}</td>
+                    <td className="muted">{service.detail.replace(instant, (iso) => timeOfDay(iso))}</td>
                   </tr>
                 ))}
               </tbody>
