@@ -189,6 +189,10 @@ static void write_question(struct call *c, struct asked *a)
     buf_release(&text);
 }
 
+/* Into the audit, beside the rest of a version's life: $1 is who. */
+#define NOTE                                                                                                 \
+    "INSERT INTO audit (account, actor, action, subject, detail) SELECT nullif(account, 0), $1::text, "
+
 static enum err keep(struct call *c, struct pg_session *s, const struct asked *a, int64_t *id,
                      struct why *why)
 {
@@ -203,12 +207,16 @@ static enum err keep(struct call *c, struct pg_session *s, const struct asked *a
     pg_add_i64(&p, a->version);
     pg_add_i64(&p, a->revision);
     pg_add_i64(&p, BACKTESTS_WAITING_MAX);
-    err = pg_exec(s,
-                  "INSERT INTO backtests (asked_by, question, document, account, version, revision) "
-                  "SELECT $1::text, $2::text::jsonb, $3::text::jsonb, $4::int8, nullif($5::int8, 0), "
-                  "nullif($6::int8, 0) WHERE (SELECT count(*) FROM backtests WHERE state IN ('waiting', "
-                  "'running')) < $7::int8 RETURNING backtest",
-                  &p, &r, why);
+    err = pg_exec(
+        s,
+        "WITH asked AS (INSERT INTO backtests (asked_by, question, document, account, version, revision) "
+        "SELECT $1::text, $2::text::jsonb, $3::text::jsonb, $4::int8, nullif($5::int8, 0), "
+        "nullif($6::int8, 0) WHERE (SELECT count(*) FROM backtests WHERE state IN ('waiting', "
+        "'running')) < $7::int8 RETURNING *), "
+        "noted AS (" NOTE "'rules.backtest', coalesce(version::text, ''), jsonb_strip_nulls("
+        "jsonb_build_object('backtest', backtest, 'revision', revision, 'question', question)) FROM asked) "
+        "SELECT backtest FROM asked",
+        &p, &r, why);
     if (!err && pg_rows(r) == 0)
         err = err_set(why, ERR_LIMIT, "%d backtests are waiting already", BACKTESTS_WAITING_MAX);
     if (!err)
@@ -308,12 +316,19 @@ enum err cancel_backtest(struct call *c, struct pg_session *s, struct why *why)
 
     if (err)
         return err;
+    pg_add_text(&p, slice_str(c->actor));
     pg_add_i64(&p, id);
-    err = pg_exec(s,
-                  "UPDATE backtests SET is_cancelled = true, state = CASE WHEN state = 'waiting' THEN "
-                  "'cancelled' ELSE state END, ended_at = CASE WHEN state = 'waiting' THEN now() END "
-                  "WHERE backtest = $1::int8 AND state IN ('waiting', 'running') RETURNING backtest",
-                  &p, &r, why);
+    err = pg_exec(
+        s,
+        "WITH was AS (SELECT backtest, is_cancelled FROM backtests WHERE backtest = $2::int8 FOR UPDATE), "
+        "told AS (UPDATE backtests b SET is_cancelled = true, state = CASE WHEN state = 'waiting' THEN "
+        "'cancelled' ELSE state END, ended_at = CASE WHEN state = 'waiting' THEN now() END "
+        "FROM was WHERE b.backtest = was.backtest AND state IN ('waiting', 'running') "
+        "RETURNING b.*, was.is_cancelled AS is_again), "
+        "noted AS (" NOTE "'rules.backtest_cancel', coalesce(version::text, ''), "
+        "jsonb_build_object('backtest', backtest) FROM told WHERE NOT is_again) "
+        "SELECT backtest FROM told",
+        &p, &r, why);
     pg_params_release(&p);
     if (!err && pg_rows(r) == 0) {
         pg_result_free(r);
