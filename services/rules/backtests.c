@@ -25,6 +25,7 @@ struct trials {
     struct backtest_ground *ground;
     int64_t opened_at_us;
     atomic_int_fast64_t wanted_us; /* monotonic; 0: never */
+    atomic_bool is_opening;        /* whatever became of the turn before */
     atomic_uint_fast64_t done, total;
 };
 
@@ -335,9 +336,11 @@ static enum err on_ground_turn(void *ctx, struct pg_session *s, int64_t *rest_us
     }
     if ((t->ground && clock_wall_us() - t->opened_at_us < GROUND_FRESH_US) || atomic_load(is_ending))
         return ERR_OK;
+    atomic_store(&t->is_opening, true);
     err = backtest_ground_open(&ground, s, &history, why);
     if (!err)
         replace(t, ground);
+    atomic_store(&t->is_opening, false);
     return err == ERR_TIMEOUT ? ERR_OK : err;
 }
 
@@ -393,7 +396,7 @@ enum err backtests_try(struct backtests *b, struct pg_session *s, const struct t
     pthread_mutex_lock(&t->lock);
     if (t->ground)
         err = try_on(t, s, q, &o, why);
-    else if (was_wanted && !watch_is_well(t->watch, &trouble))
+    else if (was_wanted && !atomic_load(&t->is_opening) && !watch_is_well(t->watch, &trouble))
         err = err_set(why, ERR_UNAVAILABLE, "the history cannot be opened: %s", trouble.text);
     else
         write_opening(t, &o);
