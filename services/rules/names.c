@@ -5,6 +5,7 @@
 #include "featurestore/plan.h"
 #include "json/json_out.h"
 #include "pg/session.h"
+#include "velocity/velocity.h"
 
 /* Each example is a condition that compiles: tests/service/trials_test.c has them checked. */
 struct name {
@@ -87,12 +88,6 @@ static void write_names(struct json_out *o, const char *key, const struct name *
     json_out_end(o);
 }
 
-/* A velocity that a rule asked for has its call as its name. */
-static bool is_plain(struct slice name)
-{
-    return name.len && name.ptr[name.len - 1] != ')';
-}
-
 static enum err write_features(struct json_out *o, struct pg_session *s, struct why *why)
 {
     struct plan *plan = NULL;
@@ -105,7 +100,7 @@ static enum err write_features(struct json_out *o, struct pg_session *s, struct 
     for (size_t i = 0; plan && i < plan_columns(plan); i++) {
         const struct feature *column = plan_column(plan, i);
 
-        if (is_plain(column->name))
+        if (!velocity_is_column(column)) /* those are written as calls */
             write_name(o, column->name, "number", "", column->describe);
     }
     json_out_end(o);

@@ -708,6 +708,11 @@ size_t backtest_worker_features(const struct backtest_worker *w, const struct sl
     return w->asked.count ? w->asked.sets[0].feature_count : 0;
 }
 
+struct slice backtest_worker_feature_text(const struct backtest_worker *w, size_t place)
+{
+    return trial_vector_text(w->asked.sets[0].trial, place);
+}
+
 /* ---- adding up ---- */
 
 static void cell_merge(struct backtest_cell *to, const struct backtest_cell *from)

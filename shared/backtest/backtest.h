@@ -152,6 +152,8 @@ MUST_USE enum err backtest_worker_take(struct backtest_worker *w, struct chunk *
 
 /* The features and velocities that the rules asked about read, by their names in plans; the worker's. */
 size_t backtest_worker_features(const struct backtest_worker *w, const struct slice **names);
+/* The one at `place` as rules write it. */
+struct slice backtest_worker_feature_text(const struct backtest_worker *w, size_t place);
 
 /* Adds `other`'s figures to `w`'s, whose chunks came before. */
 void backtest_worker_add(struct backtest_worker *w, const struct backtest_worker *other);

@@ -358,7 +358,7 @@ static void find_absent(struct backtest_answer *a)
                 is_there = slice_eq_str(names[i], chunk_feature_name(c, f, NULL));
         }
         if (!is_there)
-            a->absent[a->absent_count++] = names[i];
+            a->absent[a->absent_count++] = backtest_worker_feature_text(a->worker, i);
     }
 }
 

@@ -73,7 +73,8 @@ struct archive_counts backtest_answer_history(const struct backtest_answer *a);
 /* "draft", "version 12", "as it was"; "live (version 11)", "as decided". */
 struct slice backtest_answer_asked(const struct backtest_answer *a);
 struct slice backtest_answer_compared(const struct backtest_answer *a);
-/* Features of the set asked about that some decisions were served without: they count as missing there. */
+/* Features of the set asked about that some decisions were served without: they count as missing there. Velocities
+ * are told as rules write them: count(card, "10m"). */
 size_t backtest_answer_absent(const struct backtest_answer *a, const struct slice **names);
 /* How long it took: to bring the history up to date, and the rest. */
 void backtest_answer_times(const struct backtest_answer *a, int64_t *history_us, int64_t *run_us);

@@ -134,6 +134,14 @@ size_t trial_vector(const struct trial *t, const struct slice **names)
     return t->name_count;
 }
 
+struct slice trial_vector_text(const struct trial *t, size_t place)
+{
+    size_t features = t->policy->feature_count;
+
+    return place < features ? t->names[place]
+                            : velocities_at(t->policy->velocities, place - features)->describe;
+}
+
 const struct policy_columns *trial_columns(const struct trial *t)
 {
     return t->columns;

@@ -40,6 +40,8 @@ bool trial_rule_asks_score(const struct trial *trial, size_t rule);
 /* The vector that rules read: features, then velocities, by their names in plans (a velocity's follows from its
  * definition). Give it with these columns. */
 size_t trial_vector(const struct trial *trial, const struct slice **names);
+/* The member at `place` as rules write it: a feature's name, or a velocity's call. */
+struct slice trial_vector_text(const struct trial *trial, size_t place);
 const struct policy_columns *trial_columns(const struct trial *trial);
 /* What of it a rule reads. */
 void trial_rule_features(const struct trial *trial, size_t rule, void (*each)(void *context, size_t place),

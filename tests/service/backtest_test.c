@@ -145,11 +145,22 @@ static void send_some(int count)
 
 /* ---- changes, each in force before anything more is decided ---- */
 
+static void await_serving(int64_t version)
+{
+    int64_t until = clock_mono_us() + PATIENCE_US;
+    struct ruleset_served served = { 0 };
+
+    while ((served.processes < 2 || served.serving < served.processes) && clock_mono_us() < until) {
+        usleep(5000);
+        MUST(ruleset_served(w.pg, 0, version, &w.arena, &served, &w.why));
+    }
+    cr_assert_eq(served.serving, 2, "the rules service and ingestion");
+}
+
 static int64_t publish(const char *document)
 {
     struct ruleset_change ann = { .actor = SLICE("ann"), .expected = RULESET_ANY }, bob = ann;
-    int64_t version = 0, until = clock_mono_us() + PATIENCE_US;
-    struct ruleset_served served = { 0 };
+    int64_t version = 0;
     struct draft d;
 
     bob.actor = SLICE("bob");
@@ -157,11 +168,7 @@ static int64_t publish(const char *document)
     MUST(ruleset_draft(w.pg, &d, 0, SLICE(""), &ann, &version, &w.why));
     MUST(ruleset_publish(w.pg, version, &bob, &w.why));
     draft_release(&d);
-    while ((served.processes < 2 || served.serving < served.processes) && clock_mono_us() < until) {
-        usleep(5000);
-        MUST(ruleset_served(w.pg, 0, version, &w.arena, &served, &w.why));
-    }
-    cr_assert_eq(served.serving, 2, "the rules service and ingestion");
+    await_serving(version);
     return version;
 }
 
@@ -376,4 +383,154 @@ Test(backtest_live, a_draft_is_shown_beside_what_is_in_force_and_only_what_chang
     json = backtest_settled(words);
     cr_assert_eq(number(json, "history", "built", NULL), 2 * EACH + 1);
     json_decref(json);
+}
+
+/* ---- thresholds of a set's own ---- */
+
+static double sql_number(const char *text)
+{
+    struct pg_result *r = NULL;
+    double value;
+
+    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
+    value = pg_get_float(r, 0, 0);
+    pg_result_free(r);
+    return value;
+}
+
+Test(backtest_live, a_payment_is_decided_by_the_thresholds_of_the_set_and_a_backtest_decides_it_so_again)
+{
+    char document[256], words[256], question[256];
+    double middle, high;
+    int64_t version;
+    json_t *json;
+
+    send_some(EACH); /* by the model's thresholds */
+    middle = sql_number("SELECT percentile_disc(0.4) WITHIN GROUP (ORDER BY score) FROM decisions");
+    high = sql_number("SELECT percentile_disc(0.8) WITHIN GROUP (ORDER BY score) FROM decisions");
+    cr_assert_lt(middle, high, "nothing would be tested");
+    snprintf(document, sizeof document,
+             "{\"thresholds\": {\"challenge\": %.17g, \"decline\": %.17g}, \"rules\": []}", middle, high);
+    version = publish(document);
+    send_some(2 * EACH);
+    snprintf(question, sizeof question, "SELECT count(*) FROM decisions WHERE ruleset_version = '%d'",
+             (int)version);
+    cr_assert_eq(sql_int(question), 2 * EACH);
+    snprintf(
+        question, sizeof question,
+        "SELECT count(*) FROM decisions WHERE ruleset_version = '%d' AND action <> CASE WHEN score >= %.17g "
+        "THEN 3 WHEN score >= %.17g THEN 1 ELSE 0 END",
+        (int)version, high, middle);
+    cr_assert_eq(sql_int(question), 0, "nothing is reviewed: the set has no such threshold");
+    snprintf(question, sizeof question,
+             "SELECT count(DISTINCT action) FROM decisions WHERE ruleset_version = '%d'", (int)version);
+    cr_assert_gt(sql_int(question), 1, "nothing would be tested");
+
+    json = backtest_settled("--as-it-was");
+    cr_assert_eq(changed(json, NULL), 0);
+    json_decref(json);
+    snprintf(document, sizeof document, "{\"thresholds\": {\"review\": %.17g}, \"rules\": []}", high);
+    write_file("draft.yaml", document);
+    snprintf(words, sizeof words, "%s/draft.yaml --against decided", w.directory);
+    json = backtest(words);
+    snprintf(question, sizeof question,
+             "SELECT count(*) FROM decisions WHERE action <> CASE WHEN score >= %.17g THEN 2 ELSE 0 END",
+             high);
+    cr_assert_eq(changed(json, NULL), sql_int(question));
+    cr_assert_gt(changed(json, NULL), 0);
+    json_decref(json);
+}
+
+/* ---- velocities before a set is in force ---- */
+
+#define BUSY                                                                                                 \
+    "\"rules\": [{\"id\": \"busy\", \"when\": \"count(card, \\\"17m\\\") > 3.0\", \"action\": \"decline\"}]"
+
+static void make_rules_key(char key[64], const char *owner, const char *scopes)
+{
+    char text[512], hex[65];
+    struct api_key made;
+
+    api_key_make(&made);
+    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
+    snprintf(text, sizeof text,
+             "INSERT INTO api_keys (prefix, account, secret_sha256, scopes, owner) VALUES ('%s', 1, '\\x%s', "
+             "'{%s}', "
+             "'%s')",
+             made.prefix, hex, scopes, owner);
+    sql(text);
+    strcpy(key, made.text);
+}
+
+/* The status; `has` stands in the answer. */
+static int rest(const char *key, const char *path, const char *body, const char *has)
+{
+    struct http_said said = http_ask(w.rules.port, "POST", path, key, NULL, body, strlen(body));
+    int status = said.status;
+
+    cr_expect(!has || (said.body && strstr(said.body, has)), "%s: %d %s", path, status,
+              said.body ? said.body : "");
+    http_said_free(&said);
+    return status;
+}
+
+/* Each of the cards was seen more than three times before there was a rule that counts. */
+static void check_that_nothing_began_from_zero(int64_t version)
+{
+    char question[128];
+
+    send_some(EACH);
+    snprintf(question, sizeof question,
+             "SELECT count(*) FROM decisions WHERE ruleset_version = '%d' AND action = 3", (int)version);
+    cr_assert_eq(sql_int(question), EACH);
+}
+
+Test(backtest_live, a_velocity_is_prepared_over_rest_before_its_rule_is_published)
+{
+    int64_t until;
+    char ann[64], bob[64];
+    int status;
+
+    make_rules_key(ann, "ann", "rules:write");
+    make_rules_key(bob, "bob", "rules:write,rules:approve");
+    send_some(EACH);
+    cr_assert_eq(rest(ann, "/v1/rulesets", "{\"document\": {" BUSY "}}", "\"prepared_at\":null"), 201);
+    cr_assert_eq(rest(bob, "/v1/rulesets/1:publish", "", "prepare version 1"), 409);
+    cr_assert_eq(rest(w.key, "/v1/rulesets/1:prepare", "", NULL), 401);
+    cr_assert_eq(rest(ann, "/v1/rulesets/2:prepare", "", NULL), 404);
+    cr_assert_eq(rest(ann, "/v1/rulesets/1:prepare", "{\"reason\": \"soon\"}", "\"prepared_at\":\"20"), 200);
+    cr_assert_eq(
+        sql_int("SELECT count(*) FROM audit WHERE action = 'rules.prepare' AND actor = 'ann' AND subject = "
+                "'1' AND detail->>'reason' = 'soon'"),
+        1);
+    until = clock_mono_us() + PATIENCE_US;
+    while ((status = rest(bob, "/v1/rulesets/1:publish", "", NULL)) == 409 && clock_mono_us() < until)
+        usleep(50000);
+    cr_assert_eq(status, 200, "its velocity was computed");
+    cr_assert_eq(rest(ann, "/v1/rulesets/1:prepare", "", "is no draft"), 409);
+    await_serving(1);
+    check_that_nothing_began_from_zero(1);
+}
+
+Test(backtest_live, the_command_line_publishes_with_a_new_velocity_once_that_is_computed)
+{
+    struct buf said = { 0 };
+    char words[256];
+
+    send_some(EACH);
+    write_file("set.yaml", "rules:\n  - {id: busy, when: 'count(card, \"17m\") > 3.0', action: decline}\n");
+    snprintf(words, sizeof words, "rules publish %s/set.yaml --author ann", w.directory);
+    cr_assert_neq(command_run(&said, w.conninfo, "", words), 0, "without --wait it is refused");
+    cr_assert_not_null(strstr(buf_str(&said), "count(card, \"17m\") is not computed yet"), "%s",
+                       buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "rules publish 1 --wait --author bob"), 0, "%s",
+                 buf_str(&said));
+    cr_assert_not_null(strstr(buf_str(&said), "1 velocities are being computed from the log"), "%s",
+                       buf_str(&said));
+    cr_assert_not_null(strstr(buf_str(&said), "published version 1"), "%s", buf_str(&said));
+    cr_assert_not_null(strstr(buf_str(&said), "in all 2 processes"), "%s", buf_str(&said));
+    check_that_nothing_began_from_zero(1);
+    cr_assert_eq(command_run(&said, w.conninfo, "", "rules publish 1 --wait --author bob"), 1,
+                 "it is in force");
+    buf_release(&said);
 }

@@ -255,8 +255,15 @@ Test(trials, one_runs_while_another_waits_both_can_be_cancelled_and_nobody_else_
     json_decref(await(two, "cancelled"));
     usleep(300000); /* longer than it is silent about how far it is */
     json_decref(cancel(one, 200));
+    json_decref(cancel(one, 200)); /* once more: nothing new */
     sql("COMMIT");
     json_decref(await(one, "cancelled"));
+    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE actor = 'ann' AND action = 'rules.backtest' AND "
+                         "detail->'question'->>'against' = 'live'"),
+                 2);
+    cr_assert_eq(
+        sql_int("SELECT count(*) FROM audit WHERE actor = 'ann' AND action = 'rules.backtest_cancel'"), 2,
+        "once each");
     json_decref(await(post("{\"document\": " LARGE "}"), "done"));
 }
 
@@ -292,7 +299,8 @@ Test(trials, a_version_is_tried_as_it_was_when_that_was_asked)
     cr_assert_eq(json_array_size(json_object_get(job, "backtests")), 1);
     json_decref(job);
     job = ask("GET", "/v1/rulesets/1:history", NULL, 200);
-    cr_assert_str_eq(text_at(json_array_get(json_object_get(job, "history"), 0), "action"), "rules.draft");
+    cr_assert_str_eq(text_at(json_array_get(json_object_get(job, "history"), 0), "action"), "rules.backtest");
+    cr_assert_str_eq(text_at(json_array_get(json_object_get(job, "history"), 1), "action"), "rules.draft");
     json_decref(job);
     json_decref(made);
 }
@@ -368,6 +376,52 @@ Test(trials, a_draft_is_tried_on_the_newest_days_and_keeps_nothing)
                  sql_int("SELECT count(*) FROM decisions"));
     json_decref(json);
     cr_assert_eq(sql_int("SELECT count(*) FROM backtests"), 0);
+}
+
+/* Nothing failed: it takes as long as it takes. */
+Test(trials, who_asks_while_the_history_is_opened_hears_how_far_it_is)
+{
+    cr_assert_eq(process_stop(&w.rules), 0);
+    sql("BEGIN; LOCK labels IN ACCESS EXCLUSIVE MODE");
+    start();
+    for (int i = 0; i < 20; i++) {
+        json_t *json = ask("POST", "/v1/backtests:try", "{\"document\": " LARGE "}", 200);
+
+        cr_assert_str_eq(text_at(json, "state"), "opening");
+        json_decref(json);
+        usleep(20000);
+    }
+    sql("COMMIT");
+    json_decref(try("{\"document\": " LARGE "}"));
+}
+
+Test(trials, a_velocity_that_was_never_served_is_told_as_it_was_written)
+{
+    static const char document[] = "{\"rules\": [{\"id\": \"busy\", \"when\": \"count(card,\\\"10m\\\") > "
+                                   "5.0 && customer_count_24h > 1.0\", "
+                                   "\"action\": \"review\"}]}";
+    char body[320], command[256];
+    const json_t *absent;
+    struct buf said = { 0 };
+    json_t *json;
+    FILE *f;
+
+    snprintf(body, sizeof body, "{\"document\": %s, \"days\": 30}", document);
+    json = try(body);
+    absent = json_object_get(json_object_get(json, "answer"), "absent_features");
+    cr_assert_eq(json_array_size(absent), 1);
+    cr_assert_str_eq(json_string_value(json_array_get(absent, 0)), "count(card, \"10m\")");
+    json_decref(json);
+    snprintf(command, sizeof command, "%s/busy.json", w.directory);
+    f = fopen(command, "w");
+    cr_assert_not_null(f);
+    fputs(document, f);
+    fclose(f);
+    snprintf(command, sizeof command, "rules backtest --no-cache %s/busy.json", w.directory);
+    cr_assert_eq(command_run(&said, w.conninfo, "", command), 0, "%s", buf_str(&said));
+    cr_assert_not_null(strstr(buf_str(&said), "served without count(card, \"10m\")"), "%s", buf_str(&said));
+    cr_assert_null(strstr(buf_str(&said), "velocity_"), "%s", buf_str(&said));
+    buf_release(&said);
 }
 
 /* ---- what may be written ---- */
