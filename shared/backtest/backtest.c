@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backtest/backtest.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,7 +256,7 @@ static void add_feature_key(void *context, size_t place)
 }
 
 static void rule_key(const struct backtest_worker *w, const struct set *s, size_t rule,
-                     const struct backtest_overlay *overlay, unsigned char key[SHA256_BYTES])
+                     const struct backtest_overlay *overlay, bool is_sample, unsigned char key[SHA256_BYTES])
 {
     struct key_maker maker = { .overlay = overlay, .set = s };
 
@@ -265,6 +266,8 @@ static void rule_key(const struct backtest_worker *w, const struct set *s, size_
         buf_add_slice(&maker.text, w->options->scored_by);
     buf_add_char(&maker.text, '\n');
     trial_rule_features(s->trial, rule, add_feature_key, &maker);
+    if (is_sample)
+        buf_printf(&maker.text, "one in %" PRIu32, w->options->one_in);
     sha256(buf_slice(&maker.text), key);
     buf_release(&maker.text);
 }
@@ -315,7 +318,11 @@ static void recall(struct backtest_worker *w, struct side *side, struct set *s, 
 
         s->known[i] = NULL;
         if (can) {
-            rule_key(w, s, i, overlay, key);
+            rule_key(w, s, i, overlay, false, key);
+            s->known[i] = w->memory->recall(w->memory->context, c, key);
+        }
+        if (can && !s->known[i] && w->options->one_in > 1) {
+            rule_key(w, s, i, overlay, true, key);
             s->known[i] = w->memory->recall(w->memory->context, c, key);
         }
         trial_know(s->trial, i, s->known[i] != NULL);
@@ -368,7 +375,7 @@ static void side_end(struct backtest_worker *w, struct side *side, const struct 
         for (size_t i = 0; is_kept && i < trial_rule_count(s->trial); i++) {
             if (!s->fresh[i])
                 continue;
-            rule_key(w, s, i, overlay, key);
+            rule_key(w, s, i, overlay, w->options->one_in > 1, key);
             w->memory->keep(w->memory->context, c, key, s->fresh[i], chunk_rows(c) / 4 + 1);
         }
         forget_fresh(s);
@@ -690,7 +697,7 @@ enum err backtest_worker_take(struct backtest_worker *w, struct chunk *c,
         inside += is_in(w, c, i);
     if (inside == 0)
         return ERR_OK;
-    is_whole = inside == chunk_rows(c) && w->options->one_in <= 1;
+    is_whole = inside == chunk_rows(c);
     arena_reset(&w->arena);
     err = side_begin(w, &w->asked, c, overlay, is_whole, why);
     if (!err)

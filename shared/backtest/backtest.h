@@ -51,7 +51,8 @@ struct backtest_overlay {
 };
 
 /* What rules said of a chunk, kept by who likes to: two bits a row (enum trial_outcome), four rows a byte from the low
- * bits on. `key` stands for the condition and for all that is not in the chunk. */
+ * bits on. `key` stands for the condition, for all that is not in the chunk, and for the sample: rows outside
+ * of it are quiet in what is kept. */
 struct backtest_memory {
     const uint8_t *(*recall)(void *context, const struct chunk *c, const unsigned char key[SHA256_BYTES]);
     /* NULL: nothing is kept */

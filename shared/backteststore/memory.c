@@ -26,6 +26,7 @@ struct memory {
     pthread_mutex_t lock;
     struct known_rule **rules; /* each at its place for good */
     size_t count, cap;
+    size_t bytes; /* without a directory: that were added */
 };
 
 static void rule_name(char name[96], const unsigned char key[SHA256_BYTES])
@@ -58,7 +59,8 @@ static struct known_rule *find(struct memory *m, const unsigned char key[SHA256_
     rule = mem_new(struct known_rule);
     memcpy(rule->key, key, SHA256_BYTES);
     rule_name(name, key);
-    rule->mapped = files_map(m->directory, name);
+    if (m->directory)
+        rule->mapped = files_map(m->directory, name);
     rule->outcomes = rule_outcomes_open(rule->mapped);
     ARRAY_RESERVE_ONE(m->rules, m->count, m->cap);
     m->rules[m->count++] = rule;
@@ -87,6 +89,24 @@ static const uint8_t *recall(void *context, const struct chunk *c, const unsigne
     return bits;
 }
 
+static void forget(struct memory *m)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        rule_outcomes_close(m->rules[i]->outcomes);
+        files_unmap(m->rules[i]->mapped);
+        mem_free(m->rules[i]);
+    }
+    m->count = m->bytes = 0;
+}
+
+/* What was recalled of a chunk is needed no more when something of it is kept. */
+static void make_room(struct memory *m, size_t bytes)
+{
+    if (m->bytes + bytes > MEMORY_BYTES_MOST)
+        forget(m);
+    m->bytes += bytes;
+}
+
 static void keep(void *context, const struct chunk *c, const unsigned char key[SHA256_BYTES],
                  const uint8_t *bits, size_t bytes)
 {
@@ -94,9 +114,11 @@ static void keep(void *context, const struct chunk *c, const unsigned char key[S
     struct known_rule *rule;
 
     pthread_mutex_lock(&m->lock);
+    if (!m->directory)
+        make_room(m, bytes);
     rule = find(m, key);
     if (!rule_outcomes_find(rule->outcomes, chunk_identity(c), bytes) &&
-        is_kept((void *)(uintptr_t)m->history, chunk_identity(c)))
+        (!m->directory || is_kept((void *)(uintptr_t)m->history, chunk_identity(c))))
         rule_outcomes_add(rule->outcomes, chunk_identity(c), bits, bytes);
     pthread_mutex_unlock(&m->lock);
 }
@@ -164,13 +186,11 @@ void memory_close(struct memory *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; i < m->count; i++) {
+    for (size_t i = 0; i < m->count && m->directory; i++)
         save(m, m->rules[i]);
-        rule_outcomes_close(m->rules[i]->outcomes);
-        files_unmap(m->rules[i]->mapped);
-        mem_free(m->rules[i]);
-    }
-    forget_old(m);
+    forget(m);
+    if (m->directory)
+        forget_old(m);
     mem_free(m->rules);
     pthread_mutex_destroy(&m->lock);
     mem_free(m);

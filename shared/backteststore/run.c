@@ -20,9 +20,9 @@ struct backtest_ground {
     struct archive *history;
     struct timeline *timeline;
     struct labels *labels;
-    struct memory *memory;
-    int64_t newest_us; /* decision */
-    int64_t as_of_us;  /* newest label or decision */
+    struct memory *memory, *recent; /* recent: of questions that keep nothing */
+    int64_t newest_us;              /* decision */
+    int64_t as_of_us;               /* newest label or decision */
     int64_t opened_us;
 };
 
@@ -264,17 +264,43 @@ static void share_out(struct part *parts, size_t count, const struct archive *h,
     }
 }
 
+/* Who keeps nothing on disk is spared what was asked a moment ago all the same. */
+struct memories {
+    struct backtest_memory kept, recent;
+};
+
+static const uint8_t *recall_either(void *context, const struct chunk *c,
+                                    const unsigned char key[SHA256_BYTES])
+{
+    const struct memories *m = context;
+    const uint8_t *bits = m->kept.recall ? m->kept.recall(m->kept.context, c, key) : NULL;
+
+    return bits ? bits : m->recent.recall(m->recent.context, c, key);
+}
+
+static void keep_recent(void *context, const struct chunk *c, const unsigned char key[SHA256_BYTES],
+                        const uint8_t *bits, size_t bytes)
+{
+    const struct memories *m = context;
+
+    m->recent.keep(m->recent.context, c, key, bits, bytes);
+}
+
 static enum err run(struct backtest_answer *a, const struct backtest_question *q, struct why *why)
 {
     struct shared shared = { .answer = a, .question = q };
     struct part parts[BACKTEST_THREADS_MAX] = { 0 };
     size_t count = thread_count(q, archive_chunks(a->history)), started = 0;
-    struct backtest_memory memory = { 0 };
+    struct memories memories = { .recent = memory_calls(a->ground->recent) };
+    struct backtest_memory memory = { recall_either, keep_recent, &memories };
+    bool has_memory = a->memory || (!a->keeps && count == 1);
     enum err err = ERR_OK;
 
     if (a->memory)
-        memory = memory_calls(a->memory);
-    if (!a->keeps)
+        memories.kept = memory_calls(a->memory);
+    if (a->keeps || count > 1)
+        memory = memories.kept;
+    if (!a->keeps && count > 1)
         memory.keep = NULL;
     for (size_t i = 0; i < archive_chunks(a->history); i++)
         shared.total += chunk_rows(archive_chunk(a->history, i));
@@ -283,7 +309,7 @@ static enum err run(struct backtest_answer *a, const struct backtest_question *q
         parts[i].shared = &shared;
         parts[i].is_first = i == 0;
         err = backtest_worker_new(&parts[i].worker, &a->options, a->first_day, a->days,
-                                  a->memory ? &memory : NULL, why);
+                                  has_memory ? &memory : NULL, why);
     }
     for (size_t i = 1; i < count && !err; i++, started++) {
         if (pthread_create(&parts[i].thread, NULL, work, &parts[i]) != 0) {
@@ -433,6 +459,7 @@ enum err backtest_ground_open(struct backtest_ground **out, struct pg_session *s
         err = policies_labels(g->labels, s, &g->as_of_us, why);
     if (!err && history->directory)
         g->memory = memory_open(history->directory, g->history);
+    g->recent = memory_open(NULL, g->history);
     if (err) {
         backtest_ground_close(g);
         return err;
@@ -446,6 +473,7 @@ void backtest_ground_close(struct backtest_ground *g)
     if (!g)
         return;
     memory_close(g->memory);
+    memory_close(g->recent);
     archive_close(g->history);
     timeline_free(g->timeline);
     labels_free(g->labels);

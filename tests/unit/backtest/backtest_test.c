@@ -503,6 +503,41 @@ Test(backtest, a_sample_is_told_by_ids_and_decides_as_the_whole_does)
     backtest_worker_free(worker);
 }
 
+Test(backtest, what_is_known_of_a_sample_is_not_asked_again_and_taken_for_no_other_sample)
+{
+    struct backtest_worker *plain, *first, *again, *other, *whole;
+    size_t asked;
+
+    w.options.one_in = 3;
+    plain = run(0, CHUNKS, NULL);
+    first = run(0, CHUNKS, &calls);
+    again = run(0, CHUNKS, &calls);
+    asked = backtest_worker_result(first)->newly_evaluated;
+    cr_assert(same_figures(backtest_worker_result(plain), backtest_worker_result(first)));
+    cr_assert(same_figures(backtest_worker_result(plain), backtest_worker_result(again)));
+    cr_assert_lt(backtest_worker_result(again)->newly_evaluated, asked);
+    w.options.one_in = 2;
+    other = run(0, CHUNKS, &calls);
+    cr_assert_eq(backtest_worker_result(other)->newly_evaluated, asked);
+    backtest_worker_free(other);
+    w.options.one_in = 0;
+    whole = run(0, CHUNKS, &calls); /* and what is known of all holds for a sample */
+    cr_assert_eq(backtest_worker_result(whole)->newly_evaluated, asked);
+    backtest_worker_free(whole);
+    forget();
+    whole = run(0, CHUNKS, &calls);
+    backtest_worker_free(whole);
+    w.options.one_in = 3;
+    other = run(0, CHUNKS, &calls);
+    cr_assert(same_figures(backtest_worker_result(plain), backtest_worker_result(other)));
+    cr_assert_lt(backtest_worker_result(other)->newly_evaluated, asked);
+    backtest_worker_free(other);
+    backtest_worker_free(plain);
+    backtest_worker_free(first);
+    backtest_worker_free(again);
+    forget();
+}
+
 static bool is_worse(const struct backtest_example *a, const struct backtest_example *b)
 {
     bool a_good = a->outcome == OUTCOME_GOOD, b_good = b->outcome == OUTCOME_GOOD;
