@@ -53,7 +53,7 @@ export function reportOf(document, days, rule, hostile) {
       { from: "decline", to: "approve", count: 40, money: 1e6, fraud: 2, good: 3, unknown: 35, examples: [example(8, "unknown", "decline", "approve", "")] },
       { from: "approve", to: "review", count: 240, money: 4e6, fraud: 60, good: 170, unknown: 10, examples: [0, 1, 2, 3].map((i) => example(i, i < 3 ? "good" : "fraud", "approve", "review", first, i === 0 ? hostile : undefined)) },
     ],
-    days: Array.from({ length: days }, (_, i) => ({ day: day(i), decisions: 1000, is_mature: i < days - 7, asked: {}, compared: {}, fraud: 9 })), unversioned: 0,
+    days: Array.from({ length: days }, (_, i) => ({ day: day(i), decisions: 1000, is_mature: i < days - 7, asked: { review: 30 }, compared: { review: 20 + (i % 2) }, fraud: 9 })), unversioned: 0,
   };
 }
 
@@ -147,7 +147,7 @@ export function ruling(hostile, empty, me = "ann") {
       case "POST /v1/backtests": {
         const of = sets.find((each) => each.version === body.version);
         jobs.push({
-          backtest: jobs.length + 1, state: "waiting", asked_by: me, created_at: new Date().toISOString(), started_at: null, ended_at: null, question: { against: "live" }, version: of.version,
+          backtest: jobs.length + 1, state: "waiting", asked_by: me, created_at: new Date().toISOString(), started_at: null, ended_at: null, question: (({ version: _, ...wish }) => ({ against: "live", ...wish }))(body), version: of.version,
           revision: of.revision, stage: "decisions", done: 0, total: 400000, report_sha256: null, trouble: "",
         });
         return [202, jobs.at(-1)];
@@ -168,7 +168,7 @@ export function ruling(hostile, empty, me = "ann") {
       case "DELETE set ": sets.splice(sets.indexOf(set), 1); return [204];
       case "GET set history": return [200, { history: history.get(set.version) }];
       case "GET set serving": return [200, { processes: 3, serving: 3, lagging: "" }];
-      case "GET set diff": return [200, { added: [{ id: "fresh", when: hostile, action: "review" }], removed: [], changed: [{ id: "busy_card", from: { priority: 60 }, to: { priority: 70 } }], others: [] }];
+      case "GET set diff": return [200, { added: [{ id: "fresh", when: hostile, action: "review" }], removed: [], changed: [{ id: "busy_card", from: { priority: 60 }, to: { priority: 70 } }], others: [{ name: "thresholds", from: null, to: { review: 0.5, decline: 0.8 } }] }];
       case "GET job ": return [200, { ...job, answer: job.state === "done" ? { run_seconds: 9.1, absent_features: [], report: { ...reportOf(sets.find((each) => each.version === job.version).document, 120, "", hostile) } } : undefined }];
       case "POST job cancel": return [200, Object.assign(job, { state: "cancelled" })];
     }

@@ -141,6 +141,38 @@ test("a full backtest shows progress, can be cancelled, and its report has a has
     assert.deepEqual(await violations(page), []);
   }));
 
+test("a set has thresholds of its own, and is backtested over a span, with another model, against what people can review", () =>
+  inside({ roles: ["rule_author", "lead"] }, async (page, world) => {
+    await page.goto(`${world.url}/#/rules/4`);
+    await page.getByLabel("Thresholds of its own").check();
+    await page.getByText("No score reaches anything").waitFor();
+    await page.getByLabel("review from score").fill("0.5");
+    await page.getByLabel("decline from score").fill("0.8");
+    await page.getByText("When no rule speaks: review from 0.5, decline from 0.8.").waitFor();
+    assert.equal(await page.getByRole("link", { name: "trusted_customers" }).getAttribute("href"), "#/lists?list=trusted_customers");
+    await page.keyboard.press("Control+s");
+    await page.getByText(/^revision 2/).waitFor();
+    assert.deepEqual(world.ruled.sets.at(-1).document.thresholds, { review: 0.5, decline: 0.8 });
+    await page.getByText("as the model has them").waitFor();
+    await page.getByLabel("From, UTC").fill("2026-10-05");
+    await page.getByLabel("Before, UTC").fill("2026-10-01");
+    await page.getByText("The span ends before it begins.").waitFor();
+    assert.ok(await page.getByRole("button", { name: "Backtest", exact: true }).isDisabled());
+    await page.getByLabel("From, UTC").fill("2026-09-01");
+    const model = page.getByLabel(/^Scores/);
+    await model.locator("option").nth(1).waitFor({ state: "attached" });
+    await model.selectOption({ index: 1 });
+    const version = Number(await model.inputValue());
+    await page.getByRole("button", { name: "Backtest", exact: true }).click();
+    await page.getByRole("button", { name: "Report of backtest 1" }).click();
+    await page.getByRole("heading", { name: `Backtest 1, from 2026-09-01, before 2026-10-01, scored by model ${version}` }).waitFor();
+    assert.deepEqual(world.ruled.jobs[0].question, { against: "live", from: "2026-09-01T00:00:00Z", to: "2026-10-01T00:00:00Z", model: version });
+    await page.getByLabel("Reviews a day that people can do").fill("25");
+    await page.getByText("120 % of what they can do, more than that on 120 of 120 days").waitFor();
+    assert.deepEqual(await violations(page), []);
+    await page.screenshot({ path: `${shots}/rules-thresholds.png`, fullPage: true });
+  }));
+
 test("who wrote in a set is told why another must publish it", () =>
   inside({ roles: ["rule_author", "publisher"] }, async (page, world) => {
     await page.goto(`${world.url}/#/rules/4`);

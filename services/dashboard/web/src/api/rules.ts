@@ -20,8 +20,13 @@ export interface Rule {
   shadow?: boolean;
 }
 
+export type ThresholdName = "challenge" | "review" | "decline";
+/** One that is left out is never reached. */
+export type OwnThresholds = Partial<Record<ThresholdName, number>>;
+
 export interface Document {
   missing?: { score?: Missing; features?: Missing };
+  thresholds?: OwnThresholds;
   lists?: { name: string; field?: string; purpose?: string; type?: string; note?: string }[];
   rules: Rule[];
 }
@@ -194,7 +199,7 @@ export interface Backtest {
   created_at: string;
   started_at: string | null;
   ended_at: string | null;
-  question: { against?: string; from?: string; to?: string };
+  question: { against?: string; from?: string; to?: string; model?: number };
   version: number | null;
   revision: number | null;
   stage: string;
@@ -203,6 +208,13 @@ export interface Backtest {
   report_sha256: string | null;
   trouble: string;
   answer?: Answer;
+}
+
+/** What a full backtest looks at: times of RFC 3339, and whose scores; what is left out is as it was. */
+export interface BacktestWish {
+  from?: string;
+  to?: string;
+  model?: number;
 }
 
 export interface Served {
@@ -243,7 +255,7 @@ export const rulesApi = {
   backtests: (version: number, signal?: AbortSignal) =>
     call<{ backtests: Backtest[] }>("GET", `/v1/backtests${query({ version, limit: 20 })}`, undefined, signal),
   backtest: (id: number, signal?: AbortSignal) => call<Backtest>("GET", `/v1/backtests/${id}`, undefined, signal),
-  ask: (version: number) => call<Backtest>("POST", "/v1/backtests", { version }),
+  ask: (version: number, wish: BacktestWish) => call<Backtest>("POST", "/v1/backtests", { version, ...wish }),
   cancel: (id: number) => call<Backtest>("POST", `/v1/backtests/${id}:cancel`),
   try: (document: Document, days: number, rule: string, signal?: AbortSignal) =>
     call<Trial>("POST", "/v1/backtests:try", { document, days, ...(rule ? { rule } : {}) }, signal),

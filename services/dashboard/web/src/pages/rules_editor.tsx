@@ -4,15 +4,17 @@ import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tansta
 import { useEffect, useMemo, useState } from "react";
 import { errorText } from "../api";
 import { type Answer, type Document, type Fault as RuleFault, type Missing, type Rule, type RuleSet, type Trial, rulesApi } from "../api/rules";
-import { count, moment, percent } from "../format";
+import { compact, count, moment, percent } from "../format";
 import { go, href, swap } from "../route";
 import { useMay } from "../session";
 import { useShortcuts } from "../shortcuts";
 import { Blank, Chip, Fault, Kbd, Loading, Panel, useSay, useTitle } from "../ui";
 import Condition from "./rules_condition";
-import { Changes, DayBars, Matches, RuleFiguresView, Sides } from "./rules_figures";
-import { Backtests, History, Life, Serving, SetDifferenceView, stateTone } from "./rules_life";
+import { Changes, DayBars, Matches, ReviewLoad, RuleFiguresView, Sides } from "./rules_figures";
+import { Backtests, wishText } from "./rules_backtests";
+import { History, Life, Serving, SetDifferenceView, stateTone } from "./rules_life";
 import { type Offer, freshId, lintsOf, offersOf, placeOf, plainly, saidOf, tidy } from "./rules_text";
+import { ListsAsked, Thresholds } from "./rules_thresholds";
 
 const spans = [7, 30, 180];
 const empty: Document = { missing: { score: "open", features: "open" }, rules: [] };
@@ -53,6 +55,7 @@ function Sheet({ set, base }: { set: RuleSet | null; base: RuleSet | null }) {
   const [days, setDays] = useState(30);
   const [report, setReport] = useState<number | null>(null);
   const [problem, setProblem] = useState<unknown>(null);
+  const isEmpty = document.rules.length === 0 && document.thresholds === undefined;
   const tidied = useMemo(() => tidy(document), [document]);
   const isChanged = set === null || note !== set.note || JSON.stringify(tidied) !== JSON.stringify(tidy(saved));
   useTitle(set ? `Rules, version ${set.version}` : "Rules, new draft");
@@ -63,16 +66,17 @@ function Sheet({ set, base }: { set: RuleSet | null; base: RuleSet | null }) {
   });
   const inForce = live.data?.find((each) => each.state === "published") ?? null;
   const settled = useSettled(tidied, 250);
+  const isBlank = settled.rules.length === 0 && settled.thresholds === undefined;
   const checked = useQuery({
     queryKey: ["rules", "check", settled],
     queryFn: ({ signal }) => rulesApi.check(settled, signal),
-    enabled: isOpen && settled.rules.length > 0,
+    enabled: isOpen && !isBlank,
     placeholderData: keepPreviousData,
     retry: false,
   });
-  const faults = settled.rules.length > 0 ? (checked.data?.faults ?? []) : [];
+  const faults = !isBlank ? (checked.data?.faults ?? []) : [];
   const rule = document.rules[Math.min(selected, document.rules.length - 1)];
-  const trial = useTrial(settled, days, rule?.id ?? "", settled.rules.length > 0 && faults.length === 0 && (!isOpen || checked.isSuccess));
+  const trial = useTrial(settled, days, rule?.id ?? "", !isBlank && faults.length === 0 && (!isOpen || checked.isSuccess));
   const full = useQuery({ queryKey: ["rules", "report", report], queryFn: ({ signal }) => rulesApi.backtest(report!, signal), enabled: report !== null, staleTime: Infinity });
   const answer = report !== null ? full.data?.answer : trial.data?.answer;
 
@@ -108,7 +112,7 @@ function Sheet({ set, base }: { set: RuleSet | null; base: RuleSet | null }) {
     },
     onError: (error) => say(errorText(error), { tone: "bad" }),
   });
-  const canSave = isOpen && isChanged && faults.length === 0 && tidied.rules.length > 0 && !save.isPending;
+  const canSave = isOpen && isChanged && faults.length === 0 && !isEmpty && !save.isPending;
   useShortcuts("Rule set", [
     ...(isOpen ? [{ key: "mod+s", label: "Save the draft", run: () => canSave && save.mutate(false) }, { key: "n", label: "Add a rule", run: () => add() }] : []),
     { key: "j", label: "Next rule", run: () => setSelected((now) => Math.min(document.rules.length - 1, now + 1)) },
@@ -163,11 +167,13 @@ function Sheet({ set, base }: { set: RuleSet | null; base: RuleSet | null }) {
             {isOpen && <button type="button" className="button" onClick={() => add()}>Add a rule <Kbd>N</Kbd></button>}
           </header>
           <RuleList document={document} faults={faults} isOpen={isOpen} selected={selected} answer={answer} days={days} onSelect={setSelected} onChange={change} onAdd={add} onRemove={remove} />
+          <Thresholds document={document} isOpen={isOpen} onChange={(thresholds) => setDocument(({ thresholds: _, ...now }) => (thresholds ? { ...now, thresholds } : now))} />
+          <ListsAsked document={document} />
           <WithoutAnswer document={document} isOpen={isOpen} onChange={(missing) => setDocument((now) => ({ ...now, missing }))} />
         </section>
         <div className="stack">
           <Panel
-            title={report !== null ? `Backtest ${report}, the whole history` : `What it would have done, last ${days} days`}
+            title={report !== null ? `Backtest ${report}, ${full.data ? wishText(full.data.question) : "the whole history"}` : `What it would have done, last ${days} days`}
             tools={
               report !== null ? (
                 <button type="button" className="button" onClick={() => setReport(null)}>Back to the draft</button>
@@ -186,6 +192,7 @@ function Sheet({ set, base }: { set: RuleSet | null; base: RuleSet | null }) {
             <Panel title={`Against ${answer.report.compared.name}`}>
               <div className="stack">
                 <Sides report={answer.report} />
+                <ReviewLoad report={answer.report} />
                 <Changes answer={answer} />
               </div>
             </Panel>
@@ -296,18 +303,21 @@ function RuleList(props: ListProps) {
     const declared = (props.document.lists ?? []).filter((each) => !there.some((other) => other.text === each.name));
     return [...there, ...declared.map((each): Offer => ({ text: each.name, type: each.type ?? "string", about: each.note ?? "made when it is saved", kind: "list" }))];
   }, [listed.data, props.document.lists]);
-  const general = props.faults.filter((each) => placeOf(each) === null);
+  const general = props.faults
+    .filter((each) => placeOf(each) === null)
+    .map((each) => <p className="bad body" key={each.pointer + each.detail}>{each.pointer}: {each.detail}</p>);
   if (props.document.rules.length === 0)
     return (
-      <Blank title="No rule yet">
-        <p>A condition on one line, and what is done when it holds. Fields begin with <code>tx.</code>, velocities are calls like <code>count(card, "10m")</code>; Ctrl-Space lists all names.</p>
-      </Blank>
+      <>
+        {general}
+        <Blank title="No rule yet">
+          <p>A condition on one line, and what is done when it holds. Fields begin with <code>tx.</code>, velocities are calls like <code>count(card, "10m")</code>; Ctrl-Space lists all names.</p>
+        </Blank>
+      </>
     );
   return (
     <>
-      {general.map((each) => (
-        <p className="bad body" key={each.pointer + each.detail}>{each.pointer}: {each.detail}</p>
-      ))}
+      {general}
       <ol className="rules-list">
         {props.document.rules.map((rule, at) => (
           <RuleRow key={at} {...props} rule={rule} at={at} offers={offers} lists={lists} />
@@ -323,7 +333,8 @@ function RuleRow(props: ListProps & { rule: Rule; at: number; offers: Offer[]; l
   const { rule, at, isOpen } = props;
   const isSelected = props.selected === at;
   const faults = props.faults.filter((each) => placeOf(each)?.rule === at);
-  const lints = isSelected ? lintsOf(rule, props.answer?.report.rules.find((each) => each.id === rule.id), props.answer, props.days) : [];
+  const figures = props.answer?.report.rules.find((each) => each.id === rule.id);
+  const lints = isSelected ? lintsOf(rule, figures, props.answer, props.days) : [];
   const change = (more: Partial<Rule>) => props.onChange(at, more);
   const name = rule.id || `rule ${at + 1}`;
   return (
@@ -333,6 +344,7 @@ function RuleRow(props: ListProps & { rule: Rule; at: number; offers: Offer[]; l
         {rule.name && <span className="muted small cut grow">{rule.name}</span>}
         {rule.shadow && <Chip tone="info">shadow</Chip>}
         {rule.enabled === false && <Chip>off</Chip>}
+        {figures && figures.errors > 0 && <Chip tone="warn">errs {compact(figures.errors * props.answer!.report.sample)} times</Chip>}
         <Chip tone={{ approve: "good", challenge: "info", review: "warn", decline: "bad", tag: "plain" }[rule.action] as "good"}>{rule.action}</Chip>
         <span className="small muted">{rule.priority ?? 0}</span>
       </div>
@@ -409,7 +421,7 @@ function RuleDetail({ rule, at, isOpen, change, onAdd, onRemove }: ListProps & {
 
 const ways: Missing[] = ["open", "challenge", "review", "closed"];
 
-/** What is done at least when the model, or the customer's history, did not answer. Thresholds come with the model. */
+/** What is done at least when the model, or the customer's history, did not answer. */
 function WithoutAnswer({ document, isOpen, onChange }: { document: Document; isOpen: boolean; onChange: (missing: Document["missing"]) => void }) {
   const one = (label: string, member: "score" | "features") => (
     <label className="field">
@@ -423,7 +435,7 @@ function WithoutAnswer({ document, isOpen, onChange }: { document: Document; isO
   );
   return (
     <div className="body missing">
-      <p className="small muted">When no rule speaks, the thresholds of the model decide. At least this is done when</p>
+      <p className="small muted">When no rule speaks, the thresholds decide. At least this is done when</p>
       <div className="pair">
         {one("the model does not answer", "score")}
         {one("the features do not answer", "features")}
@@ -467,6 +479,7 @@ function LiveHits({ id, sets }: { id: string; sets: RuleSet[] }) {
         {report && figures && (
           <div className="stack tight">
             <p className="small muted">Each decision once more by the set of its time{report.sample > 1 ? `, one in ${report.sample} looked at` : ""}; a mark where a version came into force.</p>
+            {figures.errors > 0 && <p className="small lint warn">It erred for {report.sample > 1 ? "about " : ""}{count(figures.errors * report.sample)} payments, and did not match there.</p>}
             <DayBars label={`Hits of ${id} in force`} days={report.days} values={figures.by_day.map((each) => each * report.sample)} marks={marks} />
           </div>
         )}

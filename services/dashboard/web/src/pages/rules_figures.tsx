@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a rule, or a whole set, would have done: figures, days, overlap, matches, and what changes against the set in force.
-import { useId } from "react";
+import { useId, useState } from "react";
 import { api } from "../api";
 import type { Answer, Change, Example, Report, RuleFigures } from "../api/rules";
 import { saveCsv } from "../csv";
@@ -8,7 +8,7 @@ import { compact, count, moment, money, percent } from "../format";
 import { go, href } from "../route";
 import { useBaseCurrency, useMay } from "../session";
 import { ActionChip, Chip, useSay } from "../ui";
-import { newlyStopped, ordered } from "./rules_text";
+import { loadOf, newlyStopped, ordered } from "./rules_text";
 
 /** Counts of a sample are shown as what they stand for. */
 const scaled = (n: number, report: Report) => n * report.sample;
@@ -170,6 +170,38 @@ export function Sides({ report }: { report: Report }) {
           ))}
         </tbody>
       </table>
+    </div>
+  );
+}
+
+/** Reviews a day of both sets against what people can do. */
+export function ReviewLoad({ report }: { report: Report }) {
+  const [text, setText] = useState("");
+  const capacity = Number(text);
+  const isAsked = text !== "" && capacity > 0;
+  const sides = [
+    { name: report.asked.name, load: loadOf(report, "asked", capacity) },
+    { name: report.compared.name, load: loadOf(report, "compared", capacity) },
+  ];
+  return (
+    <div className="stack tight">
+      <label className="row">
+        <span>Reviews a day that people can do</span>
+        <input className="input short" type="number" min={1} step={1} value={text} onChange={(event) => setText(event.target.value)} />
+      </label>
+      {sides.map(({ name, load }, i) => (
+        <p className="small" key={i}>
+          <strong>{name}</strong>: {about(report)}{rate(load.average)} a day{load.most > 0 && `, at most ${about(report)}${count(load.most)} on ${load.mostDay}`}
+          {isAsked && (
+            <>
+              {"; "}
+              <span className={load.average > capacity ? "bad" : undefined}>
+                {percent(load.average / capacity)} of what they can do, more than that on {count(load.daysAbove)} of {count(load.days)} days
+              </span>
+            </>
+          )}
+        </p>
+      ))}
     </div>
   );
 }

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a rule set: backtest, shadow, publish by a second person, roll back. What a step would do is said before it
 // is done, and why it cannot be done when it cannot.
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { errorText } from "../api";
-import { type Backtest, type RuleSet, type SetDifference, rulesApi } from "../api/rules";
-import { count, moment, percent, words } from "../format";
+import { type RuleSet, type SetDifference, rulesApi } from "../api/rules";
+import { moment, words } from "../format";
 import { useMay, useSession } from "../session";
-import { Blank, Chip, Fault, Loading, Modal, Panel, type Tone, useSay } from "../ui";
+import { Chip, Fault, Loading, Modal, Panel, type Tone, useSay } from "../ui";
+import { thresholdText } from "./rules_text";
 
 export const stateTone: Record<RuleSet["state"], Tone> = { draft: "plain", shadow: "info", published: "good", retired: "plain" };
-const jobTone: Record<Backtest["state"], Tone> = { waiting: "plain", running: "info", done: "good", failed: "bad", cancelled: "warn" };
+
+/** Thresholds in words, all else as it stands in the document. */
+const otherText = (name: string, value: unknown): string =>
+  name === "thresholds" ? (value ? thresholdText(value) : "as the model has them") : JSON.stringify(value);
 
 export function SetDifferenceView({ the }: { the: SetDifference }) {
   const nothing = the.added.length + the.removed.length + the.changed.length + the.others.length === 0;
@@ -32,7 +36,7 @@ export function SetDifferenceView({ the }: { the: SetDifference }) {
         </li>
       ))}
       {the.others.map((other) => (
-        <li key={other.name}><Chip tone="warn">other</Chip> <strong>{other.name}</strong> <code className="wrap">{JSON.stringify(other.from)}</code> → <code className="wrap">{JSON.stringify(other.to)}</code></li>
+        <li key={other.name}><Chip tone="warn">other</Chip> <strong>{other.name}</strong> <code className="wrap">{otherText(other.name, other.from)}</code> → <code className="wrap">{otherText(other.name, other.to)}</code></li>
       ))}
     </ul>
   );
@@ -170,77 +174,6 @@ export function Serving({ set }: { set: RuleSet }) {
     <Chip tone={processes > 0 && serving === processes ? "good" : "warn"}>
       {serving} of {processes} processes{lagging ? `, not ${lagging}` : ""}
     </Chip>
-  );
-}
-
-/* ---- full backtests ---- */
-
-function Progress({ the }: { the: Backtest }) {
-  const share = the.total > 0 ? the.done / the.total : 0;
-  return (
-    <div className="row">
-      <progress className="grow" max={1} value={the.state === "running" && the.total > 0 ? share : the.state === "waiting" ? 0 : undefined} aria-label={`Backtest ${the.backtest}`} />
-      <span className="small muted num">
-        {the.state === "waiting" ? "waits" : `${the.stage || "begins"} ${the.total > 0 ? `${percent(share)} of ${count(the.total)}` : ""}`}
-      </span>
-    </div>
-  );
-}
-
-/** The whole history as a job: begun here, looked at until it ends, its report kept. */
-export function Backtests({ set, isChanged, shown, onShow }: { set: RuleSet; isChanged: boolean; shown: number | null; onShow: (id: number | null) => void }) {
-  const may = useMay("rule_author", "publisher");
-  const say = useSay();
-  const queries = useQueryClient();
-  const key = ["rules", "backtests", set.version];
-  const isGoing = (all: Backtest[] | undefined) => !!all?.some((each) => each.state === "waiting" || each.state === "running");
-  const asked = useQuery({
-    queryKey: key,
-    queryFn: ({ signal }) => rulesApi.backtests(set.version, signal),
-    refetchInterval: (query) => (isGoing(query.state.data?.backtests) ? 500 : false),
-  });
-  const again = () => void queries.invalidateQueries({ queryKey: key });
-  const begin = useMutation({ mutationFn: () => rulesApi.ask(set.version), onSettled: again, onError: (error) => say(errorText(error), { tone: "bad" }) });
-  const cancel = useMutation({ mutationFn: (id: number) => rulesApi.cancel(id), onSettled: again, onError: (error) => say(errorText(error), { tone: "bad" }) });
-  const all = asked.data?.backtests ?? [];
-  return (
-    <Panel
-      title="Backtests over the whole history"
-      tools={
-        may && (
-          <button type="button" className="button" disabled={isChanged || begin.isPending || isGoing(all)} onClick={() => begin.mutate()} title={isChanged ? "Save first: what is tried is what was saved" : undefined}>
-            Backtest
-          </button>
-        )
-      }
-    >
-      {asked.error && <Fault error={asked.error} again={() => void asked.refetch()} />}
-      {asked.data && all.length === 0 && (
-        <Blank title="Not tried yet">
-          <p>A backtest decides every payment of the past once more with this set, exactly as it would be decided today. Its report is kept with a hash.</p>
-        </Blank>
-      )}
-      <ul className="jobs">
-        {all.map((each) => (
-          <li key={each.backtest}>
-            <div className="row">
-              <strong>#{each.backtest}</strong> <Chip tone={jobTone[each.state]}>{each.state}</Chip>
-              <span className="small muted">revision {each.revision}, by {each.asked_by}, {moment(each.created_at)}</span>
-              <span className="grow" />
-              {may && (each.state === "waiting" || each.state === "running") && (
-                <button type="button" className="button quiet" onClick={() => cancel.mutate(each.backtest)} aria-label={`Cancel backtest ${each.backtest}`}>Cancel</button>
-              )}
-              {each.state === "done" && (
-                <button type="button" className="button quiet" aria-pressed={shown === each.backtest} aria-label={`Report of backtest ${each.backtest}`} onClick={() => onShow(shown === each.backtest ? null : each.backtest)}>Report</button>
-              )}
-            </div>
-            {(each.state === "waiting" || each.state === "running") && <Progress the={each} />}
-            {each.trouble && <p className="bad wrap">{each.trouble}</p>}
-            {each.report_sha256 && <p className="small muted mono cut" title={each.report_sha256}>sha-256 {each.report_sha256}</p>}
-          </li>
-        ))}
-      </ul>
-    </Panel>
   );
 }
 

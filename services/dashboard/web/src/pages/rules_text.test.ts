@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import type { Answer, Change, Name, RuleFigures } from "../api/rules";
-import { fitting, freshId, lintsOf, newlyStopped, offersOf, ordered, placeOf, plainly, saidOf, tidy, wordAt } from "./rules_text";
+import type { Answer, Change, Name, Report, RuleFigures } from "../api/rules";
+import { fitting, freshId, lintsOf, listsOf, loadOf, newlyStopped, offersOf, ordered, placeOf, plainly, saidOf, thresholdText, tidy, wordAt } from "./rules_text";
 
 const name = (text: string): Name => ({ name: text, type: "number", example: "", text: "" });
 const names = { fields: [name("tx.amount"), name("tx.amount_local"), name("score")], functions: [name("in_list")], velocities: [name("count")], features: [name("card_amount")] };
@@ -40,6 +40,24 @@ test("the past speaks against a rule that is never or always true, errs or adds 
   expect(lintsOf(rule, figures({ hits: 100, alone: { ...figures({}).alone, hits: 5 } }), answer, 30)[0]!.text).toMatch(/^Always true/);
   expect(lintsOf(rule, figures({ errors: 100 }), answer, 30).map((each) => each.text)).toEqual([expect.stringMatching(/could not be evaluated for 100 %/)]);
   expect(lintsOf(rule, figures({ hits: 4, good: 4 }), answer, 30)[0]!.text).toMatch(/^Every payment/);
+});
+
+test("a rule that errs seldom is told too", () => {
+  expect(lintsOf(rule, figures({ errors: 2, hits: 4, good: 4, alone: { ...figures({}).alone, hits: 1 } }), answer, 30)[0]!.text).toMatch(/evaluated for 2 % of/);
+});
+
+test("the load is that of the whole sample, by days on which anything was decided", () => {
+  const day = (name: string, review: number, decisions = 5) => ({ day: name, decisions, asked: { review }, compared: {}, is_mature: true, fraud: 0 });
+  const report = { sample: 3, days: [day("a", 1), day("b", 4), day("c", 0, 0), day("d", 2)] } as unknown as Report;
+  expect(loadOf(report, "asked", 5)).toEqual({ average: 7, most: 12, mostDay: "b", daysAbove: 2, days: 3 });
+  expect(loadOf(report, "compared", 5)).toEqual({ average: 0, most: 0, mostDay: "", daysAbove: 0, days: 3 });
+});
+
+test("thresholds are told in words, and lists each once", () => {
+  expect(thresholdText({ decline: 0.8, review: 0.5, challenge: 2 })).toBe("review from 0.5, decline from 0.8");
+  expect(thresholdText({})).toBe("nothing by score");
+  const asks = (when: string) => ({ id: when, when, action: "review" as const });
+  expect(listsOf({ lists: [{ name: "blocked" }], rules: [asks('in_list(tx.ip, "nets") && !in_list(tx.card_id,"blocked")'), asks('in_list(tx.ip, "nets")')] })).toEqual(["blocked", "nets"]);
 });
 
 test("what stops more good customers comes first", () => {

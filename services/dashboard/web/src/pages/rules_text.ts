@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the editor of rules says of them without asking: completion, places of faults, lints. No page in here.
 import type { Action } from "../api";
-import type { Answer, Change, Document, Fault, Name, Names, Rule, RuleFigures } from "../api/rules";
+import type { Answer, Change, Document, Fault, Name, Names, Report, Rule, RuleFigures } from "../api/rules";
 
 /* ---- completion ---- */
 
@@ -85,6 +85,8 @@ export interface Lint {
   text: string;
 }
 
+const share = (part: number, all: number): string => (part * 100 < all ? "less than 1 %" : `${Math.round((100 * part) / all)} %`);
+
 /** What the past says against a rule that compiles. */
 export function lintsOf(rule: Rule, figures: RuleFigures | undefined, answer: Answer | undefined, days: number): Lint[] {
   const lints: Lint[] = [];
@@ -92,7 +94,7 @@ export function lintsOf(rule: Rule, figures: RuleFigures | undefined, answer: An
   const all = answer?.report.span.decisions ?? 0;
   if (rule.enabled === false) say("info", "It is switched off, so it is not evaluated.");
   if (!figures || !answer || all === 0) return lints;
-  if (figures.errors > 0 && figures.errors >= all / 2) say("warn", `It could not be evaluated for ${Math.round((100 * figures.errors) / all)} % of the payments: a value that is missing keeps a rule from firing. Ask with has(...) first.`);
+  if (figures.errors > 0) say("warn", `It could not be evaluated for ${share(figures.errors, all)} of the payments, as when a text is no number or is divided by zero: there it does not match.`);
   if (figures.hits === 0 && figures.errors < all) say("warn", `Never true in the last ${days} days.`);
   if (figures.hits === all) say("warn", `Always true in the last ${days} days.`);
   if (figures.hits > 0 && figures.alone.hits === 0 && answer.report.rules.length > 1 && !rule.shadow && rule.action !== "tag" && figures.fraud + figures.good + figures.unknown > 0)
@@ -120,7 +122,43 @@ export function newlyStopped(changes: Change[]): { count: number; good: number }
   return { count: more.reduce((sum, each) => sum + each.count, 0), good: more.reduce((sum, each) => sum + each.good, 0) };
 }
 
+/** How many reviews a day a set makes, and how that fits what people can do. Days without a decision do not count. */
+export interface Load {
+  average: number;
+  most: number;
+  mostDay: string;
+  daysAbove: number;
+  days: number;
+}
+
+export function loadOf(report: Report, side: "asked" | "compared", capacity: number): Load {
+  const days = report.days.filter((day) => day.decisions > 0).map((day) => ({ day: day.day, reviews: (day[side].review ?? 0) * report.sample }));
+  const worst = days.reduce((most, each) => (each.reviews > most.reviews ? each : most), { day: "", reviews: 0 });
+  return {
+    average: days.length ? days.reduce((sum, each) => sum + each.reviews, 0) / days.length : 0,
+    most: worst.reviews,
+    mostDay: worst.day,
+    daysAbove: days.filter((each) => each.reviews > capacity).length,
+    days: days.length,
+  };
+}
+
 /* ---- documents ---- */
+
+const thresholdNames = ["challenge", "review", "decline"] as const;
+
+/** "review from 0.5, decline from 0.8" */
+export function thresholdText(value: unknown): string {
+  const own = (value ?? {}) as Record<string, unknown>;
+  const said = thresholdNames.filter((name) => typeof own[name] === "number" && (own[name] as number) <= 1).map((name) => `${name} from ${String(own[name])}`);
+  return said.length ? said.join(", ") : "nothing by score";
+}
+
+/** Lists that are declared, or asked by a condition, each once. */
+export function listsOf(document: Document): string[] {
+  const asked = document.rules.flatMap((rule) => [...rule.when.matchAll(/in_list\([^,()"]*,\s*"([a-z0-9_]+)"/g)].map((found) => found[1]!));
+  return [...new Set([...(document.lists ?? []).map((each) => each.name), ...asked])];
+}
 
 /** Without what is only on the page: empty texts, and members that are as they would be anyway. */
 export function tidy(document: Document): Document {
