@@ -28,7 +28,7 @@ enum {
     LARGE_PATIENCE = 5, /* times as long */
 };
 #define KEY_RENEWED_US (DELEGATE_HOURS / 2 * HOUR_US)
-#define KEY_TRIED_US   (10 * SECOND_US) /* a key that is not believed is not made anew sooner */
+#define KEY_TRIED_US   (10 * SECOND_US) /* a second key in a row that is not believed lasts so long at least */
 
 enum destination { RULES, RETRAINER, MONITOR, DESTINATION_COUNT };
 
@@ -148,6 +148,7 @@ struct line {
 struct gateway {
     struct dashboard *dashboard;
     int64_t patience_us;
+    bool is_doubted; /* the loop's: nobody has believed a key since one was not believed */
     struct line small[DESTINATION_COUNT], large[DESTINATION_COUNT];
     /* Made on a desk's thread, used on the loop: under the lock. */
     pthread_mutex_t lock;
@@ -239,8 +240,9 @@ static void forward(struct http_request *req, const struct http_client_answer *a
 static void forget_key(struct gateway *g)
 {
     pthread_mutex_lock(&g->lock);
-    g->renew_mono_us = g->made_mono_us + KEY_TRIED_US;
+    g->renew_mono_us = g->is_doubted ? g->made_mono_us + KEY_TRIED_US : 0;
     pthread_mutex_unlock(&g->lock);
+    g->is_doubted = true;
 }
 
 static void on_answer(void *arg, enum err err, const struct http_client_answer *answer, const struct why *why)
@@ -259,6 +261,7 @@ static void on_answer(void *arg, enum err err, const struct http_client_answer *
         refuse(req, 503,
                arena_printf(&req->arena, "%s does not take the dashboard's word", names[row_of(req)->to]));
     } else {
+        p->gateway->is_doubted = false;
         forward(req, answer);
     }
 }
