@@ -396,7 +396,7 @@ enum err backtests_try(struct backtests *b, struct pg_session *s, const struct t
     pthread_mutex_lock(&t->lock);
     if (t->ground)
         err = try_on(t, s, q, &o, why);
-    else if (was_wanted && !atomic_load(&t->is_opening) && !watch_is_well(t->watch, &trouble))
+    else if (was_wanted && !atomic_load(&t->is_opening) && watch_has_failed(t->watch, &trouble))
         err = err_set(why, ERR_UNAVAILABLE, "the history cannot be opened: %s", trouble.text);
     else
         write_opening(t, &o);

@@ -26,7 +26,7 @@ struct watch {
     /* Between the threads, under the lock: */
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    bool is_woken, is_well;
+    bool is_woken, is_well, has_failed; /* neither well nor failed: no turn has ended yet */
     struct why trouble;
 };
 
@@ -61,6 +61,7 @@ static void note(struct watch *w, enum err err, const struct why *why)
     pthread_mutex_lock(&w->lock);
     is_news = err && strcmp(w->trouble.text, why->text) != 0;
     w->is_well = err == ERR_OK;
+    w->has_failed = !w->is_well;
     w->trouble = err ? *why : (struct why){ 0 };
     pthread_mutex_unlock(&w->lock);
     if (is_news)
@@ -192,4 +193,15 @@ bool watch_is_well(struct watch *w, struct why *trouble)
     *trouble = w->trouble;
     pthread_mutex_unlock(&w->lock);
     return is_well;
+}
+
+bool watch_has_failed(struct watch *w, struct why *trouble)
+{
+    bool has_failed;
+
+    pthread_mutex_lock(&w->lock);
+    has_failed = w->has_failed;
+    *trouble = w->trouble;
+    pthread_mutex_unlock(&w->lock);
+    return has_failed;
 }

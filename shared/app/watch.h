@@ -48,5 +48,7 @@ void watch_close(struct watch *w);
 void watch_wake(struct watch *w);
 /* Whether the last turn went well; else why not. Any thread. */
 bool watch_is_well(struct watch *w, struct why *trouble);
+/* Whether it went wrong; not before one has ended. Any thread. */
+bool watch_has_failed(struct watch *w, struct why *trouble);
 
 #endif
