@@ -10,10 +10,9 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/hash.h"
-#include "fraud/api_key.h"
 #include "harness/cluster.h"
 #include "harness/command.h"
+#include "harness/database.h"
 #include "harness/http.h"
 #include "harness/process.h"
 #include "harness/receiver.h"
@@ -32,43 +31,11 @@ static struct {
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
 
-static void sql(const char *text)
-{
-    MUST(pg_exec_script(w.pg, text, &w.why));
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    int64_t value;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
-    pg_result_free(r);
-    return value;
-}
-
-/* Valid until the next call. */
-static const char *sql_text(const char *text)
-{
-    static char value[1024];
-    struct pg_result *r = NULL;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    snprintf(value, sizeof value, "%.*s", pg_rows(r) ? (int)pg_get_text(r, 0, 0).len : 0,
-             pg_rows(r) ? pg_get_text(r, 0, 0).ptr : "");
-    pg_result_free(r);
-    return value;
-}
-
 static void wait_until(const char *question, int64_t wanted)
 {
-    for (int i = 0; i < 4000 && sql_int(question) != wanted; i++)
-        usleep(5000);
-    cr_assert_eq(
-        sql_int(question), wanted, "%s: %lld (%s)", question, (long long)sql_int(question),
-        sql_text("SELECT coalesce(string_agg(concat_ws(' ', delivery, type, state, attempts, last_status, "
-                 "last_trouble), '; '), '') FROM alert_deliveries"));
+    database_wait(w.pg, question, wanted,
+                  "SELECT string_agg(concat_ws(' ', delivery, type, state, attempts, last_status, "
+                  "last_trouble), '; ') FROM alert_deliveries");
 }
 
 static void start(struct process *p, const char *one, const char *two)
@@ -86,28 +53,13 @@ static void start_open(struct process *p)
     start(p, "ASSAY_ALERT_ALLOW_HTTP=true", "ASSAY_ALERT_ALLOW_PRIVATE=true");
 }
 
-static void make_key(const char *scopes, char key[64])
-{
-    char text[512], hex[65];
-    struct api_key made;
-
-    api_key_make(&made);
-    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    sql("INSERT INTO accounts (name) VALUES ('main') ON CONFLICT DO NOTHING");
-    snprintf(
-        text, sizeof text,
-        "INSERT INTO api_keys (prefix, account, secret_sha256, scopes) VALUES ('%s', 1, '\\x%s', '{%s}')",
-        made.prefix, hex, scopes);
-    sql(text);
-    strcpy(key, made.text);
-}
-
 static void setup(void)
 {
     w.conninfo = test_database();
     snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
     MUST(pg_session_open(&w.pg, w.conninfo, "test", &w.why));
-    make_key("admin", w.key);
+    database_run(w.pg, "INSERT INTO accounts (name) VALUES ('main')");
+    database_key(w.pg, 1, "admin", w.key);
     receiver_start(&w.receiver);
 }
 
@@ -139,7 +91,7 @@ static void raise_condition(const char *subject, bool is_raised)
         "is_raised = "
         "EXCLUDED.is_raised, change = EXCLUDED.change",
         subject, subject, is_raised ? "true" : "false");
-    sql(text);
+    database_run(w.pg, text);
 }
 
 static struct http_said ask(const char *method, const char *path, const char *body)
@@ -228,7 +180,7 @@ Test(alerts, an_alert_is_told_signed_and_its_end_once)
     cr_assert(receiver_wait(&w.receiver, 3));
     cr_assert_str_eq(event_text(2, "type"), "assay.alert.firing");
     wait_until("SELECT count(*) FROM alert_deliveries WHERE state = 'delivered'", 3);
-    cr_assert_eq(sql_int("SELECT count(*) FROM alerts"), 2);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM alerts"), 2);
     usleep(300000);
     cr_assert_eq(receiver_count(&w.receiver), 3, "nothing is told twice");
 }
@@ -287,7 +239,7 @@ Test(alerts, after_the_last_attempt_the_next_message_has_its_turn)
     add_webhook("ops", "127.0.0.1");
     raise_condition("a", true);
     wait_until("SELECT count(*) FROM alert_deliveries WHERE state = 'failed'", 1);
-    cr_assert_eq(sql_int("SELECT attempts::int8 FROM alert_deliveries"), 11);
+    cr_assert_eq(database_int(w.pg, "SELECT attempts::int8 FROM alert_deliveries"), 11);
     cr_assert_eq(receiver_count(&w.receiver), 11);
     atomic_store(&w.receiver.mode, RECEIVER_OK);
     raise_condition("b", true);
@@ -302,12 +254,15 @@ Test(alerts, who_is_gone_is_disabled_until_somebody_enables_it)
     raise_condition("a", true);
     wait_until("SELECT count(*) FROM webhooks WHERE NOT is_enabled", 1);
     cr_assert_eq(receiver_count(&w.receiver), 1);
-    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE actor = 'monitor' AND action = 'webhook.disable'"),
-                 1);
+    cr_assert_eq(
+        database_int(w.pg,
+                     "SELECT count(*) FROM audit WHERE actor = 'monitor' AND action = 'webhook.disable'"),
+        1);
     atomic_store(&w.receiver.mode, RECEIVER_OK);
     raise_condition("b", true);
     wait_until("SELECT count(*) FROM alerts", 2);
-    cr_assert_eq(sql_int("SELECT count(*) FROM alert_deliveries"), 1, "nothing is kept for who is gone");
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM alert_deliveries"), 1,
+                 "nothing is kept for who is gone");
     cr_assert_eq(status_of("POST", "/v1/webhooks/ops:test", NULL), 409);
     cr_assert_eq(status_of("POST", "/v1/webhooks/ops:enable", NULL), 200);
     raise_condition("c", true);
@@ -328,7 +283,7 @@ Test(alerts, no_request_goes_to_a_private_address)
     add_webhook("ops", "localhost");
     raise_condition("a", true);
     wait_until("SELECT count(*) FROM alert_deliveries WHERE attempts > 1", 1);
-    cr_assert_str_eq(sql_text("SELECT last_trouble FROM alert_deliveries"),
+    cr_assert_str_eq(database_text(w.pg, "SELECT last_trouble FROM alert_deliveries"),
                      "the name leads to an address that is not public");
     cr_assert_eq(receiver_count(&w.receiver), 0);
 }
@@ -399,29 +354,39 @@ Test(alerts, over_https_who_is_certified_by_somebody_else_gets_no_byte)
 
 Test(alerts, a_training_that_failed_labels_that_stopped_and_who_does_not_move_are_told)
 {
-    sql("INSERT INTO training_runs (name, cause, requested_by, state, message, ended_at) VALUES ('handbook', "
+    database_run(
+        w.pg,
+        "INSERT INTO training_runs (name, cause, requested_by, state, message, ended_at) VALUES ('handbook', "
         "'request', "
         "'me', 'failed', 'too few frauds', now()), ('other', 'request', 'me', 'failed', 'x', now()), "
         "('other', "
         "'request', 'me', 'succeeded', '', now())");
-    sql("INSERT INTO monitor_health (lane, hour, transactions, labels, late) SELECT lane, date_trunc('hour', "
+    database_run(
+        w.pg,
+        "INSERT INTO monitor_health (lane, hour, transactions, labels, late) SELECT lane, date_trunc('hour', "
         "now()) - h * "
         "interval '1 hour', 100, CASE WHEN lane = 0 AND h < 49 THEN 0 ELSE 5 END, '{0,0,0,0,0,0,0,0}' FROM "
         "generate_series(0, 400) h, generate_series(0, 1) lane");
-    sql("INSERT INTO followers (follower, position, updated_at) VALUES ('shadow', '{\"n\": 1}', now() - "
+    database_run(
+        w.pg,
+        "INSERT INTO followers (follower, position, updated_at) VALUES ('shadow', '{\"n\": 1}', now() - "
         "interval '1 "
         "hour')");
-    sql("INSERT INTO log (epoch, n, kind, account, known_at, body) VALUES (1, 7, 1, 1, now(), '\\x00')");
+    database_run(
+        w.pg,
+        "INSERT INTO log (epoch, n, kind, account, known_at, body) VALUES (1, 7, 1, 1, now(), '\\x00')");
     start_open(&w.monitor);
     add_webhook("ops", "127.0.0.1");
     wait_until(
         "SELECT count(*) FROM alerts WHERE state = 'firing' AND labels->>'kind' IN ('labels', 'retraining', "
         "'behind') AND labels->>'subject' IN ('live accounts', 'handbook', 'shadow')",
         3);
-    cr_assert_eq(sql_int("SELECT count(*) FROM alerts WHERE labels->>'subject' IN ('other', 'account 1')"),
-                 0);
+    cr_assert_eq(
+        database_int(w.pg, "SELECT count(*) FROM alerts WHERE labels->>'subject' IN ('other', 'account 1')"),
+        0);
     cr_assert_not_null(
-        strstr(sql_text("SELECT text FROM alerts WHERE labels->>'kind' = 'retraining'"), "too few frauds"));
+        strstr(database_text(w.pg, "SELECT text FROM alerts WHERE labels->>'kind' = 'retraining'"),
+               "too few frauds"));
 }
 
 /* ---- nothing is lost ---- */
@@ -442,8 +407,9 @@ Test(alerts, a_kill_between_writing_and_sending_loses_nothing)
     }
     atomic_store(&w.receiver.mode, RECEIVER_OK);
     wait_until("SELECT count(*) FROM alert_deliveries WHERE state = 'delivered'", 3);
-    cr_assert_eq(sql_int("SELECT count(DISTINCT event) FROM alert_deliveries"), 3);
-    cr_assert_eq(sql_int("SELECT count(*) FROM alerts"), 3, "an alert that was there is not made again");
+    cr_assert_eq(database_int(w.pg, "SELECT count(DISTINCT event) FROM alert_deliveries"), 3);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM alerts"), 3,
+                 "an alert that was there is not made again");
     for (int round = 0; round < 3; round++) {
         char subject[8];
         bool is_there = false;
@@ -463,9 +429,10 @@ Test(alerts, of_two_monitors_one_tells_and_the_other_takes_over)
     raise_condition("a", true);
     wait_until("SELECT count(*) FROM alert_deliveries WHERE state = 'delivered'", 1);
     cr_assert_eq(
-        sql_int("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = "
-                "'advisory' AND l.granted AND a.application_name = 'assay-monitor-alerts' AND a.datname = "
-                "current_database()"),
+        database_int(
+            w.pg, "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = "
+                  "'advisory' AND l.granted AND a.application_name = 'assay-monitor-alerts' AND a.datname = "
+                  "current_database()"),
         1);
     process_kill(&w.monitor);
     raise_condition("b", true);
@@ -482,9 +449,9 @@ Test(alerts, a_database_that_goes_away_and_comes_back_loses_nothing)
 
         snprintf(subject, sizeof subject, "d%d", i);
         raise_condition(subject, true);
-        sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
-            "'assay-monitor-alerts' AND "
-            "datname = current_database()");
+        database_run(w.pg, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
+                           "'assay-monitor-alerts' AND "
+                           "datname = current_database()");
     }
     wait_until("SELECT count(*) FROM alert_deliveries WHERE state = 'pending'", 0);
     wait_until("SELECT count(*) FROM alerts WHERE told_at IS NOT NULL", 3);
@@ -504,7 +471,9 @@ Test(alerts, what_is_silenced_is_listed_and_not_told)
     start_open(&w.monitor);
     add_webhook("ops", "127.0.0.1");
     cr_assert_eq(status_of("POST", "/v1/silences", SILENCE("a")), 422, "longer than a year");
-    sql("INSERT INTO alert_silences (matchers, starts_at, ends_at, author, comment) VALUES ('[{\"name\": "
+    database_run(
+        w.pg,
+        "INSERT INTO alert_silences (matchers, starts_at, ends_at, author, comment) VALUES ('[{\"name\": "
         "\"subject\", "
         "\"value\": \"a\", \"is_equal\": true}]', now(), now() + interval '1 hour', 'me', 'known')");
     raise_condition("a", true);
@@ -518,11 +487,11 @@ Test(alerts, what_is_silenced_is_listed_and_not_told)
     cr_assert_eq(json_array_size(json_object_get(said.json, "alerts")), 2);
     http_said_free(&said);
     snprintf(path, sizeof path, "/v1/silences/%lld:expire",
-             (long long)sql_int("SELECT max(silence) FROM alert_silences"));
+             (long long)database_int(w.pg, "SELECT max(silence) FROM alert_silences"));
     cr_assert_eq(status_of("POST", path, NULL), 204);
     cr_assert(receiver_wait(&w.receiver, 2));
     cr_assert_str_eq(event_subject(1), "a");
-    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action = 'silence.expire'"), 1);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM audit WHERE action = 'silence.expire'"), 1);
 }
 
 Test(alerts, silences_are_made_listed_and_refused_by_rest)
@@ -541,7 +510,7 @@ Test(alerts, silences_are_made_listed_and_refused_by_rest)
     cr_assert_str_eq(json_string_value(json_object_get(said.json, "state")), "active");
     cr_assert_eq(strncmp(json_string_value(json_object_get(said.json, "author")), "key:", 4), 0);
     http_said_free(&said);
-    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action = 'silence.create'"), 1);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM audit WHERE action = 'silence.create'"), 1);
     said = ask("GET", "/v1/silences", NULL);
     cr_assert_eq(json_array_size(json_object_get(said.json, "silences")), 1);
     http_said_free(&said);
@@ -571,7 +540,7 @@ Test(alerts, a_new_secret_and_the_old_one_sign_together_for_a_while)
     cr_assert_str_eq(event_text(0, "type"), "assay.alert.test");
     cr_assert(receiver_is_signed(&w.receiver, 0, w.secret));
     cr_assert(receiver_is_signed(&w.receiver, 0, old));
-    sql("UPDATE webhooks SET old_until = now() - interval '1 second'");
+    database_run(w.pg, "UPDATE webhooks SET old_until = now() - interval '1 second'");
     cr_assert_eq(status_of("POST", "/v1/webhooks/ops:test", NULL), 202);
     cr_assert(receiver_wait(&w.receiver, 2));
     cr_assert(receiver_is_signed(&w.receiver, 1, w.secret));
@@ -587,17 +556,17 @@ Test(alerts, no_secret_lies_open_in_the_database)
     add_webhook("ops", "127.0.0.1");
     snprintf(question, sizeof question, "SELECT encode(decode('%s', 'base64'), 'hex')",
              w.secret + strlen("whsec_"));
-    snprintf(hex, sizeof hex, "%s", sql_text(question));
+    snprintf(hex, sizeof hex, "%s", database_text(w.pg, question));
     snprintf(question, sizeof question,
              "SELECT count(*) FROM webhooks WHERE position('%s' in encode(secret, 'hex')) > 0 OR url LIKE "
              "'%%%s%%'",
              hex, w.secret + 6);
-    cr_assert_eq(sql_int(question), 0);
+    cr_assert_eq(database_int(w.pg, question), 0);
     snprintf(question, sizeof question,
              "SELECT count(*) FROM audit WHERE detail::text LIKE '%%%s%%' OR detail::text "
              "LIKE '%%hook%%'",
              w.secret + 6);
-    cr_assert_eq(sql_int(question), 0);
+    cr_assert_eq(database_int(w.pg, question), 0);
 }
 
 Test(alerts, webhooks_are_kept_by_rest)
@@ -623,9 +592,11 @@ Test(alerts, webhooks_are_kept_by_rest)
     http_said_free(&said);
     cr_assert_eq(status_of("DELETE", "/v1/webhooks/ops", NULL), 204);
     cr_assert_eq(status_of("DELETE", "/v1/webhooks/ops", NULL), 404);
-    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action LIKE 'webhook.%'"), 3);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM audit WHERE action LIKE 'webhook.%'"), 3);
     cr_assert_eq(
-        sql_int("SELECT count(*) FROM audit WHERE action LIKE 'webhook.%' AND actor NOT LIKE 'key:%'"), 0);
+        database_int(w.pg,
+                     "SELECT count(*) FROM audit WHERE action LIKE 'webhook.%' AND actor NOT LIKE 'key:%'"),
+        0);
 }
 
 Test(alerts, alerts_are_listed_by_state_and_page)
@@ -697,7 +668,8 @@ Test(alerts, alertmanager_is_told_again_and_again_and_of_the_end)
     raise_condition("amount", false);
     wait_until("SELECT count(*) FROM alerts WHERE state = 'resolved'", 1);
     for (int i = 0; i < 1000 && !is_resolved; i++) {
-        int64_t resolved_us = sql_int("SELECT (extract(epoch FROM resolved_at) * 1000000)::int8 FROM alerts");
+        int64_t resolved_us =
+            database_int(w.pg, "SELECT (extract(epoch FROM resolved_at) * 1000000)::int8 FROM alerts");
 
         list = told(receiver_count(&w.receiver) - 1);
         is_resolved =

@@ -7,9 +7,9 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "fraud/api_key.h"
 #include "harness/cluster.h"
 #include "harness/command.h"
+#include "harness/database.h"
 #include "harness/http.h"
 #include "harness/process.h"
 #include "modelstore/modelstore.h"
@@ -32,38 +32,7 @@ static struct {
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
 
-static void sql(const char *text)
-{
-    MUST(pg_exec_script(w.pg, text, &w.why));
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    int64_t value;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
-    pg_result_free(r);
-    return value;
-}
-
 /* ---- everything that decides ---- */
-
-static void make_key(void)
-{
-    char text[512], hex[65];
-    struct api_key made;
-
-    api_key_make(&made);
-    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    snprintf(text, sizeof text,
-             "INSERT INTO accounts (name) VALUES ('shop'); INSERT INTO api_keys (prefix, account, "
-             "secret_sha256, scopes) VALUES ('%s', 1, '\\x%s', '{decide,label}')",
-             made.prefix, hex);
-    sql(text);
-    strcpy(w.key, made.text);
-}
 
 static void promote_a_model(void)
 {
@@ -89,7 +58,8 @@ static void setup(void)
     strcpy(w.directory, "/tmp/assay-backtest-XXXXXX");
     cr_assert_not_null(mkdtemp(w.directory));
     MUST(pg_session_open(&w.pg, w.conninfo, "test", &w.why));
-    make_key();
+    database_run(w.pg, "INSERT INTO accounts (name) VALUES ('shop')");
+    database_key(w.pg, 1, "decide,label", w.key);
     promote_a_model();
     process_start(&w.features, "features", (const char *const[]){ w.pg_url, NULL });
     process_start(&w.scoring, "scoring", (const char *const[]){ w.pg_url, NULL });
@@ -188,7 +158,7 @@ static void change_list(const char *text)
     double rules = changes_read(w.rules.admin_port), ingestion = changes_read(w.ingestion.admin_port);
     int64_t until = clock_mono_us() + PATIENCE_US;
 
-    sql(text);
+    database_run(w.pg, text);
     while ((changes_read(w.rules.admin_port) == rules || changes_read(w.ingestion.admin_port) == ingestion) &&
            clock_mono_us() < until)
         usleep(5000);
@@ -296,9 +266,10 @@ Test(backtest_live, the_policy_of_each_time_gives_the_decisions_that_were_made)
     w.scoring.pid = 0;
     send_some(EACH);
 
-    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), w.sent);
-    cr_assert_gt(sql_int("SELECT count(DISTINCT action) FROM decisions"), 2, "nothing would be tested");
-    cr_assert_eq(sql_int("SELECT count(DISTINCT ruleset_version) FROM decisions"), 3);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM decisions"), w.sent);
+    cr_assert_gt(database_int(w.pg, "SELECT count(DISTINCT action) FROM decisions"), 2,
+                 "nothing would be tested");
+    cr_assert_eq(database_int(w.pg, "SELECT count(DISTINCT ruleset_version) FROM decisions"), 3);
     json = backtest_settled("--as-it-was --examples 100");
     shown = changed(json, &id);
     cr_assert_eq(number(json, "report", "span", "decisions"), w.sent);
@@ -312,7 +283,7 @@ Test(backtest_live, the_policy_of_each_time_gives_the_decisions_that_were_made)
     cr_assert_eq(number(json, "history", "built", NULL), 0);
     cr_assert_eq(changed(json, NULL), 0);
     json_decref(json);
-    sql("UPDATE decisions SET action = 3 - action WHERE transaction_id = 't-17'");
+    database_run(w.pg, "UPDATE decisions SET action = 3 - action WHERE transaction_id = 't-17'");
     json = backtest("--as-it-was --examples 100 --no-cache");
     cr_assert_eq(changed(json, &id), 1);
     cr_assert_str_eq(id, "t-17");
@@ -351,11 +322,12 @@ Test(backtest_live, a_draft_is_shown_beside_what_is_in_force_and_only_what_chang
     cr_assert_eq(number(json, "report", "span", "decisions"), 2 * EACH);
     cr_assert_str_eq(json_string_value(json_object_get(rule_at(json, 1), "id")), "middle");
     cr_assert_eq(json_integer_value(json_object_get(rule_at(json, 1), "hits")),
-                 sql_int("SELECT count(*) FROM decisions WHERE amount_base_minor > 3000"));
+                 database_int(w.pg, "SELECT count(*) FROM decisions WHERE amount_base_minor > 3000"));
     cr_assert_eq(
         changed(json, NULL),
-        sql_int("SELECT count(*) FROM decisions WHERE action <> CASE WHEN amount_base_minor > 5000 THEN 3 "
-                "WHEN amount_base_minor > 3000 THEN 2 ELSE action END"));
+        database_int(
+            w.pg, "SELECT count(*) FROM decisions WHERE action <> CASE WHEN amount_base_minor > 5000 THEN 3 "
+                  "WHEN amount_base_minor > 3000 THEN 2 ELSE action END"));
     cr_assert_eq(number(json, "report", "rules_recalled", NULL), 0);
     json_decref(json);
 
@@ -368,7 +340,7 @@ Test(backtest_live, a_draft_is_shown_beside_what_is_in_force_and_only_what_chang
     cr_assert_eq(number(json, "report", "rules_recalled", NULL),
                  number(json, "report", "rules_evaluated", NULL));
     cr_assert_eq(json_integer_value(json_object_get(rule_at(json, 1), "hits")),
-                 sql_int("SELECT count(*) FROM decisions WHERE amount_base_minor > 2000"));
+                 database_int(w.pg, "SELECT count(*) FROM decisions WHERE amount_base_minor > 2000"));
     json_decref(json);
 
     /* What came since is there too; a directory that was thrown away is made again. */

@@ -11,6 +11,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "harness/cluster.h"
+#include "harness/database.h"
 #include "harness/history.h"
 #include "harness/http.h"
 #include "harness/process.h"
@@ -35,29 +36,6 @@ static struct {
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
 
-static void sql(const char *text)
-{
-    MUST(pg_exec_script(w.pg, text, &w.why));
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    int64_t value;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
-    pg_result_free(r);
-    return value;
-}
-
-static void wait_until(const char *question, int64_t wanted)
-{
-    for (int i = 0; i < 3000 && sql_int(question) != wanted; i++)
-        usleep(10000);
-    cr_assert_eq(sql_int(question), wanted, "%s: %lld", question, (long long)sql_int(question));
-}
-
 /* With a session. */
 static struct visit add_user(const char *name, const char *roles)
 {
@@ -78,7 +56,7 @@ static void start(void)
     process_start(&w.dashboard, "dashboard",
                   (const char *const[]){ w.pg_url, "ASSAY_DASHBOARD_CASES=approve",
                                          "ASSAY_DASHBOARD_TURN=20ms", "ASSAY_DASHBOARD_UNDO=2s", NULL });
-    wait_until("SELECT count(*) FROM review_cases", (int64_t)w.past.transactions);
+    database_wait(w.pg, "SELECT count(*) FROM review_cases", (int64_t)w.past.transactions, NULL);
 }
 
 static void stop(void)
@@ -121,21 +99,24 @@ static const char *text(const json_t *object, const char *name)
 
 Test(dashboard_cases, every_decision_is_counted_once_and_found_by_what_it_shares)
 {
-    cr_assert_eq(sql_int("SELECT count(*) FROM payments"), (int64_t)w.past.transactions);
-    cr_assert_eq(sql_int("SELECT sum(count)::int8 FROM decision_minutes"), (int64_t)w.past.transactions);
-    cr_assert_eq(sql_int("SELECT sum(count)::int8 FROM decision_latency WHERE stage = 'total'"),
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM payments"), (int64_t)w.past.transactions);
+    cr_assert_eq(database_int(w.pg, "SELECT sum(count)::int8 FROM decision_minutes"),
+                 (int64_t)w.past.transactions);
+    cr_assert_eq(database_int(w.pg, "SELECT sum(count)::int8 FROM decision_latency WHERE stage = 'total'"),
                  (int64_t)w.past.transactions);
     cr_assert_eq(
-        sql_int("SELECT count(*) FROM payments p JOIN decisions d USING (account, transaction_id, known_at) "
-                "WHERE p.amount_base_minor = d.amount_base_minor AND p.customer_id <> ''"),
+        database_int(
+            w.pg,
+            "SELECT count(*) FROM payments p JOIN decisions d USING (account, transaction_id, known_at) "
+            "WHERE p.amount_base_minor = d.amount_base_minor AND p.customer_id <> ''"),
         (int64_t)w.past.transactions);
     cr_assert_eq(process_stop(&w.dashboard), 0);
     history_live_until(&w.past, HISTORY_START + 5 * DAY_US);
     process_start(&w.dashboard, "dashboard",
                   (const char *const[]){ w.pg_url, "ASSAY_DASHBOARD_CASES=decline",
                                          "ASSAY_DASHBOARD_TURN=20ms", NULL });
-    wait_until("SELECT count(*) FROM payments", (int64_t)w.past.transactions);
-    cr_assert_lt(sql_int("SELECT count(*) FROM review_cases"), (int64_t)w.past.transactions,
+    database_wait(w.pg, "SELECT count(*) FROM payments", (int64_t)w.past.transactions, NULL);
+    cr_assert_lt(database_int(w.pg, "SELECT count(*) FROM review_cases"), (int64_t)w.past.transactions,
                  "none were declined");
 }
 
@@ -147,17 +128,19 @@ Test(dashboard_cases, a_decision_that_comes_late_is_found_all_the_same)
 
     cr_assert_eq(process_stop(&w.dashboard), 0);
     history_live_until(&w.past, w.past.now_us + DAY_US);
-    sql("CREATE TABLE late AS SELECT * FROM decisions ORDER BY known_at DESC LIMIT 20; DELETE FROM decisions "
+    database_run(
+        w.pg,
+        "CREATE TABLE late AS SELECT * FROM decisions ORDER BY known_at DESC LIMIT 20; DELETE FROM decisions "
         "d "
         "USING late l WHERE d.account = l.account AND d.transaction_id = l.transaction_id");
     cr_assert_gt((int64_t)w.past.transactions, before + 20);
     process_start(&w.dashboard, "dashboard",
                   (const char *const[]){ w.pg_url, "ASSAY_DASHBOARD_CASES=approve",
                                          "ASSAY_DASHBOARD_TURN=20ms", NULL });
-    wait_until("SELECT count(*) FROM payments", (int64_t)w.past.transactions - 20);
+    database_wait(w.pg, "SELECT count(*) FROM payments", (int64_t)w.past.transactions - 20, NULL);
     sleep(7); /* so that they are looked for less often */
-    sql("INSERT INTO decisions SELECT * FROM late");
-    wait_until("SELECT count(*) FROM payments", (int64_t)w.past.transactions);
+    database_run(w.pg, "INSERT INTO decisions SELECT * FROM late");
+    database_wait(w.pg, "SELECT count(*) FROM payments", (int64_t)w.past.transactions, NULL);
 }
 
 struct taker {
@@ -186,7 +169,9 @@ Test(dashboard_cases, two_analysts_who_press_next_at_once_200_times_never_get_th
     pthread_t threads[2];
 
     cr_assert_gt(w.past.transactions, 60);
-    sql("INSERT INTO review_cases (account, transaction_id, known_at, n, due_at, action, expected_loss, "
+    database_run(
+        w.pg,
+        "INSERT INTO review_cases (account, transaction_id, known_at, n, due_at, action, expected_loss, "
         "amount_minor, "
         "currency, amount_base_minor, occurred_at, customer_id, card_id, merchant_id, device_id, ip, "
         "country, channel, "
@@ -201,12 +186,15 @@ Test(dashboard_cases, two_analysts_who_press_next_at_once_200_times_never_get_th
     for (size_t i = 0; i < takers[0].count; i++)
         for (size_t k = 0; k < takers[1].count; k++)
             cr_assert_neq(takers[0].taken[i], takers[1].taken[k]);
-    cr_assert_eq(sql_int("SELECT count(DISTINCT subject) FROM audit WHERE action = 'case.take'"), 400);
-    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action = 'case.take'"), 400);
-    cr_assert_eq(sql_int("SELECT count(*) FROM review_cases WHERE state = 'assigned'"), 400);
+    cr_assert_eq(database_int(w.pg, "SELECT count(DISTINCT subject) FROM audit WHERE action = 'case.take'"),
+                 400);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM audit WHERE action = 'case.take'"), 400);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM review_cases WHERE state = 'assigned'"), 400);
     cr_assert_eq(
-        sql_int("SELECT count(*) FROM review_cases o, (SELECT min(expected_loss) AS least FROM review_cases "
-                "WHERE state = 'assigned') a WHERE o.state = 'open' AND o.expected_loss > a.least"),
+        database_int(
+            w.pg,
+            "SELECT count(*) FROM review_cases o, (SELECT min(expected_loss) AS least FROM review_cases "
+            "WHERE state = 'assigned') a WHERE o.state = 'open' AND o.expected_loss > a.least"),
         0, "the largest expected loss came first");
 }
 
@@ -219,7 +207,7 @@ Test(dashboard_cases, a_lock_that_has_run_out_lets_another_take_the_case)
     snprintf(body, sizeof body, "{\"version\": %lld, \"outcome\": \"legit\", \"reason\": \"known\"}",
              (long long)number(first, "version"));
     json_decref(get("POST", path, &w.bob, body, 409));
-    sql("UPDATE review_cases SET locked_until = now() WHERE state = 'assigned'");
+    database_run(w.pg, "UPDATE review_cases SET locked_until = now() WHERE state = 'assigned'");
     again = get("POST", "/v1/cases:next", &w.bob, "{}", 200);
     cr_assert_eq(number(again, "case"), number(first, "case"));
     json_decref(get("POST", path, &w.ann, body, 409));
@@ -232,19 +220,20 @@ Test(dashboard_cases, without_a_score_a_case_ranks_by_its_amount_and_by_what_bec
     size_t decided = w.past.transactions;
     char question[256];
 
-    cr_assert_eq(sql_int("SELECT count(*) FROM review_cases WHERE score IS NULL"), (int64_t)decided);
-    cr_assert_eq(sql_int("SELECT count(*) FROM review_cases WHERE abs(expected_loss - (0.1 * "
-                         "amount_base_minor - 300)) > 1"),
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM review_cases WHERE score IS NULL"),
+                 (int64_t)decided);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM review_cases WHERE abs(expected_loss - (0.1 * "
+                                    "amount_base_minor - 300)) > 1"),
                  0, "before anything was decided: the prior");
-    sql("UPDATE review_cases SET state = 'decided', outcome = 'fraud', is_applied = true");
+    database_run(w.pg, "UPDATE review_cases SET state = 'decided', outcome = 'fraud', is_applied = true");
     history_live_until(&w.past, HISTORY_START + 5 * DAY_US);
-    wait_until("SELECT count(*) FROM review_cases", (int64_t)w.past.transactions);
+    database_wait(w.pg, "SELECT count(*) FROM review_cases", (int64_t)w.past.transactions, NULL);
     snprintf(question, sizeof question,
              "SELECT count(*) FROM review_cases WHERE state = 'open' AND abs(expected_loss - (%zu + 2.0) / "
              "(%zu + 20.0) * amount_base_minor + 300) > 1",
              decided, decided);
-    cr_assert_eq(sql_int(question), 0);
-    cr_assert_gt(sql_int("SELECT count(*) FROM review_cases WHERE state = 'open'"), 0);
+    cr_assert_eq(database_int(w.pg, question), 0);
+    cr_assert_gt(database_int(w.pg, "SELECT count(*) FROM review_cases WHERE state = 'open'"), 0);
 }
 
 /* ---- deciding ---- */
@@ -257,7 +246,7 @@ Test(dashboard_cases, a_decision_takes_effect_after_the_time_to_undo_as_a_label_
     struct label label;
     char path[64], body[256];
 
-    sql("INSERT INTO lists (name, purpose, field) VALUES ('blocked', 'deny', 'customer_id')");
+    database_run(w.pg, "INSERT INTO lists (name, purpose, field) VALUES ('blocked', 'deny', 'customer_id')");
     snprintf(path, sizeof path, "/v1/cases/%lld:decide", (long long)number(taken, "case"));
     snprintf(body, sizeof body,
              "{\"version\": %lld, \"outcome\": \"fraud\", \"reason\": \"stolen_card\", \"note\": "
@@ -266,10 +255,10 @@ Test(dashboard_cases, a_decision_takes_effect_after_the_time_to_undo_as_a_label_
              (long long)number(taken, "version"));
     decided = get("POST", path, &w.ann, body, 200);
     cr_assert_str_eq(text(decided, "state"), "decided");
-    cr_assert_eq(sql_int("SELECT count(*) FROM outbox"), 0, "not yet");
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM outbox"), 0, "not yet");
     json_decref(get("POST", path, &w.ann, body, 409));
-    wait_until("SELECT count(*) FROM review_cases WHERE is_applied", 1);
-    cr_assert_eq(sql_int("SELECT count(*) FROM list_entries"), 1);
+    database_wait(w.pg, "SELECT count(*) FROM review_cases WHERE is_applied", 1, NULL);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM list_entries"), 1);
     MUST(pg_exec(w.pg, "SELECT body, id FROM outbox WHERE kind = 2", NULL, &r, &w.why));
     cr_assert_eq(pg_rows(r), 1);
     MUST(label_unpack(&label, pg_get_bytes(r, 0, 0), &arena, &w.why));
@@ -317,8 +306,9 @@ Test(dashboard_cases, a_decision_that_is_undone_leaves_nothing_but_its_audit)
     json_decref(get("POST", path, &w.bob, "{}", 409));
     undone = get("POST", path, &w.ann, "{}", 200);
     cr_assert_str_eq(text(undone, "state"), "assigned");
-    cr_assert_eq(sql_int("SELECT count(*) FROM outbox"), 0);
-    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action IN ('case.decide', 'case.undo')"), 2);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM outbox"), 0);
+    cr_assert_eq(
+        database_int(w.pg, "SELECT count(*) FROM audit WHERE action IN ('case.decide', 'case.undo')"), 2);
     json_decref(taken);
     json_decref(undone);
 }
@@ -333,12 +323,14 @@ Test(dashboard_cases, many_are_decided_all_or_none)
 
     cr_assert_eq(number(preview, "count"), (int64_t)w.past.transactions);
     cr_assert_eq(number(preview, "amount_base_minor"),
-                 sql_int("SELECT sum(amount_base_minor)::int8 FROM review_cases"));
-    sql("UPDATE review_cases SET version = version + 1 WHERE \"case\" = (SELECT \"case\" FROM review_cases "
+                 database_int(w.pg, "SELECT sum(amount_base_minor)::int8 FROM review_cases"));
+    database_run(
+        w.pg,
+        "UPDATE review_cases SET version = version + 1 WHERE \"case\" = (SELECT \"case\" FROM review_cases "
         "ORDER BY "
         "expected_loss DESC, \"case\" LIMIT 1)");
     json_decref(get("POST", "/v1/cases:decide", &w.lead, sent, 409));
-    cr_assert_eq(sql_int("SELECT count(*) FROM review_cases WHERE state = 'decided'"), 0);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM review_cases WHERE state = 'decided'"), 0);
     cases = json_object_get(body, "cases");
     json_array_remove(cases, 0);
     free(sent);
@@ -409,8 +401,8 @@ Test(dashboard_cases, filters_say_the_same_as_the_table)
         snprintf(path, sizeof path, "/v1/cases?limit=1000&%s", cases[i].query);
         snprintf(question, sizeof question, "SELECT count(*) FROM review_cases WHERE %s", cases[i].where);
         page = get("GET", path, &w.ann, NULL, 200);
-        cr_assert_eq((int64_t)json_array_size(json_object_get(page, "cases")), sql_int(question), "%s",
-                     cases[i].query);
+        cr_assert_eq((int64_t)json_array_size(json_object_get(page, "cases")), database_int(w.pg, question),
+                     "%s", cases[i].query);
         json_decref(page);
     }
     json_decref(get("GET", "/v1/cases?amount=x", &w.ann, NULL, 422));
@@ -436,7 +428,9 @@ Test(dashboard_cases, notes_views_snoozes_and_assignments_are_kept_as_they_were_
 
     snprintf(path, sizeof path, "/v1/cases/%lld/notes", (long long)number(taken, "case"));
     json_decref(get("POST", path, &w.ann, "{\"text\": \"<img src=x onerror=alert(1)>\"}", 200));
-    cr_assert_eq(sql_int("SELECT count(*) FROM review_notes WHERE text = '<img src=x onerror=alert(1)>'"), 1);
+    cr_assert_eq(
+        database_int(w.pg, "SELECT count(*) FROM review_notes WHERE text = '<img src=x onerror=alert(1)>'"),
+        1);
     json_decref(get("POST", path, &w.ann, "{\"text\": \"\"}", 422));
     json_decref(get("PUT", "/v1/views/%3Cscript%3E", &w.ann,
                     "{\"filter\": {\"country\": \"DE\"}, \"is_shared\": true}", 204));
@@ -451,15 +445,17 @@ Test(dashboard_cases, notes_views_snoozes_and_assignments_are_kept_as_they_were_
              (long long)number(taken, "version"));
     json_decref(get("POST", path, &w.ann, body, 403));
     json_decref(get("POST", path, &w.lead, body, 200));
-    cr_assert_eq(sql_int("SELECT count(*) FROM review_cases WHERE assignee = 'bob' AND locked_until IS NULL"),
-                 1);
+    cr_assert_eq(
+        database_int(w.pg,
+                     "SELECT count(*) FROM review_cases WHERE assignee = 'bob' AND locked_until IS NULL"),
+        1);
     snprintf(path, sizeof path, "/v1/cases/%lld:snooze", (long long)number(taken, "case"));
     rfc3339_format(clock_wall_us() + 2 * SECOND_US, until);
     snprintf(body, sizeof body, "{\"version\": %lld, \"until\": \"%s\"}",
              (long long)number(taken, "version") + 1, until);
     json_decref(get("POST", path, &w.ann, body, 409));
     json_decref(get("POST", path, &w.bob, body, 200));
-    wait_until("SELECT count(*) FROM review_cases WHERE state <> 'open'", 0);
+    database_wait(w.pg, "SELECT count(*) FROM review_cases WHERE state <> 'open'", 0, NULL);
     json_decref(taken);
 }
 
@@ -493,7 +489,7 @@ Test(dashboard_cases, a_case_shows_its_payment_its_decision_and_what_its_entitie
                  "%lld AND "
                  "p.occurred_at <= c.occurred_at AND p.occurred_at > c.occurred_at - interval '%lld s'",
                  (long long)number(taken, "case"), (long long)number(each, "window_s"));
-        cr_assert_eq(sum, sql_int(question), "%lld s: %lld", (long long)number(each, "window_s"),
+        cr_assert_eq(sum, database_int(w.pg, question), "%lld s: %lld", (long long)number(each, "window_s"),
                      (long long)sum);
     }
     snprintf(path, sizeof path, "/v1/cases/%lld/replay", (long long)number(taken, "case"));
@@ -512,14 +508,18 @@ Test(dashboard_cases, the_overview_adds_up)
 {
     json_t *overview;
 
-    sql("UPDATE decision_minutes SET minute = now() WHERE minute = (SELECT min(minute) FROM "
+    database_run(
+        w.pg,
+        "UPDATE decision_minutes SET minute = now() WHERE minute = (SELECT min(minute) FROM "
         "decision_minutes); UPDATE "
         "decision_latency SET minute = now() WHERE minute = (SELECT min(minute) FROM decision_latency)");
     overview = get("GET", "/v1/overview?minutes=10", &w.ann, NULL, 200);
     cr_assert_eq(
         number(overview, "decisions"),
-        sql_int("SELECT coalesce(sum(count), 0)::int8 FROM decision_minutes WHERE minute > now() - interval "
-                "'10 min'"));
+        database_int(
+            w.pg,
+            "SELECT coalesce(sum(count), 0)::int8 FROM decision_minutes WHERE minute > now() - interval "
+            "'10 min'"));
     cr_assert_eq(number(json_object_get(overview, "queue"), "open"), (int64_t)w.past.transactions);
     json_decref(overview);
     json_decref(get("GET", "/v1/overview?minutes=0", &w.ann, NULL, 422));

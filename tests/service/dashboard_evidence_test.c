@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "harness/cluster.h"
+#include "harness/database.h"
 #include "harness/history.h"
 #include "harness/http.h"
 #include "harness/process.h"
@@ -40,29 +41,6 @@ static struct {
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
 
-static void sql(const char *text)
-{
-    MUST(pg_exec_script(w.pg, text, &w.why));
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    int64_t value;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
-    pg_result_free(r);
-    return value;
-}
-
-static void wait_until(const char *question, int64_t wanted)
-{
-    for (int i = 0; i < 3000 && sql_int(question) != wanted; i++)
-        usleep(10000);
-    cr_assert_eq(sql_int(question), wanted, "%s: %lld", question, (long long)sql_int(question));
-}
-
 static void log_in(void)
 {
     struct user user = { .name = SLICE("ann"), .roles = SLICE("analyst") };
@@ -75,7 +53,7 @@ static void log_in(void)
              "INSERT INTO sessions (token_sha256, name, address, expires_at) VALUES ('\\x%s', 'ann', 'test', "
              "now() + interval '1 hour')",
              hex);
-    sql(text);
+    database_run(w.pg, text);
     snprintf(w.cookie, sizeof w.cookie, "Cookie: assay_session=%s", token);
     snprintf(text, sizeof text, "csrf:%s", token);
     sha256_hex(slice_str(text), hex);
@@ -87,7 +65,7 @@ static void start_dashboard(void)
     process_start(&w.dashboard, "dashboard",
                   (const char *const[]){ w.pg_url, "ASSAY_DASHBOARD_CASES=approve",
                                          "ASSAY_DASHBOARD_TURN=20ms", NULL });
-    wait_until("SELECT count(*) FROM review_cases", (int64_t)w.past.transactions);
+    database_wait(w.pg, "SELECT count(*) FROM review_cases", (int64_t)w.past.transactions, NULL);
 }
 
 static void start(void)
@@ -235,7 +213,7 @@ static size_t by_force(int64_t version, int64_t n, const char *which, double *pr
 static void check_similar(int64_t version, const char *path, int64_t n, bool is_fresh)
 {
     static double wanted[100000];
-    int64_t labelled = sql_int("SELECT count(DISTINCT transaction_id) FROM labels");
+    int64_t labelled = database_int(w.pg, "SELECT count(DISTINCT transaction_id) FROM labels");
     json_t *found = similar_by(version, labelled, path), *each, *list = json_object_get(found, "similar");
     size_t i, k, total;
 
@@ -266,8 +244,9 @@ static void check_similar(int64_t version, const char *path, int64_t n, bool is_
                  "SELECT coalesce((SELECT is_fraud::int FROM labels WHERE transaction_id = '%s' ORDER BY "
                  "source DESC LIMIT 1), 2)",
                  text(each, "transaction_id"));
-        cr_assert_str_eq(text(each, "outcome"),
-                         ((const char *const[]){ "legit", "fraud", "unknown" })[sql_int(question)]);
+        cr_assert_str_eq(
+            text(each, "outcome"),
+            ((const char *const[]){ "legit", "fraud", "unknown" })[database_int(w.pg, question)]);
     }
     each = json_object_get(found, "nearest");
     cr_assert_eq(number(each, "count"), 50);
@@ -280,18 +259,22 @@ Test(dashboard_evidence, similar_cases_are_those_that_share_the_most_leaves_with
     int64_t first, second, number_of_case, n;
     char path[64];
 
-    sql("INSERT INTO labels (account, transaction_id, source, labelled_at, is_fraud, known_at, n) SELECT "
+    database_run(
+        w.pg,
+        "INSERT INTO labels (account, transaction_id, source, labelled_at, is_fraud, known_at, n) SELECT "
         "account, transaction_id, 1, known_at, false, known_at, 1000000 + n FROM decisions d WHERE n % 3 = 0 "
         "AND NOT EXISTS (SELECT FROM labels l WHERE l.transaction_id = d.transaction_id)");
     start_dashboard();
-    number_of_case = sql_int("SELECT \"case\" FROM review_cases ORDER BY n OFFSET 20 LIMIT 1");
-    n = sql_int("SELECT n FROM review_cases ORDER BY n OFFSET 20 LIMIT 1");
+    number_of_case = database_int(w.pg, "SELECT \"case\" FROM review_cases ORDER BY n OFFSET 20 LIMIT 1");
+    n = database_int(w.pg, "SELECT n FROM review_cases ORDER BY n OFFSET 20 LIMIT 1");
     snprintf(path, sizeof path, "/v1/cases/%lld/similar", (long long)number_of_case);
     first = promote(5);
     check_similar(first, path, n, true);
     second = promote(77);
     check_similar(second, path, n, true);
-    sql("INSERT INTO labels (account, transaction_id, source, labelled_at, is_fraud, known_at, n) SELECT "
+    database_run(
+        w.pg,
+        "INSERT INTO labels (account, transaction_id, source, labelled_at, is_fraud, known_at, n) SELECT "
         "account, transaction_id, 3, known_at, true, known_at, 2000000 + n FROM decisions WHERE n % 30 = 0");
     check_similar(second, path, n, false);
     json_decref(get("/v1/cases/999999/similar", 404));
@@ -307,7 +290,9 @@ Test(dashboard_evidence, without_a_model_or_a_vector_the_answer_says_why_nothing
     cr_assert_str_eq(text(found, "trouble"), "no model is ready");
     cr_assert_eq(json_array_size(json_object_get(found, "similar")), 0);
     json_decref(found);
-    sql("UPDATE decisions SET plan = '', vector = '' WHERE n = (SELECT n FROM review_cases WHERE \"case\" = "
+    database_run(
+        w.pg,
+        "UPDATE decisions SET plan = '', vector = '' WHERE n = (SELECT n FROM review_cases WHERE \"case\" = "
         "1)");
     found = get("/v1/cases/1/similar", 200);
     cr_assert_str_eq(text(found, "trouble"), "it was decided without features");
@@ -328,7 +313,7 @@ static void pay(int n, const char *card, const char *customer, const char *devic
         "country, channel) VALUES (1, 't%d', now(), %d, timestamptz '2020-02-01' + %d * interval '1 s', "
         "now(), 100, 'EUR', 100, 0, 0.1, '%s', '%s', '%s', '%s', '', 'DE', '')",
         n, 5000000 + n, n, customer, card, merchant, device);
-    sql(text);
+    database_run(w.pg, text);
 }
 
 static int64_t make_case(int n, const char *card, const char *customer, const char *device,
@@ -345,7 +330,7 @@ static int64_t make_case(int n, const char *card, const char *customer, const ch
         "100, 'EUR', 100, occurred_at, customer_id, card_id, merchant_id, device_id, ip, country, channel, "
         "'{}' FROM payments WHERE n = %d RETURNING \"case\"",
         5000000 + n);
-    return sql_int(text);
+    return database_int(w.pg, text);
 }
 
 static const json_t *node_of(const json_t *graph, const char *value)
@@ -392,7 +377,9 @@ Test(dashboard_evidence, a_graph_goes_two_hops_counts_hubs_and_says_what_it_left
         snprintf(customer, sizeof customer, "v%d", n);
         pay(100 + n, card, customer, "", "shop");
     }
-    sql("INSERT INTO labels (account, transaction_id, source, labelled_at, is_fraud, known_at, n) VALUES (1, "
+    database_run(
+        w.pg,
+        "INSERT INTO labels (account, transaction_id, source, labelled_at, is_fraud, known_at, n) VALUES (1, "
         "'t2', 3, now(), true, now(), 9000000)");
     snprintf(path, sizeof path, "/v1/cases/%lld/graph", (long long)id);
     graph = get(path, 200);
@@ -459,17 +446,18 @@ Test(dashboard_evidence, places_tell_how_far_and_how_fast_it_was_from_the_paymen
     int64_t id, n, before;
 
     start_dashboard();
-    id = sql_int(
+    id = database_int(
+        w.pg,
         "SELECT c.\"case\" FROM review_cases c WHERE c.card_id <> '' AND EXISTS (SELECT FROM payments p "
         "WHERE p.card_id = c.card_id AND p.occurred_at < c.occurred_at) ORDER BY c.n DESC LIMIT 1");
     snprintf(path, sizeof path, "/v1/cases/%lld/places", (long long)id);
     snprintf(question, sizeof question, "SELECT n FROM review_cases WHERE \"case\" = %lld", (long long)id);
-    n = sql_int(question);
+    n = database_int(w.pg, question);
     snprintf(question, sizeof question,
              "SELECT p.n FROM review_cases c JOIN payments p USING (card_id) WHERE c.\"case\" = %lld AND "
              "p.occurred_at < c.occurred_at ORDER BY p.occurred_at DESC LIMIT 1",
              (long long)id);
-    before = sql_int(question);
+    before = database_int(w.pg, question);
     set_place(n, 48.8566, 2.3522);       /* Paris */
     set_place(before, 51.5074, -0.1278); /* London: 343.6 km away by the haversine formula */
     found = get(path, 200);
@@ -481,8 +469,8 @@ Test(dashboard_evidence, places_tell_how_far_and_how_fast_it_was_from_the_paymen
         "SELECT (extract(epoch FROM a.occurred_at - b.occurred_at) * 1000)::int8 FROM payments a, payments b "
         "WHERE a.n = %lld AND b.n = %lld",
         (long long)n, (long long)before);
-    cr_assert_float_eq(json_number_value(json_object_get(last, "seconds")), (double)sql_int(question) / 1000,
-                       0.001);
+    cr_assert_float_eq(json_number_value(json_object_get(last, "seconds")),
+                       (double)database_int(w.pg, question) / 1000, 0.001);
     cr_assert_float_eq(json_number_value(json_object_get(last, "km_per_h")) *
                            json_number_value(json_object_get(last, "seconds")) / 3600,
                        json_number_value(json_object_get(last, "km")), 1e-6);

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "fraud/api_key.h"
 #include "harness/cluster.h"
+#include "harness/database.h"
 #include "harness/process.h"
 #include "harness/visit.h"
 #include "keystore/key.h"
@@ -24,28 +25,12 @@ static struct {
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
 
-static void sql(const char *text)
-{
-    MUST(pg_exec_script(w.pg, text, &w.why));
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    int64_t value;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
-    pg_result_free(r);
-    return value;
-}
-
 static void start(void)
 {
     w.conninfo = test_database();
     MUST(pg_session_open(&w.pg, w.conninfo, "test", &w.why));
     snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
-    sql("INSERT INTO accounts (name) VALUES ('shop'), ('other')");
+    database_run(w.pg, "INSERT INTO accounts (name) VALUES ('shop'), ('other')");
     visit_add_user(w.pg, "ada", "admin");
     w.ada = visit_of(w.pg, "ada", "now()");
     process_start(&w.dashboard, "dashboard", (const char *const[]){ w.pg_url, NULL });
@@ -94,7 +79,7 @@ static bool is_kept(const struct api_key *key, int hours)
         "SELECT count(*) FROM api_keys WHERE prefix = '%s' AND secret_sha256 = '\\x%s' AND revoked_at IS "
         "NULL AND (expires_at IS NULL OR expires_at > now() + interval '%d hours')",
         key->prefix, hex, hours);
-    return sql_int(text) == 1;
+    return database_int(w.pg, text) == 1;
 }
 
 static struct key_row find(const char *prefix)
@@ -128,8 +113,9 @@ Test(dashboard_keys, a_secret_is_shown_once_and_only_its_hash_is_kept)
     cr_assert_eq(json_array_size(json_object_get(said.json, "accounts")), 2);
     cr_assert_eq(json_array_size(json_object_get(said.json, "scopes")), key_scope_count);
     http_said_free(&said);
-    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action = 'key.create' AND actor = 'ada' AND "
-                         "detail->>'owner' = 'ann'"),
+    cr_assert_eq(database_int(w.pg,
+                              "SELECT count(*) FROM audit WHERE action = 'key.create' AND actor = 'ada' AND "
+                              "detail->>'owner' = 'ann'"),
                  1);
 }
 
@@ -150,8 +136,8 @@ Test(dashboard_keys, what_cannot_be_is_refused_and_makes_nothing)
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         cr_expect_eq(status_of("POST", "/v1/keys", cases[i].body), cases[i].status, "%s", cases[i].body);
-    cr_assert_eq(sql_int("SELECT count(*) FROM api_keys"), 0);
-    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action LIKE 'key.%'"), 0);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM api_keys"), 0);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM audit WHERE action LIKE 'key.%'"), 0);
 }
 
 Test(dashboard_keys, a_key_that_is_replaced_goes_on_for_a_while_or_ends_at_once)
@@ -170,7 +156,7 @@ Test(dashboard_keys, a_key_that_is_replaced_goes_on_for_a_while_or_ends_at_once)
     cr_assert(!is_kept(&second, 0) && is_kept(&third, 29 * 24));
     cr_assert_eq(status_of("POST", path, "{}"), 409, "it is revoked");
     cr_assert_eq(status_of("POST", "/v1/keys/00000000:rotate", "{}"), 404);
-    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action = 'key.rotate'"), 2);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM audit WHERE action = 'key.rotate'"), 2);
 }
 
 Test(dashboard_keys, a_revoked_key_is_over_and_is_revoked_once)
@@ -182,17 +168,17 @@ Test(dashboard_keys, a_revoked_key_is_over_and_is_revoked_once)
     cr_assert_eq(status_of("POST", path, NULL), 204);
     cr_assert_eq(status_of("POST", path, NULL), 204);
     cr_assert_str_eq(find(key.prefix).state, "revoked");
-    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action = 'key.revoke'"), 1);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM audit WHERE action = 'key.revoke'"), 1);
     cr_assert_eq(status_of("POST", "/v1/keys/00000000:revoke", NULL), 404);
 }
 
 Test(dashboard_keys, the_dashboard_writes_hashes_of_secrets_and_cannot_read_them)
 {
-    sql("SET ROLE assay_dashboard");
+    database_run(w.pg, "SET ROLE assay_dashboard");
     cr_assert_neq(pg_exec_script(w.pg, "SELECT secret_sha256 FROM api_keys", &w.why), ERR_OK);
     cr_assert_neq(pg_exec_script(w.pg, "UPDATE api_keys SET scopes = '{admin}'", &w.why), ERR_OK);
     cr_assert_neq(pg_exec_script(w.pg, "DELETE FROM api_keys", &w.why), ERR_OK);
-    sql("RESET ROLE");
+    database_run(w.pg, "RESET ROLE");
 }
 
 Test(dashboard_keys, when_a_key_was_used_is_told)
@@ -202,6 +188,6 @@ Test(dashboard_keys, when_a_key_was_used_is_told)
 
     cr_assert_eq(find(key.prefix).used_at_us, 0);
     snprintf(text, sizeof text, "INSERT INTO api_key_uses VALUES ('%s', '2026-01-02T03:04:05Z')", key.prefix);
-    sql(text);
+    database_run(w.pg, text);
     cr_assert_eq(find(key.prefix).used_at_us, INT64_C(1767323045) * 1000000);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "harness/cluster.h"
+#include "harness/database.h"
 #include "harness/process.h"
 #include "harness/visit.h"
 #include "pg/session.h"
@@ -20,22 +21,6 @@ static struct {
 } w;
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
-
-static void sql(const char *text)
-{
-    MUST(pg_exec_script(w.pg, text, &w.why));
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    int64_t value;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
-    pg_result_free(r);
-    return value;
-}
 
 static void start(void)
 {
@@ -71,8 +56,10 @@ static json_t *get(const char *path)
  * contradict one another. */
 static void live(void)
 {
-    sql("INSERT INTO accounts (name) VALUES ('shop'), ('other')");
-    sql("INSERT INTO payments (account, transaction_id, known_at, n, occurred_at, decided_at, amount_minor, "
+    database_run(w.pg, "INSERT INTO accounts (name) VALUES ('shop'), ('other')");
+    database_run(
+        w.pg,
+        "INSERT INTO payments (account, transaction_id, known_at, n, occurred_at, decided_at, amount_minor, "
         "currency, "
         "amount_base_minor, action, score, customer_id, card_id, merchant_id, device_id, ip, country, "
         "channel) SELECT 1 + g % "
@@ -81,7 +68,9 @@ static void live(void)
         "CASE WHEN g % 2 = 0 THEN (g % 201) / 200.0 ELSE (g * 7919 % 100000) / 100000.0 END END, '', '', '', "
         "'', '', '', '' "
         "FROM generate_series(1, 4000) g");
-    sql("INSERT INTO labels SELECT account, transaction_id, s, known_at + interval '1 day', (n + s) % 3 = 0, "
+    database_run(
+        w.pg,
+        "INSERT INTO labels SELECT account, transaction_id, s, known_at + interval '1 day', (n + s) % 3 = 0, "
         "known_at, n "
         "FROM payments, (VALUES (0), (1), (3)) v (s) WHERE n % (s + 2) = 0");
 }
@@ -127,8 +116,8 @@ Test(dashboard_settings, thresholds_have_the_sums_of_every_payment_from_each_edg
                      " AS t FROM payments p WHERE p.account = 1 "
                      "AND score >= %.6f AND known_at > now() - interval '30 days') x WHERE %s",
                      j < 3 ? "1" : "amount_base_minor", places[k], kinds[j % 3]);
-            cr_expect_eq(sums[j], sql_int(question), "from %g, %zu: %lld, not %lld", places[k], j,
-                         (long long)sums[j], (long long)sql_int(question));
+            cr_expect_eq(sums[j], database_int(w.pg, question), "from %g, %zu: %lld, not %lld", places[k], j,
+                         (long long)sums[j], (long long)database_int(w.pg, question));
         }
     }
     json_decref(said);

@@ -12,6 +12,7 @@
 #include "base/array.h"
 #include "harness/cluster.h"
 #include "harness/command.h"
+#include "harness/database.h"
 #include "harness/http.h"
 #include "harness/process.h"
 #include "harness/visit.h"
@@ -27,22 +28,6 @@ static struct {
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
 #define PASSWORD   VISIT_PASSWORD
-
-static void sql(const char *text)
-{
-    MUST(pg_exec_script(w.pg, text, &w.why));
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    int64_t value;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
-    pg_result_free(r);
-    return value;
-}
 
 static void start_with(const char *more)
 {
@@ -284,9 +269,12 @@ Test(dashboard, a_session_begins_with_the_password_and_ends_when_it_is_told_to)
     cr_assert_eq(status_of("GET", "/v1/session", &v, NULL), 200);
     cr_assert_eq(status_of("DELETE", "/v1/session", &v, NULL), 204);
     cr_assert_eq(status_of("GET", "/v1/session", &v, NULL), 401);
-    cr_assert_eq(sql_int("SELECT count(*) FROM users WHERE password LIKE '$argon2id$v=19$m=65536,t=2,p=1$%'"),
-                 1);
-    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE action IN ('session.begin', 'session.end')"), 2);
+    cr_assert_eq(
+        database_int(w.pg,
+                     "SELECT count(*) FROM users WHERE password LIKE '$argon2id$v=19$m=65536,t=2,p=1$%'"),
+        1);
+    cr_assert_eq(
+        database_int(w.pg, "SELECT count(*) FROM audit WHERE action IN ('session.begin', 'session.end')"), 2);
 }
 
 Test(dashboard, wrong_passwords_are_answered_alike_and_lock_for_longer_and_longer)
@@ -306,18 +294,21 @@ Test(dashboard, wrong_passwords_are_answered_alike_and_lock_for_longer_and_longe
     cr_assert_eq(there.status, 429, "also the right one has to wait: %d", there.status);
     cr_assert(atoi(http_said_header(&there, "retry-after")) >= 1);
     http_said_free(&there);
-    sql("UPDATE login_failures SET failures = 12, locked_until = now()");
+    database_run(w.pg, "UPDATE login_failures SET failures = 12, locked_until = now()");
     http_said_free(&(struct http_said[]){ log_in("ann", "wrong") }[0]);
     cr_assert_gt(
-        sql_int("SELECT extract(epoch FROM locked_until - now())::int8 FROM login_failures WHERE kind "
-                "= 'pair' AND subject = 'ann 127.0.0.1'"),
+        database_int(w.pg,
+                     "SELECT extract(epoch FROM locked_until - now())::int8 FROM login_failures WHERE kind "
+                     "= 'pair' AND subject = 'ann 127.0.0.1'"),
         200);
-    sql("UPDATE login_failures SET locked_until = now()");
+    database_run(w.pg, "UPDATE login_failures SET locked_until = now()");
     there = log_in("ann", PASSWORD);
     cr_assert_eq(there.status, 200);
     http_said_free(&there);
-    cr_assert_eq(sql_int("SELECT count(*) FROM login_failures WHERE kind = 'pair' AND subject LIKE 'ann %'"),
-                 0);
+    cr_assert_eq(
+        database_int(w.pg,
+                     "SELECT count(*) FROM login_failures WHERE kind = 'pair' AND subject LIKE 'ann %'"),
+        0);
 }
 
 /* A wrong password for "ann" from another address: what is answered. */
@@ -355,7 +346,7 @@ Test(dashboard, a_stranger_who_guesses_keeps_himself_waiting_and_not_the_owner_o
     add_user("ann", "analyst");
     for (int i = 0; i < 4; i++)
         cr_assert_eq(guess_from("127.0.0.2"), 401);
-    sql("UPDATE login_failures SET failures = 12 WHERE kind = 'pair'");
+    database_run(w.pg, "UPDATE login_failures SET failures = 12 WHERE kind = 'pair'");
     cr_assert_eq(guess_from("127.0.0.2"), 401);
     cr_assert_eq(guess_from("127.0.0.2"), 429);
     cr_assert_eq(log_in_status(NULL, PASSWORD), 200, "from another address");
@@ -366,20 +357,24 @@ Test(dashboard, a_stranger_who_guesses_keeps_himself_waiting_and_not_the_owner_o
         cr_assert_eq(guess_from(address), 401);
     }
     cr_assert_eq(log_in_status(NULL, PASSWORD), 200, "however many there are, up to a bound");
-    sql("UPDATE login_failures SET failures = 120 WHERE kind = 'user'");
+    database_run(w.pg, "UPDATE login_failures SET failures = 120 WHERE kind = 'user'");
     cr_assert_eq(guess_from("127.0.3.1"), 401);
     cr_assert_eq(guess_from("127.0.3.2"), 429, "many addresses together are bounded too");
     cr_assert_gt(
-        sql_int("SELECT extract(epoch FROM locked_until - now())::int8 FROM login_failures WHERE kind "
-                "= 'user' AND subject = 'ann'"),
+        database_int(w.pg,
+                     "SELECT extract(epoch FROM locked_until - now())::int8 FROM login_failures WHERE kind "
+                     "= 'user' AND subject = 'ann'"),
         800);
     cr_assert_eq(log_in_status(NULL, PASSWORD), 429, "a browser that nobody knows waits with them");
-    sql("UPDATE login_failures SET last_at = last_at - interval '30 minutes', locked_until = now() WHERE "
+    database_run(
+        w.pg,
+        "UPDATE login_failures SET last_at = last_at - interval '30 minutes', locked_until = now() WHERE "
         "kind = "
         "'user'");
     cr_assert_eq(guess_from("127.0.3.2"), 401);
-    cr_assert_eq(sql_int("SELECT failures FROM login_failures WHERE kind = 'user' AND subject = 'ann'"), 112,
-                 "one is forgotten in three minutes");
+    cr_assert_eq(
+        database_int(w.pg, "SELECT failures FROM login_failures WHERE kind = 'user' AND subject = 'ann'"),
+        112, "one is forgotten in three minutes");
 }
 
 Test(dashboard, the_browser_that_somebody_uses_lets_him_in_whatever_strangers_do)
@@ -403,19 +398,21 @@ Test(dashboard, the_browser_that_somebody_uses_lets_him_in_whatever_strangers_do
         cr_assert_str_neq(found, cookie, "a new one each time");
         snprintf(cookie, sizeof cookie, "%s", found);
     }
-    cr_assert_eq(sql_int("SELECT count(*) FROM known_browsers WHERE name = 'ann'"), 1,
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM known_browsers WHERE name = 'ann'"), 1,
                  "in place of the first");
-    sql("INSERT INTO login_failures SELECT k, s, 500, now(), now() + interval '15 minutes' FROM (VALUES "
+    database_run(
+        w.pg,
+        "INSERT INTO login_failures SELECT k, s, 500, now(), now() + interval '15 minutes' FROM (VALUES "
         "('user', "
         "'ann'), ('pair', 'ann 127.0.0.1'), ('address', '127.0.0.1')) AS v (k, s)");
     cr_assert_eq(log_in_status(NULL, PASSWORD), 429);
     cr_assert_eq(log_in_status(cookie, "wrong"), 401);
-    sql("UPDATE login_failures SET failures = 12 WHERE kind = 'browser'");
+    database_run(w.pg, "UPDATE login_failures SET failures = 12 WHERE kind = 'browser'");
     cr_assert_eq(log_in_status(cookie, "wrong"), 401);
     cr_assert_eq(log_in_status(cookie, PASSWORD), 429, "it is bounded as well");
-    cr_assert_eq(sql_int("SELECT sum(failures) FROM login_failures WHERE kind <> 'browser'"), 1500,
+    cr_assert_eq(database_int(w.pg, "SELECT sum(failures) FROM login_failures WHERE kind <> 'browser'"), 1500,
                  "and keeps nobody else waiting");
-    sql("UPDATE login_failures SET locked_until = now() WHERE kind = 'browser'");
+    database_run(w.pg, "UPDATE login_failures SET locked_until = now() WHERE kind = 'browser'");
     cr_assert_eq(log_in_status(cookie, PASSWORD), 200);
     cr_assert_eq(log_in_status(cookie, PASSWORD), 429, "the old cookie is of no use any more");
 }
@@ -492,10 +489,11 @@ Test(dashboard, every_audit_row_is_chained_whoever_writes_it_and_none_can_be_cha
 
     buf_init(&said, 0);
     for (int i = 0; i < 20; i++)
-        sql("SET ROLE assay_monitor; INSERT INTO audit (actor, action, subject, detail) SELECT 'test', "
-            "'test.put', g::text, "
-            "'{\"a\": [1, \"<script>\"]}' FROM generate_series(1, 5) g; RESET ROLE");
-    sql("BEGIN; INSERT INTO audit (actor, action) VALUES ('test', 'lost'); ROLLBACK");
+        database_run(
+            w.pg, "SET ROLE assay_monitor; INSERT INTO audit (actor, action, subject, detail) SELECT 'test', "
+                  "'test.put', g::text, "
+                  "'{\"a\": [1, \"<script>\"]}' FROM generate_series(1, 5) g; RESET ROLE");
+    database_run(w.pg, "BEGIN; INSERT INTO audit (actor, action) VALUES ('test', 'lost'); ROLLBACK");
     check = verify();
     cr_assert(check.is_whole, "%s", check.trouble.text);
     cr_assert_eq(check.rows, 100);
@@ -507,15 +505,16 @@ Test(dashboard, every_audit_row_is_chained_whoever_writes_it_and_none_can_be_cha
     cr_assert_neq(pg_exec_script(w.pg, "DELETE FROM audit WHERE id = 40", &w.why), ERR_OK);
     cr_assert_neq(pg_exec_script(w.pg, "TRUNCATE audit", &w.why), ERR_OK);
 
-    sql("ALTER TABLE audit DISABLE TRIGGER audit_refuse; UPDATE audit SET actor = 'x' WHERE id = 40");
+    database_run(
+        w.pg, "ALTER TABLE audit DISABLE TRIGGER audit_refuse; UPDATE audit SET actor = 'x' WHERE id = 40");
     check = verify();
     cr_assert(!check.is_whole && check.broken_link == 40 && check.broken_id == 40, "%s", check.trouble.text);
     cr_assert_eq(command_run(&said, w.conninfo, "", "audit verify"), 1);
     cr_assert(strstr(buf_str(&said), "row 40") != NULL, "%s", buf_str(&said));
-    sql("UPDATE audit SET actor = 'test' WHERE id = 40");
+    database_run(w.pg, "UPDATE audit SET actor = 'test' WHERE id = 40");
     cr_assert(verify().is_whole);
 
-    sql("DELETE FROM audit WHERE id = 60");
+    database_run(w.pg, "DELETE FROM audit WHERE id = 60");
     check = verify();
     cr_assert(!check.is_whole && check.broken_link == 60, "%s", check.trouble.text);
     buf_release(&said);
@@ -530,14 +529,14 @@ Test(dashboard, the_chain_holds_when_many_write_at_once)
         MUST(pg_exec_script(others[i], "BEGIN; INSERT INTO audit (actor, action) VALUES ('test', 'put')",
                             &w.why));
     }
-    sql("INSERT INTO audit (actor, action) VALUES ('test', 'first')");
+    database_run(w.pg, "INSERT INTO audit (actor, action) VALUES ('test', 'first')");
     for (size_t i = ARRAY_LEN(others); i-- > 0;) {
         MUST(pg_exec_script(others[i], "COMMIT", &w.why));
         pg_session_close(others[i]);
     }
     cr_assert(verify().is_whole);
     cr_assert_eq(verify().rows, 5);
-    cr_assert_eq(sql_int("SELECT id FROM audit_chain WHERE link = 1"), 5,
+    cr_assert_eq(database_int(w.pg, "SELECT id FROM audit_chain WHERE link = 1"), 5,
                  "links are in the order of commits");
 }
 

@@ -13,8 +13,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "fraud/api_key.h"
 #include "harness/cluster.h"
+#include "harness/database.h"
 #include "harness/http.h"
 #include "harness/parts.h"
 #include "modelstore/modelstore.h"
@@ -39,28 +39,6 @@ static struct {
 } w;
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", why.text)
-
-static void sql(const char *text)
-{
-    struct why why = { 0 };
-
-    MUST(pg_exec_script(w.pg, text, &why));
-}
-
-static void make_key(void)
-{
-    char text[512], hex[65];
-    struct api_key made;
-
-    api_key_make(&made);
-    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    snprintf(text, sizeof text,
-             "INSERT INTO api_keys (prefix, account, secret_sha256, scopes) "
-             "VALUES ('%s', 1, '\\x%s', '{decide,read,explain}')",
-             made.prefix, hex);
-    sql(text);
-    strcpy(w.key, made.text);
-}
 
 static void put_plan(void)
 {
@@ -147,8 +125,8 @@ static void setup(void)
 
     w.conninfo = test_database();
     MUST(pg_session_open(&w.pg, w.conninfo, "test", &why));
-    sql("INSERT INTO accounts (name) VALUES ('shop')");
-    make_key();
+    database_run(w.pg, "INSERT INTO accounts (name) VALUES ('shop')");
+    database_key(w.pg, 1, "decide,read,explain", w.key);
     make_reference();
     w.features.port = free_port();
     w.scoring.port = free_port();
@@ -414,14 +392,14 @@ Test(fallback, keeps_the_last_good_weights_and_lets_go_of_those_that_were_remove
     process_kill(&w.scoring);
     write_state(0.5);
     wait_for_labels(1000);
-    sql("UPDATE online_models SET n = n + 1, state = 'not a model'");
+    database_run(w.pg, "UPDATE online_models SET n = n + 1, state = 'not a model'");
     sleep(2); /* two looks */
     said = post(1, 4000);
     cr_assert_str_eq(text_at(said.json, "model_version"), "online:100", "%s", said.body);
     http_said_free(&said);
     write_state(0.5);
     wait_for_labels(2000);
-    sql("DELETE FROM online_models");
+    database_run(w.pg, "DELETE FROM online_models");
     wait_for_labels(0);
     expect_no_score(2, 1, "no_model");
 }
@@ -431,7 +409,7 @@ Test(fallback, follows_to_another_plan)
     struct http_said said;
 
     process_kill(&w.scoring);
-    sql("DELETE FROM plans");
+    database_run(w.pg, "DELETE FROM plans");
     write_state(0.5);
     wait_for_labels(1000);
     expect_no_score(1, 1, "no_plan");

@@ -10,8 +10,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "fraud/api_key.h"
 #include "harness/cluster.h"
+#include "harness/database.h"
 #include "harness/faulty.h"
 #include "harness/http.h"
 #include "harness/parts.h"
@@ -28,38 +28,14 @@ static struct {
     char key[64]; /* every scope */
 } w;
 
-static void sql(const char *text)
-{
-    struct why why = { 0 };
-
-    cr_assert_eq(pg_exec_script(w.pg, text, &why), ERR_OK, "%s: %s", text, why.text);
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    struct why why = { 0 };
-    int64_t value;
-
-    cr_assert_eq(pg_exec(w.pg, text, NULL, &r, &why), ERR_OK, "%s: %s", text, why.text);
-    value = pg_get_int(r, 0, 0);
-    pg_result_free(r);
-    return value;
-}
-
 static void make_key(char key[64], int account, const char *scopes, int rate, int burst)
 {
-    char text[512], hex[65];
-    struct api_key made;
+    char text[256];
 
-    api_key_make(&made);
-    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    snprintf(text, sizeof text,
-             "INSERT INTO api_keys (prefix, account, secret_sha256, scopes, rate_per_s, burst) "
-             "VALUES ('%s', %d, '\\x%s', '{%s}', %d, %d)",
-             made.prefix, account, hex, scopes, rate, burst);
-    sql(text);
-    strcpy(key, made.text);
+    database_key(w.pg, account, scopes, key);
+    snprintf(text, sizeof text, "UPDATE api_keys SET rate_per_s = %d, burst = %d WHERE prefix = '%.8s'", rate,
+             burst, key + strlen("ak_"));
+    database_run(w.pg, text);
 }
 
 static void start_ingestion(const char *const *more)
@@ -86,8 +62,9 @@ static void open_world(void)
 
     w.conninfo = test_database();
     cr_assert_eq(pg_session_open(&w.pg, w.conninfo, "test", &why), ERR_OK, "%s", why.text);
-    sql("INSERT INTO accounts (name, clock) VALUES ('shop', 'live'), ('other', 'live'), ('past', "
-        "'simulated')");
+    database_run(w.pg,
+                 "INSERT INTO accounts (name, clock) VALUES ('shop', 'live'), ('other', 'live'), ('past', "
+                 "'simulated')");
     make_key(w.key, 1, "decide,read,explain,label:customer,label:analyst,label:issuer,label:chargeback", 0,
              0);
     w.features_port = free_port();
@@ -196,8 +173,10 @@ Test(ingestion, decides_and_stores_what_it_answers)
     cr_assert_eq(json_array_size(json_object_get(said.json, "contributions")), 1);
     cr_assert_str_eq(http_said_header(&said, "content-type"), "application/json");
     cr_assert_eq(
-        sql_int("SELECT count(*) FROM decisions WHERE account = 1 AND transaction_id = 't-1' AND action = 3 "
-                "AND score = 0.9 AND length(vector) = 8 AND n = 1"),
+        database_int(
+            w.pg,
+            "SELECT count(*) FROM decisions WHERE account = 1 AND transaction_id = 't-1' AND action = 3 "
+            "AND score = 0.9 AND length(vector) = 8 AND n = 1"),
         1);
     again = ask("GET", "/v1/transactions/t-1", w.key, NULL);
     cr_assert_eq(again.status, 200);
@@ -216,8 +195,9 @@ Test(ingestion, says_and_keeps_which_arm_and_version_scored)
     cr_assert_str_eq(text_at(said.json, "model_version"), "8");
     again = ask("GET", "/v1/transactions/t", w.key, NULL);
     cr_assert_str_eq(again.body, said.body);
-    cr_assert_eq(sql_int("SELECT count(*) FROM decisions WHERE arm = 'challenger' AND model_version = '8'"),
-                 1);
+    cr_assert_eq(
+        database_int(w.pg, "SELECT count(*) FROM decisions WHERE arm = 'challenger' AND model_version = '8'"),
+        1);
     http_said_free(&said);
     http_said_free(&again);
     said = post(txn("u", 45));
@@ -235,7 +215,7 @@ Test(ingestion, answers_a_repeated_request_with_the_stored_decision)
     other = post(txn("t", 20001));
     cr_assert_eq(other.status, 409);
     cr_assert_str_eq(http_said_header(&other, "content-type"), "application/problem+json");
-    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 1);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM decisions"), 1);
     http_said_free(&first);
     http_said_free(&second);
     http_said_free(&other);
@@ -282,7 +262,7 @@ static void check_race(const int ports[2])
         }
     }
     cr_assert_eq(decided, 16);
-    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 1);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM decisions"), 1);
     for (size_t i = 0; i < ARRAY_LEN(racers); i++)
         http_said_free(&racers[i].said);
 }
@@ -315,7 +295,7 @@ Test(ingestion, finishes_what_is_under_way_before_it_ends)
     cr_assert_eq(process_wait(&w.ingestion), 0);
     pthread_join(r.thread, NULL);
     cr_assert_eq(r.said.status, 200, "%d %s", r.said.status, r.said.body);
-    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 1);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM decisions"), 1);
     http_said_free(&r.said);
 }
 
@@ -345,7 +325,7 @@ Test(ingestion, refuses_at_once_what_it_has_no_room_for)
     process_stop(&w.ingestion);
     start_ingestion((const char *const[]){ "ASSAY_INGESTION_QUEUE=1", NULL });
     r.port = w.ingestion.port;
-    sql("BEGIN; LOCK TABLE decisions IN EXCLUSIVE MODE");
+    database_run(w.pg, "BEGIN; LOCK TABLE decisions IN EXCLUSIVE MODE");
     strcpy(r.body, txn("first", 100));
     cr_assert_eq(pthread_create(&r.thread, NULL, race, &r), 0);
     while (!is_under_way("decide"))
@@ -360,12 +340,12 @@ Test(ingestion, refuses_at_once_what_it_has_no_room_for)
     said = ask("GET", "/v1/transactions/nobody", w.key, NULL);
     cr_expect_eq(said.status, 404, "reads have room of their own: %d %s", said.status, said.body);
     http_said_free(&said);
-    sql("COMMIT");
+    database_run(w.pg, "COMMIT");
     pthread_join(r.thread, NULL);
     cr_expect_eq(r.said.status, 200, "%d %s", r.said.status, r.said.body);
     http_said_free(&r.said);
     cr_expect_eq(post_status(txn("second", 100)), 200);
-    cr_expect_eq(sql_int("SELECT count(*) FROM decisions"), 2);
+    cr_expect_eq(database_int(w.pg, "SELECT count(*) FROM decisions"), 2);
 }
 
 Test(ingestion, decides_what_is_known_but_was_never_decided)
@@ -373,13 +353,13 @@ Test(ingestion, decides_what_is_known_but_was_never_decided)
     struct http_said said;
 
     cr_assert_eq(post_status(txn("t", 5)), 200);
-    sql("DELETE FROM decisions");
+    database_run(w.pg, "DELETE FROM decisions");
     said = ask("GET", "/v1/transactions/t", w.key, NULL);
     cr_assert_eq(said.status, 404);
     http_said_free(&said);
     said = post(txn("t", 5));
     cr_assert_eq(said.status, 200, "%s", said.body);
-    cr_assert_eq(sql_int("SELECT n FROM decisions"), 1);
+    cr_assert_eq(database_int(w.pg, "SELECT n FROM decisions"), 1);
     http_said_free(&said);
 }
 
@@ -428,7 +408,7 @@ Test(ingestion, runs_an_account_on_a_simulated_clock)
     said = ask("POST", "/v1/transactions", key, in_2018);
     cr_assert_eq(said.status, 200, "%s", said.body);
     cr_assert_str_eq(text_at(said.json, "known_at"), "2018-04-01T00:00:31Z");
-    cr_assert_eq(sql_int("SELECT extract(year FROM known_at)::int FROM decisions"), 2018);
+    cr_assert_eq(database_int(w.pg, "SELECT extract(year FROM known_at)::int FROM decisions"), 2018);
     http_said_free(&said);
 }
 
@@ -461,7 +441,7 @@ Test(ingestion, decides_a_batch_in_order_with_a_status_each)
     cr_assert_str_eq(text_at(json_object_get(json_array_get(results, 1), "decision"), "action"), "decline");
     cr_assert_str_eq(text_at(json_array_get(results, 2), "transaction_id"), "bad");
     cr_assert_not_null(strstr(said.body, "#/transactions/2/amount"));
-    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 3);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM decisions"), 3);
     http_said_free(&said);
 }
 
@@ -486,9 +466,11 @@ Test(ingestion, takes_a_thousand_in_a_batch_and_no_more)
     cr_assert_eq(said.status, 200);
     cr_assert_eq(json_array_size(json_object_get(said.json, "results")), 1000);
     http_said_free(&said);
-    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 1000);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM decisions"), 1000);
     /* decided in order: the log has them in the order of the list */
-    cr_assert_eq(sql_int("SELECT count(*) FROM decisions WHERE n <> substr(transaction_id, 3)::int + 1"), 0);
+    cr_assert_eq(
+        database_int(w.pg, "SELECT count(*) FROM decisions WHERE n <> substr(transaction_id, 3)::int + 1"),
+        0);
     body.len -= 2;
     buf_add_str(&body, ",{}]}");
     said = ask("POST", "/v1/transactions:batch", w.key, buf_str(&body));
@@ -566,8 +548,8 @@ Test(ingestion, answers_every_faulty_request_as_documented_and_stores_none)
         http_said_free(&said);
     }
     cr_assert_geq(cases, 80);
-    cr_assert_eq(sql_int("SELECT count(*) FROM transaction_ids"), 0);
-    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 0);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM transaction_ids"), 0);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM decisions"), 0);
     cr_assert_eq(post_status(txn("alive", 1)), 200);
 }
 
@@ -658,7 +640,7 @@ Test(ingestion, keeps_accounts_apart)
     said = ask("GET", "/v1/transactions/mine", w.key, NULL);
     cr_assert_str_eq(text_at(said.json, "action"), "approve");
     http_said_free(&said);
-    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 2);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM decisions"), 2);
 }
 
 Test(ingestion, obeys_a_revocation_within_seconds)
@@ -671,7 +653,7 @@ Test(ingestion, obeys_a_revocation_within_seconds)
     said = ask("POST", "/v1/transactions", key, txn("a", 1));
     cr_assert_eq(said.status, 200, "a new key works at once: %s", said.body);
     http_said_free(&said);
-    sql("UPDATE api_keys SET revoked_at = now() WHERE scopes = '{decide}'");
+    database_run(w.pg, "UPDATE api_keys SET revoked_at = now() WHERE scopes = '{decide}'");
     for (int i = 0; i < 500 && status == 200; i++) {
         said = ask("POST", "/v1/transactions", key, txn("a", 1));
         status = said.status;
@@ -770,9 +752,10 @@ Test(ingestion, keeps_no_card_number_in_a_kept_refusal)
     cr_assert_eq(said.status, 422);
     cr_assert_null(strstr(said.body, "1111"), "%s", said.body);
     http_said_free(&said);
-    cr_assert_eq(sql_int("SELECT count(*) FROM idempotency_keys WHERE convert_from(response, 'UTF8') LIKE "
-                         "'%1111%'"),
-                 0);
+    cr_assert_eq(
+        database_int(w.pg, "SELECT count(*) FROM idempotency_keys WHERE convert_from(response, 'UTF8') LIKE "
+                           "'%1111%'"),
+        0);
 }
 
 Test(ingestion, replays_the_response_of_an_idempotency_key)
@@ -800,7 +783,9 @@ Test(ingestion, replays_the_response_of_an_idempotency_key)
     http_said_free(&first);
     http_said_free(&second);
 
-    sql("INSERT INTO idempotency_keys (account, route, key, payload_hash, expires_at) SELECT account, route, "
+    database_run(
+        w.pg,
+        "INSERT INTO idempotency_keys (account, route, key, payload_hash, expires_at) SELECT account, route, "
         "'k-3', "
         "payload_hash, expires_at FROM idempotency_keys WHERE key = 'k-1'");
     other = post_with("Idempotency-Key: k-3", txn("i-1", 1));
@@ -923,8 +908,10 @@ Test(ingestion, keeps_to_the_lists_last_seen_when_rules_is_missing)
     struct http_said said;
     bool is_declined = false;
 
-    sql("INSERT INTO lists (account, name, purpose, field) VALUES (1, 'stolen', 'deny', 'customer_id')");
-    sql("INSERT INTO list_entries (list, value) SELECT list, 'c-1' FROM lists");
+    database_run(
+        w.pg,
+        "INSERT INTO lists (account, name, purpose, field) VALUES (1, 'stolen', 'deny', 'customer_id')");
+    database_run(w.pg, "INSERT INTO list_entries (list, value) SELECT list, 'c-1' FROM lists");
     process_kill(&w.rules);
     for (int i = 0; i < 500 && !is_declined; i++) {
         char id[32];
@@ -951,10 +938,13 @@ Test(ingestion, decides_without_features_and_keeps_the_transaction_for_the_log)
     cr_assert_eq(said.status, 200, "%s", said.body);
     cr_assert(is_degraded(said.json, "features"));
     cr_assert_eq(json_real_value(json_object_get(said.json, "score")), 0.5, "the forest gets a row of NaN");
-    cr_assert_eq(sql_int("SELECT count(*) FROM transaction_ids WHERE id = 'f-1' AND n IS NULL"), 1);
-    cr_assert_eq(sql_int("SELECT count(*) FROM outbox WHERE id = 'f-1' AND kind = 1"), 1);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM transaction_ids WHERE id = 'f-1' AND n IS NULL"),
+                 1);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM outbox WHERE id = 'f-1' AND kind = 1"), 1);
     cr_assert_eq(
-        sql_int("SELECT count(*) FROM decisions WHERE transaction_id = 'f-1' AND n IS NULL AND vector = ''"),
+        database_int(
+            w.pg,
+            "SELECT count(*) FROM decisions WHERE transaction_id = 'f-1' AND n IS NULL AND vector = ''"),
         1);
     again = post(txn("f-1", 20000));
     cr_assert_str_eq(again.body, said.body);
@@ -969,7 +959,7 @@ Test(ingestion, decides_without_features_and_keeps_the_transaction_for_the_log)
     again = label("f-1", "issuer");
     cr_assert_eq(again.status, 202);
     cr_assert_str_eq(text_at(again.json, "label"), "queued");
-    cr_assert_eq(sql_int("SELECT count(*) FROM outbox WHERE id = 'f-1' AND kind = 2"), 1);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM outbox WHERE id = 'f-1' AND kind = 2"), 1);
     http_said_free(&again);
     http_said_free(&said);
     fake_start(&w.features, FAKE_FEATURES, w.features_port, w.conninfo);
@@ -1081,7 +1071,7 @@ Test(ingestion, lets_a_poisoned_row_stand_alone)
     char body[8192], id[16];
     size_t len = 0;
 
-    sql("ALTER TABLE decisions ADD CONSTRAINT poison CHECK (transaction_id <> 'p-13')");
+    database_run(w.pg, "ALTER TABLE decisions ADD CONSTRAINT poison CHECK (transaction_id <> 'p-13')");
     len += (size_t)snprintf(body, sizeof body, "{\"transactions\":[");
     for (int i = 0; i < 20; i++) {
         snprintf(id, sizeof id, "p-%d", i);
@@ -1094,7 +1084,7 @@ Test(ingestion, lets_a_poisoned_row_stand_alone)
     for (size_t i = 0; i < 20; i++)
         cr_assert_eq(json_integer_value(json_object_get(json_array_get(results, i), "status")),
                      i == 13 ? 500 : 200);
-    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 19);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM decisions"), 19);
     http_said_free(&said);
 }
 
@@ -1130,7 +1120,7 @@ static void open_alone(const char *const *more)
     test_cluster_start(&own);
     w.conninfo = cluster_conninfo(own.cluster);
     cr_assert_eq(pg_session_open(&w.pg, w.conninfo, "test", &why), ERR_OK);
-    sql("INSERT INTO accounts (name) VALUES ('shop')");
+    database_run(w.pg, "INSERT INTO accounts (name) VALUES ('shop')");
     make_key(w.key, 1, "decide,read,label:issuer", 0, 0);
     w.features_port = free_port();
     w.scoring_port = free_port();
@@ -1172,7 +1162,7 @@ Test(ingestion_alone, accepts_nothing_without_postgresql_and_goes_on_when_it_is_
     fake_start(&w.features, FAKE_FEATURES, w.features_port, w.conninfo);
     until_status(200, txn("b", 1));
     cr_assert_eq(pg_session_open(&w.pg, w.conninfo, "test", &why), ERR_OK);
-    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 2);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM decisions"), 2);
     teardown();
     test_cluster_end(&own);
 }
@@ -1205,7 +1195,7 @@ Test(ingestion_alone, says_503_at_once_while_postgresql_hangs, .timeout = 120)
     signal_cluster(SIGCONT);
     until_status(200, txn("b", 1));
     until_status(200, txn("c", 1));
-    cr_assert_eq(sql_int("SELECT count(*) FROM decisions"), 3);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM decisions"), 3);
     teardown();
     test_cluster_end(&own);
 }

@@ -11,9 +11,9 @@
 
 #include "base/clock.h"
 #include "drift/window.h"
-#include "fraud/api_key.h"
 #include "harness/cluster.h"
 #include "harness/command.h"
+#include "harness/database.h"
 #include "harness/history.h"
 #include "harness/http.h"
 #include "harness/process.h"
@@ -46,66 +46,15 @@ static struct world w;
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
 
-static void sql(const char *text)
-{
-    MUST(pg_exec_script(w.pg, text, &w.why));
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    int64_t value;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
-    pg_result_free(r);
-    return value;
-}
-
-/* Valid until the next call. */
-static const char *sql_text(const char *text)
-{
-    static char value[4096];
-    struct pg_result *r = NULL;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    snprintf(value, sizeof value, "%.*s", pg_rows(r) ? (int)pg_get_text(r, 0, 0).len : 0,
-             pg_rows(r) ? pg_get_text(r, 0, 0).ptr : "");
-    pg_result_free(r);
-    return value;
-}
-
-static void wait_until(const char *question, int64_t wanted)
-{
-    for (int i = 0; i < 6000 && sql_int(question) != wanted; i++)
-        usleep(10000);
-    cr_assert_eq(sql_int(question), wanted, "%s: %lld", question, (long long)sql_int(question));
-}
-
 #define PLACE                                                                                                \
     "SELECT coalesce((SELECT (position ->> 'n')::int8 FROM followers WHERE follower = 'monitor'), 0)"
 
 static void wait_for_monitor(void)
 {
-    wait_until(PLACE, (int64_t)w.n);
+    database_wait(w.pg, PLACE, (int64_t)w.n, NULL);
 }
 
 /* ---- a world ---- */
-
-static void make_key(const char *scopes, char key[64])
-{
-    char text[512], hex[65];
-    struct api_key made;
-
-    api_key_make(&made);
-    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    snprintf(
-        text, sizeof text,
-        "INSERT INTO api_keys (prefix, account, secret_sha256, scopes) VALUES ('%s', 1, '\\x%s', '{%s}')",
-        made.prefix, hex, scopes);
-    sql(text);
-    strcpy(key, made.text);
-}
 
 static void promote_a_model(void)
 {
@@ -131,8 +80,8 @@ static void world_open(void)
     w = (struct world){ .conninfo = test_database(), .seed = 7 };
     snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
     MUST(pg_session_open(&w.pg, w.conninfo, "test", &w.why));
-    sql("INSERT INTO accounts (name) VALUES ('shop')");
-    make_key("admin", w.key);
+    database_run(w.pg, "INSERT INTO accounts (name) VALUES ('shop')");
+    database_key(w.pg, 1, "admin", w.key);
     promote_a_model();
 }
 
@@ -231,11 +180,11 @@ static uint32_t *feed(const struct feeding *f)
         pg_array_f32(d[4], w.sample.margins[row]);
         pg_array_i16(d[5], (int16_t)(draw(10) ? 0 : 3));
     }
-    sql("BEGIN; SET LOCAL synchronous_commit = off");
+    database_run(w.pg, "BEGIN; SET LOCAL synchronous_commit = off");
     MUST(pg_exec(w.pg, log_sql, &log, NULL, &w.why));
     if (!f->is_undecided)
         MUST(pg_exec(w.pg, decision_sql, &decided, NULL, &w.why));
-    sql("COMMIT");
+    database_run(w.pg, "COMMIT");
     pg_params_release(&log);
     pg_params_release(&decided);
     arena_release(&arena);
@@ -340,13 +289,15 @@ Test(monitor, counts_each_decision_once_and_in_the_right_bins)
 
     start(&w.monitor);
     wait_for_monitor();
-    cr_assert_eq(sql_int("SELECT sum(transactions)::int8 FROM monitor_health"), ROWS);
-    cr_assert_eq(sql_int("SELECT sum(decisions)::int8 FROM monitor_health"), ROWS);
-    cr_assert_eq(sql_int("SELECT count(*) FROM (SELECT hour, decisions FROM monitor_health EXCEPT SELECT "
-                         "date_trunc('hour', known_at, 'UTC'), count(*) FROM decisions GROUP BY 1) x"),
-                 0, "by hour as SQL counts them");
-    cr_assert_eq(sql_int("SELECT sum(rows)::int8 FROM monitor_hours"), ROWS);
-    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_windows WHERE rows = 1000"), ROWS / WINDOW_ROWS);
+    cr_assert_eq(database_int(w.pg, "SELECT sum(transactions)::int8 FROM monitor_health"), ROWS);
+    cr_assert_eq(database_int(w.pg, "SELECT sum(decisions)::int8 FROM monitor_health"), ROWS);
+    cr_assert_eq(
+        database_int(w.pg, "SELECT count(*) FROM (SELECT hour, decisions FROM monitor_health EXCEPT SELECT "
+                           "date_trunc('hour', known_at, 'UTC'), count(*) FROM decisions GROUP BY 1) x"),
+        0, "by hour as SQL counts them");
+    cr_assert_eq(database_int(w.pg, "SELECT sum(rows)::int8 FROM monitor_hours"), ROWS);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM monitor_windows WHERE rows = 1000"),
+                 ROWS / WINDOW_ROWS);
     sum_hours(&layout, &sum);
     assert_features_are_counted(layout, &sum, drawn, ROWS);
     for (size_t f = 0; f < drift_layout_subjects(layout); f++) {
@@ -355,7 +306,7 @@ Test(monitor, counts_each_decision_once_and_in_the_right_bins)
         if (subject->kind != DRIFT_ACTION)
             continue;
         snprintf(question, sizeof question, "SELECT count(*) FROM decisions WHERE action = 3");
-        cr_assert_eq((int64_t)drift_window_counts(&sum, subject)[3], sql_int(question));
+        cr_assert_eq((int64_t)drift_window_counts(&sum, subject)[3], database_int(w.pg, question));
     }
     drift_window_release(&sum);
     drift_layout_free(layout);
@@ -367,11 +318,12 @@ Test(monitor, sees_no_drift_where_there_is_none)
     feed_and_forget(&(struct feeding){ .rows = 12000, .scale = 1, .from_us = START });
     start(&w.monitor);
     wait_for_monitor();
-    cr_assert_gt(sql_int("SELECT count(*) FROM monitor_verdicts WHERE kind = 'feature'"), 0,
+    cr_assert_gt(database_int(w.pg, "SELECT count(*) FROM monitor_verdicts WHERE kind = 'feature'"), 0,
                  "windows are judged");
-    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_conditions WHERE kind = 'drift' AND is_raised"), 0,
-                 "%s", sql_text("SELECT string_agg(text, '; ') FROM monitor_conditions"));
-    cr_assert_eq(sql_int("SELECT count(*) FROM training_runs"), 0);
+    cr_assert_eq(
+        database_int(w.pg, "SELECT count(*) FROM monitor_conditions WHERE kind = 'drift' AND is_raised"), 0,
+        "%s", database_text(w.pg, "SELECT string_agg(text, '; ') FROM monitor_conditions"));
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM training_runs"), 0);
 }
 
 /* Everything that must not depend on who counted when. */
@@ -416,13 +368,13 @@ Test(monitor, counts_the_same_however_often_it_is_killed)
     feed_the_same_and_labels();
     start(&w.monitor);
     wait_for_monitor();
-    snprintf(undisturbed, sizeof undisturbed, "%s", sql_text(digest_sql));
+    snprintf(undisturbed, sizeof undisturbed, "%s", database_text(w.pg, digest_sql));
     world_close();
 
     world_open();
     feed_the_same_and_labels();
     srand(11);
-    while (sql_int(PLACE) < (int64_t)w.n) {
+    while (database_int(w.pg, PLACE) < (int64_t)w.n) {
         process_launch(&w.monitor, "monitor",
                        (const char *const[]){ w.pg_url, DRIFT, "ASSAY_MONITOR_TURN=20ms", NULL });
         usleep((useconds_t)(100000 + rand() % 500000 +
@@ -432,7 +384,7 @@ Test(monitor, counts_the_same_however_often_it_is_killed)
     }
     start(&w.monitor);
     wait_for_monitor();
-    cr_assert_str_eq(sql_text(digest_sql), undisturbed, "after %d kills", kills);
+    cr_assert_str_eq(database_text(w.pg, digest_sql), undisturbed, "after %d kills", kills);
     cr_assert_geq(kills, 1);
 }
 
@@ -473,19 +425,25 @@ Test(monitor, drift_raises_a_condition_and_asks_for_one_model)
     feed_the_same();
     start(&w.monitor);
     wait_for_monitor();
-    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_conditions WHERE is_raised AND condition LIKE "
-                         "'drift/0/1/feature//amount/shape'"),
+    cr_assert_eq(database_int(w.pg,
+                              "SELECT count(*) FROM monitor_conditions WHERE is_raised AND condition LIKE "
+                              "'drift/0/1/feature//amount/shape'"),
                  1);
     cr_assert_eq(
-        sql_int("SELECT count(*) FROM monitor_conditions WHERE is_raised AND subject = 'customer_count_24h'"),
+        database_int(
+            w.pg,
+            "SELECT count(*) FROM monitor_conditions WHERE is_raised AND subject = 'customer_count_24h'"),
         0, "the other feature is as it was");
-    cr_assert_eq(sql_int("SELECT count(*) FROM training_runs WHERE cause = 'drift' AND name = 'sample'"), 1);
-    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_requests"), 1,
+    cr_assert_eq(
+        database_int(w.pg, "SELECT count(*) FROM training_runs WHERE cause = 'drift' AND name = 'sample'"),
+        1);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM monitor_requests"), 1,
                  "and no second one while it cools down");
     feed_and_forget(&(struct feeding){ .rows = 4000, .scale = 1, .from_us = START + 12 * HOUR_US });
     wait_for_monitor();
-    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_conditions WHERE is_raised AND kind = 'drift'"), 0,
-                 "it is over once windows are as they were");
+    cr_assert_eq(
+        database_int(w.pg, "SELECT count(*) FROM monitor_conditions WHERE is_raised AND kind = 'drift'"), 0,
+        "it is over once windows are as they were");
     said = http_ask(w.monitor.port, "GET", "/v1/conditions", w.key, NULL, NULL, 0);
     cr_assert_eq(said.status, 200);
     cr_assert_gt(json_array_size(json_object_get(said.json, "conditions")), 0);
@@ -525,8 +483,8 @@ Test(monitor, of_two_one_works_and_the_other_takes_over)
     process_kill(&w.monitor);
     feed_and_forget(&(struct feeding){ .rows = 3000, .scale = 1, .from_us = START + 2 * HOUR_US });
     wait_for_monitor();
-    cr_assert_eq(sql_int("SELECT sum(decisions)::int8 FROM monitor_health"), 9000);
-    cr_assert_eq(sql_int("SELECT sum(rows)::int8 FROM monitor_hours"), 9000);
+    cr_assert_eq(database_int(w.pg, "SELECT sum(decisions)::int8 FROM monitor_health"), 9000);
+    cr_assert_eq(database_int(w.pg, "SELECT sum(rows)::int8 FROM monitor_hours"), 9000);
 }
 
 Test(monitor, waits_for_a_decision_that_comes_after_its_entry)
@@ -537,18 +495,20 @@ Test(monitor, waits_for_a_decision_that_comes_after_its_entry)
     feed_and_forget(&(struct feeding){ .rows = 500, .scale = 1, .from_us = START + HOUR_US });
     start(&w.monitor);
     wait_for_monitor();
-    cr_assert_eq(sql_int("SELECT sum(decisions)::int8 FROM monitor_health"), 500);
-    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_pending"), 10);
-    sql("INSERT INTO decisions (account, transaction_id, known_at, decided_at, n, action, score, margin, "
+    cr_assert_eq(database_int(w.pg, "SELECT sum(decisions)::int8 FROM monitor_health"), 500);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM monitor_pending"), 10);
+    database_run(
+        w.pg,
+        "INSERT INTO decisions (account, transaction_id, known_at, decided_at, n, action, score, margin, "
         "p_allow, "
         "model_version, ruleset_version, arm, plan, vector, amount_base_minor, record) SELECT 1, "
         "transaction_id, "
         "known_at, now(), n, 0, NULL, NULL, 1, '', '1', 'fallback', '', '', 100, '\\x2a057363' FROM "
         "monitor_pending "
         "WHERE n <= 4");
-    wait_until("SELECT count(*) FROM monitor_pending", 6);
-    cr_assert_eq(sql_int("SELECT sum(decisions)::int8 FROM monitor_health"), 504);
-    cr_assert_eq(sql_int("SELECT sum(unscored)::int8 FROM monitor_health"), 4);
+    database_wait(w.pg, "SELECT count(*) FROM monitor_pending", 6, NULL);
+    cr_assert_eq(database_int(w.pg, "SELECT sum(decisions)::int8 FROM monitor_health"), 504);
+    cr_assert_eq(database_int(w.pg, "SELECT sum(unscored)::int8 FROM monitor_health"), 4);
 }
 
 Test(monitor, lets_in_whoever_has_a_key_for_it)
@@ -556,7 +516,7 @@ Test(monitor, lets_in_whoever_has_a_key_for_it)
     char reader[64];
     struct http_said said;
 
-    make_key("read", reader);
+    database_key(w.pg, 1, "read", reader);
     feed_and_forget(&(struct feeding){ .rows = 3000, .scale = 1, .from_us = START });
     start(&w.monitor);
     wait_for_monitor();
@@ -604,9 +564,12 @@ Test(monitor, tells_when_features_are_not_what_the_log_gives)
     /* The vectors that are fed are drawn, not computed. */
     feed_and_forget(&(struct feeding){ .rows = 300, .scale = 1, .from_us = START });
     start(&w.monitor);
-    wait_until("SELECT count(*) FROM monitor_checks WHERE recomputed = 300 AND mismatched > 290", 1);
+    database_wait(w.pg, "SELECT count(*) FROM monitor_checks WHERE recomputed = 300 AND mismatched > 290", 1,
+                  NULL);
     cr_assert_eq(
-        sql_int("SELECT count(*) FROM monitor_conditions WHERE condition = 'mismatch' AND is_raised"), 1);
+        database_int(w.pg,
+                     "SELECT count(*) FROM monitor_conditions WHERE condition = 'mismatch' AND is_raised"),
+        1);
 }
 
 Test(monitor, finds_features_as_the_log_gives_them)
@@ -621,8 +584,10 @@ Test(monitor, finds_features_as_the_log_gives_them)
     history_open(&past, w.pg, catalogue, 40);
     history_live_until(&past, HISTORY_START + 10 * DAY_US);
     start(&w.monitor);
-    wait_until("SELECT count(*) FROM monitor_checks WHERE recomputed > 100 AND mismatched = 0", 1);
-    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_conditions WHERE condition = 'mismatch'"), 0);
+    database_wait(w.pg, "SELECT count(*) FROM monitor_checks WHERE recomputed > 100 AND mismatched = 0", 1,
+                  NULL);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM monitor_conditions WHERE condition = 'mismatch'"),
+                 0);
     history_close(&past);
 }
 
@@ -670,8 +635,8 @@ Test(monitor, shows_what_labels_have_said_of_a_day)
     cr_assert(json_equal(shown, answered), "the command line says what REST says");
     cr_assert_eq(json_array_size(json_object_get(shown, "days")), 2);
     day = day_of(shown, 0);
-    seen = sql_int("SELECT count(*) FROM decisions WHERE n <= 2000 AND action <> 3");
-    frauds = sql_int("SELECT count(*) FROM decisions WHERE n <= 100 AND action <> 3");
+    seen = database_int(w.pg, "SELECT count(*) FROM decisions WHERE n <= 2000 AND action <> 3");
+    frauds = database_int(w.pg, "SELECT count(*) FROM decisions WHERE n <= 100 AND action <> 3");
     cr_assert(json_is_true(json_object_get(day, "is_matured")));
     cr_assert_eq(json_integer_value(json_object_get(day, "decisions")), 2000);
     cr_assert_eq(json_integer_value(json_object_get(day, "known_frauds")), 100);
@@ -708,21 +673,22 @@ Test(monitor, tells_of_a_matured_day_in_how_many_customers_fraud_would_have_been
 
     feed_and_forget(&(struct feeding){ .rows = 2000, .scale = 1, .from_us = START });
     feed_and_forget(&(struct feeding){ .rows = 2000, .scale = 1, .from_us = START + DAY_US });
-    sql("UPDATE decisions SET score = ((n * 7919) % 4001) / 4001.0");
+    database_run(w.pg, "UPDATE decisions SET score = ((n * 7919) % 4001) / 4001.0");
     tell(&(struct telling){ 1, 4000, 9, START + 3 * DAY_US, true, 3 });
     feed_and_forget(&(struct feeding){ .rows = 10, .scale = 1, .from_us = START + 12 * DAY_US });
     start(&w.monitor);
     wait_for_monitor();
-    wait_until("SELECT count(*) FROM monitor_cards", 2);
+    database_wait(w.pg, "SELECT count(*) FROM monitor_cards", 2, NULL);
     shown = ask_quality();
     first = json_object_get(day_of(shown, 0), "card_precision");
     second = json_object_get(day_of(shown, 1), "card_precision");
     snprintf(text, sizeof text, best_sql, 1, 2000, "");
-    found = sql_int(text);
+    found = database_int(w.pg, text);
     cr_assert_gt(found, 10);
     cr_assert_eq(figure(first, NULL, "found"), (double)found);
     cr_assert_float_eq(figure(first, NULL, "precision"), (double)found / 100, 1e-12);
-    cr_assert_eq(sql_int("SELECT octet_length(hashes) / 8 FROM monitor_cards ORDER BY day LIMIT 1"), found);
+    cr_assert_eq(
+        database_int(w.pg, "SELECT octet_length(hashes) / 8 FROM monitor_cards ORDER BY day LIMIT 1"), found);
     /* Nobody is found twice. */
     snprintf(
         text, sizeof text, best_sql, 2001, 4000,
@@ -730,7 +696,7 @@ Test(monitor, tells_of_a_matured_day_in_how_many_customers_fraud_would_have_been
         "AS best, bool_or(coalesce(l.is_fraud, false)) AS is_fraud FROM decisions d LEFT JOIN labels l ON "
         "l.transaction_id = d.transaction_id WHERE d.action <> 3 AND d.n <= 2000 GROUP BY 1 ORDER BY best "
         "DESC LIMIT 100) f WHERE f.is_fraud)");
-    cr_assert_eq(figure(second, NULL, "found"), (double)sql_int(text));
+    cr_assert_eq(figure(second, NULL, "found"), (double)database_int(w.pg, text));
     cr_assert(json_is_null(json_object_get(day_of(shown, 2), "card_precision")), "it has not matured");
     json_decref(shown);
 }
@@ -751,7 +717,7 @@ Test(monitor, a_label_moves_the_quality_of_its_own_day)
     cr_assert_eq(figure(day_of(before, 0), NULL, "known_frauds"), 0);
     cr_assert_eq(figure(day_of(after, 0), NULL, "known_frauds"), 40);
     cr_assert_eq(figure(day_of(after, 0), "realised", "frauds"),
-                 (double)sql_int("SELECT count(*) FROM decisions WHERE n <= 40 AND action <> 3"));
+                 (double)database_int(w.pg, "SELECT count(*) FROM decisions WHERE n <= 40 AND action <> 3"));
     cr_assert(json_equal(day_of(before, 1), day_of(after, 1)) ||
               figure(day_of(after, 1), NULL, "known_frauds") == 0);
     json_decref(before);
@@ -773,15 +739,17 @@ Test(monitor, counts_a_label_that_came_before_the_decision_it_is_about)
     tell(&(struct telling){ 1, 20, 1, START + HOUR_US, true, 0 });
     start(&w.monitor);
     wait_for_monitor();
-    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_pending"), 100);
-    sql("WITH d AS (SELECT l.n, 't-' || l.n AS id, l.known_at FROM log l WHERE l.kind = 1), t AS (INSERT "
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM monitor_pending"), 100);
+    database_run(
+        w.pg,
+        "WITH d AS (SELECT l.n, 't-' || l.n AS id, l.known_at FROM log l WHERE l.kind = 1), t AS (INSERT "
         "INTO "
         "transaction_ids (account, id, body_hash, epoch, n, known_at) SELECT 1, id, '', 1, n, known_at FROM "
         "d) INSERT INTO decisions (account, transaction_id, known_at, decided_at, n, action, score, margin, "
         "p_allow, model_version, ruleset_version, arm, plan, vector, amount_base_minor, record) SELECT 1, "
         "id, "
         "known_at, known_at, n, 0, 0.1, -2, 1, '1', '1', 'champion', '', '', 100, '' FROM d");
-    wait_until("SELECT count(*) FROM monitor_pending", 0);
+    database_wait(w.pg, "SELECT count(*) FROM monitor_pending", 0, NULL);
     quality = ask_quality();
     cr_assert_eq(figure(day_of(quality, 0), NULL, "decisions"), 100);
     cr_assert_eq(figure(day_of(quality, 0), NULL, "known_frauds"), 20);
@@ -817,21 +785,22 @@ Test(monitor, tells_when_a_model_is_not_as_good_as_was_promised_and_asks_for_ano
     start(&w.monitor);
     wait_for_monitor();
     feed_and_forget(&(struct feeding){ .rows = 10, .scale = 1, .from_us = START + 21 * DAY_US });
-    wait_until(raised, 1);
-    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_conditions WHERE is_raised AND condition = "
-                         "'quality/0/1/calibration'"),
+    database_wait(w.pg, raised, 1, NULL);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM monitor_conditions WHERE is_raised AND condition = "
+                                    "'quality/0/1/calibration'"),
                  1, "the scores say 0.1, and 0.05 are frauds");
-    cr_assert_eq(sql_int("SELECT count(*) FROM training_runs WHERE name = 'sample'"), 1);
-    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_requests WHERE reason LIKE 'decay of version 1: %'"),
-                 1);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM training_runs WHERE name = 'sample'"), 1);
+    cr_assert_eq(
+        database_int(w.pg, "SELECT count(*) FROM monitor_requests WHERE reason LIKE 'decay of version 1: %'"),
+        1);
     said = http_ask(w.monitor.admin_port, "GET", "/metrics", NULL, NULL, NULL, 0);
     cr_assert_not_null(strstr(said.body, "assay_quality_average_precision_promised 0.75"), "%s", said.body);
     http_said_free(&said);
     /* A week in which the scores rank well again. */
     feed_days(START + 22 * DAY_US, 7, 400);
     feed_and_forget(&(struct feeding){ .rows = 10, .scale = 1, .from_us = START + 36 * DAY_US });
-    wait_until(raised, 0);
-    cr_assert_eq(sql_int("SELECT count(*) FROM monitor_requests"), 1, "one while it cools down");
+    database_wait(w.pg, raised, 0, NULL);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM monitor_requests"), 1, "one while it cools down");
 }
 
 Test(monitor, judges_any_number_of_hours_as_one_window)
@@ -851,9 +820,9 @@ Test(monitor, judges_any_number_of_hours_as_one_window)
     cr_assert_str_eq(json_string_value(json_object_get(json_array_get(subjects, 0), "name")), "amount",
                      "it has moved most");
     cr_assert(json_is_true(json_object_get(json_array_get(subjects, 0), "is_beyond")));
-    rows =
-        sql_int("SELECT count(*) FROM decisions WHERE known_at >= (SELECT date_trunc('hour', max(known_at), "
-                "'UTC') - interval '1 hour' FROM decisions)");
+    rows = database_int(
+        w.pg, "SELECT count(*) FROM decisions WHERE known_at >= (SELECT date_trunc('hour', max(known_at), "
+              "'UTC') - interval '1 hour' FROM decisions)");
     cr_assert_eq(json_integer_value(json_object_get(json_array_get(subjects, 0), "rows")), rows,
                  "of the hour of the last decision and the one before it");
     http_said_free(&said);

@@ -288,7 +288,8 @@ static void serve_a_velocity(void)
     struct pg_params p = { 0 };
     struct pg_result *r = NULL;
 
-    cr_assert_eq(catalogue_parse(&catalogue, slice_str(definitions), &arena, &w.why), ERR_OK, "%s", w.why.text);
+    cr_assert_eq(catalogue_parse(&catalogue, slice_str(definitions), &arena, &w.why), ERR_OK, "%s",
+                 w.why.text);
     cr_assert_eq(plan_build(&plan, &catalogue, &w.why), ERR_OK, "%s", w.why.text);
     cr_assert_eq(plan_columns(plan), 5);
     pg_add_bytes(&p, slice_of((const char *)plan_hash(plan), SHA256_BYTES));

@@ -10,6 +10,7 @@
 #include "fraud/txn.h"
 #include "grpc/client.h"
 #include "harness/cluster.h"
+#include "harness/database.h"
 #include "harness/process.h"
 #include "loop/loop.h"
 #include "pg/cluster.h"
@@ -29,13 +30,6 @@ static struct {
 
 /* ---- the database ---- */
 
-static void sql(const char *text)
-{
-    struct why why = { 0 };
-
-    cr_assert_eq(pg_exec_script(w.pg, text, &why), ERR_OK, "%s: %s", text, why.text);
-}
-
 static int64_t publish(const char *body)
 {
     struct pg_params p = { 0 };
@@ -43,7 +37,7 @@ static int64_t publish(const char *body)
     struct why why = { 0 };
     int64_t version;
 
-    sql("BEGIN; UPDATE rulesets SET state = 'retired' WHERE state = 'published'");
+    database_run(w.pg, "BEGIN; UPDATE rulesets SET state = 'retired' WHERE state = 'published'");
     pg_add_text(&p, slice_str(body));
     cr_assert_eq(
         pg_exec(
@@ -55,7 +49,7 @@ static int64_t publish(const char *body)
     version = pg_get_int(r, 0, 0);
     pg_result_free(r);
     pg_params_release(&p);
-    sql("COMMIT");
+    database_run(w.pg, "COMMIT");
     return version;
 }
 
@@ -228,20 +222,26 @@ Test(rules_service, takes_over_what_is_published_and_says_why)
 
 Test(rules_service, a_list_acts_as_soon_as_a_value_is_in_it)
 {
-    sql("INSERT INTO lists (name, purpose, field) VALUES ('blocked', 'deny', 'card_id'), ('exits', 'deny', "
+    database_run(
+        w.pg,
+        "INSERT INTO lists (name, purpose, field) VALUES ('blocked', 'deny', 'card_id'), ('exits', 'deny', "
         "'ip')");
     cr_assert_eq((int)decide()->action, ACTION_APPROVE);
-    sql("INSERT INTO list_entries (list, value) SELECT list, 'tok_17' FROM lists WHERE name = 'blocked'");
+    database_run(
+        w.pg,
+        "INSERT INTO list_entries (list, value) SELECT list, 'tok_17' FROM lists WHERE name = 'blocked'");
     cr_assert_eq(decide_until(ACTION_DECLINE), ACTION_DECLINE);
     cr_assert_str_eq(decide()->reasons[0]->code, "list:blocked");
-    sql("DELETE FROM list_entries");
+    database_run(w.pg, "DELETE FROM list_entries");
     cr_assert_eq(decide_until(ACTION_APPROVE), ACTION_APPROVE);
 
     /* More than one page of entries; the address lies in the network that comes last. */
-    sql("INSERT INTO list_entries (list, value) SELECT list, '10.' || a || '.' || b || '.1' "
-        "FROM lists, generate_series(0, 99) a, generate_series(0, 119) b WHERE name = 'exits'");
-    sql("INSERT INTO list_entries (list, value) SELECT list, '2001:db8::/32' FROM lists WHERE name = "
-        "'exits'");
+    database_run(w.pg,
+                 "INSERT INTO list_entries (list, value) SELECT list, '10.' || a || '.' || b || '.1' "
+                 "FROM lists, generate_series(0, 99) a, generate_series(0, 119) b WHERE name = 'exits'");
+    database_run(
+        w.pg, "INSERT INTO list_entries (list, value) SELECT list, '2001:db8::/32' FROM lists WHERE name = "
+              "'exits'");
     transaction.ip = "2001:db8::17";
     cr_assert_eq(decide_until(ACTION_DECLINE), ACTION_DECLINE);
     transaction.ip = "10.99.119.1";
@@ -256,7 +256,8 @@ Test(rules_service, keeps_the_last_good_rule_set_when_a_faulty_one_is_published)
 
     decide_under(version);
     publish("{\"rules\": [{\"id\": \"broken\", \"when\": \"tx.amount >\", \"action\": \"decline\"}]}");
-    sql("INSERT INTO lists (name, purpose, field) VALUES ('blocked', 'deny', 'card_id')"); /* heard, and
+    database_run(
+        w.pg, "INSERT INTO lists (name, purpose, field) VALUES ('blocked', 'deny', 'card_id')"); /* heard, and
                                                                                               refused too */
     usleep(300000);
     cr_assert_eq((int)decide()->action, ACTION_DECLINE);

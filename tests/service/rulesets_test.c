@@ -11,8 +11,8 @@
 
 #include "base/array.h"
 #include "base/clock.h"
-#include "fraud/api_key.h"
 #include "harness/cluster.h"
+#include "harness/database.h"
 #include "harness/http.h"
 #include "harness/parts.h"
 #include "pg/session.h"
@@ -31,13 +31,6 @@ static struct {
 } w;
 
 /* ---- the database ---- */
-
-static void sql(const char *text)
-{
-    struct why why = { 0 };
-
-    cr_assert_eq(pg_exec_script(w.pg, text, &why), ERR_OK, "%s: %s", text, why.text);
-}
 
 /* The first column of the first row, the arena's. */
 static const char *sql_text(const char *text)
@@ -268,11 +261,12 @@ Test(rulesets, rolls_back_to_what_was_replaced_and_does_not_swing)
 
 Test(rulesets, every_change_of_a_list_is_kept_with_who_and_when)
 {
-    sql("INSERT INTO lists (name, field) VALUES ('nets', 'ip')");
-    sql("INSERT INTO list_entries (list, value, note) SELECT list, '10.0.0.0/8', 'lab' FROM lists");
-    sql("BEGIN; SELECT set_config('assay.actor', 'ann', true);"
-        "UPDATE list_entries SET expires_at = '2030-01-01Z'; COMMIT");
-    sql("DELETE FROM lists");
+    database_run(w.pg, "INSERT INTO lists (name, field) VALUES ('nets', 'ip')");
+    database_run(w.pg,
+                 "INSERT INTO list_entries (list, value, note) SELECT list, '10.0.0.0/8', 'lab' FROM lists");
+    database_run(w.pg, "BEGIN; SELECT set_config('assay.actor', 'ann', true);"
+                       "UPDATE list_entries SET expires_at = '2030-01-01Z'; COMMIT");
+    database_run(w.pg, "DELETE FROM lists");
     cr_assert_str_eq(
         sql_text("SELECT string_agg(value || ' ' || is_there || ' ' || (expires_at IS NOT NULL) || ' ' "
                  "|| (actor = 'ann'), ', ' ORDER BY seq) FROM list_changes"),
@@ -290,12 +284,12 @@ Test(rulesets, a_list_takes_no_more_entries_than_are_decided_by)
     size_t changed;
     char text[256];
 
-    sql("INSERT INTO lists (name) VALUES ('many')");
+    database_run(w.pg, "INSERT INTO lists (name) VALUES ('many')");
     snprintf(text, sizeof text,
              "SET session_replication_role = replica; INSERT INTO list_entries (list, value) SELECT list, n "
              "FROM lists, generate_series(2, %d) n; RESET session_replication_role",
              LIST_ENTRIES_MAX);
-    sql(text);
+    database_run(w.pg, text);
     cr_assert_eq(lists_find(w.pg, 0, SLICE("many"), &w.arena, &row, &why), ERR_OK, "%s", why.text);
     cr_assert_eq(row.entries, LIST_ENTRIES_MAX - 1);
     cr_assert_eq(lists_put(w.pg, &row, entries, 2, SLICE("ann"), &changed, &why), ERR_TOO_LARGE);
@@ -318,18 +312,12 @@ static void start_rules(struct process *p)
 
 static void make_key(char key[64], const char *owner, const char *scopes)
 {
-    char text[512], hex[65];
-    struct api_key made;
+    char text[256];
 
-    api_key_make(&made);
-    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    snprintf(text, sizeof text,
-             "INSERT INTO api_keys (prefix, account, secret_sha256, scopes, owner) VALUES ('%s', 1, '\\x%s', "
-             "'{%s}', "
-             "'%s')",
-             made.prefix, hex, scopes, owner);
-    sql(text);
-    strcpy(key, made.text);
+    database_key(w.pg, 1, scopes, key);
+    snprintf(text, sizeof text, "UPDATE api_keys SET owner = '%s' WHERE prefix = '%.8s'", owner,
+             key + strlen("ak_"));
+    database_run(w.pg, text);
 }
 
 static void start(void)
@@ -341,7 +329,7 @@ static void start(void)
     int features_port = free_port(), scoring_port = free_port();
 
     open_database();
-    sql("INSERT INTO accounts (name, clock) VALUES ('shop', 'live')");
+    database_run(w.pg, "INSERT INTO accounts (name, clock) VALUES ('shop', 'live')");
     make_key(w.key, "", "decide,read,explain");
     fake_start(&w.features, FAKE_FEATURES, features_port, w.conninfo);
     fake_start(&w.scoring, FAKE_SCORING, scoring_port, NULL);
@@ -479,10 +467,12 @@ Test(rulesets_live, one_changed_entry_is_read_alone)
     double pages;
     struct pg_session *other;
 
-    sql("INSERT INTO lists (name, purpose, field) VALUES ('blocked', 'deny', 'card_id')");
-    sql("INSERT INTO list_entries (list, value) SELECT list, 'x' || n FROM lists, generate_series(1, 20000) "
+    database_run(w.pg, "INSERT INTO lists (name, purpose, field) VALUES ('blocked', 'deny', 'card_id')");
+    database_run(
+        w.pg,
+        "INSERT INTO list_entries (list, value) SELECT list, 'x' || n FROM lists, generate_series(1, 20000) "
         "n");
-    sql("INSERT INTO list_entries (list, value) SELECT list, 'tok_17' FROM lists");
+    database_run(w.pg, "INSERT INTO list_entries (list, value) SELECT list, 'tok_17' FROM lists");
     await_action("decline");
     pages = metric("assay_policy_list_changes_total{how=\"page\"} ");
     cr_assert_geq(pages, 20001);
@@ -490,7 +480,7 @@ Test(rulesets_live, one_changed_entry_is_read_alone)
     /* A transaction that began before, and commits after others: what it changed is not lost. */
     cr_assert_eq(pg_session_open(&other, w.conninfo, "test", &why), ERR_OK, "%s", why.text);
     cr_assert_eq(pg_exec_script(other, "BEGIN; SELECT pg_current_xact_id()", &why), ERR_OK);
-    sql("DELETE FROM list_entries WHERE value = 'tok_17'");
+    database_run(w.pg, "DELETE FROM list_entries WHERE value = 'tok_17'");
     await_action("approve");
     cr_assert_eq(
         pg_exec_script(
@@ -498,7 +488,7 @@ Test(rulesets_live, one_changed_entry_is_read_alone)
         ERR_OK, "%s", why.text);
     pg_session_close(other);
     await_action("decline");
-    sql("UPDATE list_entries SET expires_at = '2020-01-01Z' WHERE value = 'tok_17'");
+    database_run(w.pg, "UPDATE list_entries SET expires_at = '2020-01-01Z' WHERE value = 'tok_17'");
     await_action("approve");
     cr_assert_eq(metric("assay_policy_list_changes_total{how=\"page\"} "), pages,
                  "the others were not read again");
@@ -585,10 +575,11 @@ Test(rulesets_live, a_list_is_filled_and_read_over_rest)
     cr_assert_eq(rest(ann, "GET", "/v1/lists/nets/csv", NULL,
                       "value,note,expires_at\n10.0.0.0/8,\"a, b\",\n192.0.2.7,\"a, b\",\n"),
                  200);
-    cr_assert_eq(rest(ann, "POST", "/v1/lists/nets/csv",
-                      "value,note,expires_at\n2001:db8::/32,,2030-01-01T00:00:00Z\nx\n",
-                      "\"taken\":1,\"refused\":1,\"faults\":[{\"line\":3,\"what\":\"'x' is neither an address"),
-                 200);
+    cr_assert_eq(
+        rest(ann, "POST", "/v1/lists/nets/csv",
+             "value,note,expires_at\n2001:db8::/32,,2030-01-01T00:00:00Z\nx\n",
+             "\"taken\":1,\"refused\":1,\"faults\":[{\"line\":3,\"what\":\"'x' is neither an address"),
+        200);
     cr_assert_eq(
         rest(ann, "GET", "/v1/lists/nets/entries?after=192.0.2.7&limit=1", NULL,
              "{\"entries\":[{\"value\":\"2001:db8::/32\",\"note\":\"\",\"expires_at\":\"2030-01-01T00:00:00"),
@@ -664,12 +655,14 @@ Test(rulesets_live, a_list_that_is_too_long_for_an_answer_is_not_cut_off)
     char ann[64];
 
     make_key(ann, "ann", "rules:write");
-    sql("INSERT INTO lists (name) VALUES ('long')");
-    sql("SET session_replication_role = replica; INSERT INTO list_entries (list, value, note) SELECT list, "
+    database_run(w.pg, "INSERT INTO lists (name) VALUES ('long')");
+    database_run(
+        w.pg,
+        "SET session_replication_role = replica; INSERT INTO list_entries (list, value, note) SELECT list, "
         "n, "
         "repeat('x', 1 << 20) FROM lists, generate_series(1, 65) n; RESET session_replication_role");
     cr_assert_eq(rest(ann, "GET", "/v1/lists/long/csv", NULL, "assay lists export"), 413);
-    sql("DELETE FROM list_entries WHERE value <> '1'");
+    database_run(w.pg, "DELETE FROM list_entries WHERE value <> '1'");
     cr_assert_eq(rest(ann, "GET", "/v1/lists/long/csv", NULL, "\n1,xxxx"), 200);
 }
 

@@ -10,8 +10,8 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "fraud/api_key.h"
 #include "harness/cluster.h"
+#include "harness/database.h"
 #include "harness/http.h"
 #include "harness/process.h"
 #include "harness/receiver.h"
@@ -38,21 +38,6 @@ static struct {
 } w;
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
-
-static void make_key(void)
-{
-    char text[512], hex[65];
-    struct api_key made;
-
-    api_key_make(&made);
-    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    snprintf(text, sizeof text,
-             "INSERT INTO accounts (name) VALUES ('shop'); INSERT INTO api_keys (prefix, account, "
-             "secret_sha256, scopes) VALUES ('%s', 1, '\\x%s', '{decide}')",
-             made.prefix, hex);
-    MUST(pg_exec_script(w.pg, text, &w.why));
-    strcpy(w.key, made.text);
-}
 
 static void promote_a_model(void)
 {
@@ -123,7 +108,8 @@ static void setup(void)
     snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", conninfo);
     snprintf(w.otlp, sizeof w.otlp, "ASSAY_OTLP_ENDPOINT=http://127.0.0.1:%d/", w.receiver.port);
     MUST(pg_session_open(&w.pg, conninfo, "test", &w.why));
-    make_key();
+    database_run(w.pg, "INSERT INTO accounts (name) VALUES ('shop')");
+    database_key(w.pg, 1, "decide", w.key);
     promote_a_model();
 }
 

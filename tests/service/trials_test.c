@@ -8,9 +8,9 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/hash.h"
-#include "fraud/api_key.h"
 #include "harness/cluster.h"
 #include "harness/command.h"
+#include "harness/database.h"
 #include "harness/history.h"
 #include "harness/http.h"
 #include "harness/process.h"
@@ -35,38 +35,6 @@ static struct {
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", w.why.text)
 
-static void sql(const char *text)
-{
-    MUST(pg_exec_script(w.pg, text, &w.why));
-}
-
-static int64_t sql_int(const char *text)
-{
-    struct pg_result *r = NULL;
-    int64_t value;
-
-    MUST(pg_exec(w.pg, text, NULL, &r, &w.why));
-    value = pg_rows(r) ? pg_get_int(r, 0, 0) : -1;
-    pg_result_free(r);
-    return value;
-}
-
-static void make_key(void)
-{
-    char text[512], hex[65];
-    struct api_key made;
-
-    api_key_make(&made);
-    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    snprintf(
-        text, sizeof text,
-        "INSERT INTO api_keys (prefix, account, secret_sha256, scopes, owner) SELECT '%s', min(account), "
-        "'\\x%s', '{rules:write}', 'ann' FROM accounts",
-        made.prefix, hex);
-    sql(text);
-    strcpy(w.key, made.text);
-}
-
 static void start(void)
 {
     char pg_url[512], directory[128];
@@ -84,7 +52,8 @@ static void setup(void)
     MUST(pg_session_open(&w.pg, w.conninfo, "test", &w.why));
     history_open(&w.past, w.pg, CATALOGUE, 60);
     history_live_until(&w.past, HISTORY_START + DAYS * DAY_US);
-    make_key();
+    database_key(w.pg, (int)database_int(w.pg, "SELECT min(account) FROM accounts"), "rules:write", w.key);
+    database_run(w.pg, "UPDATE api_keys SET owner = 'ann'");
     start();
 }
 
@@ -194,9 +163,9 @@ Test(trials, a_backtest_over_rest_says_what_the_command_line_says_and_its_report
     own = json_loads(buf_str(&said), 0, NULL);
     report = json_object_get(json_object_get(job, "answer"), "report");
     rules = json_object_get(report, "rules");
-    cr_assert_eq(NUMBER(report, "span", "decisions"), sql_int("SELECT count(*) FROM decisions"));
+    cr_assert_eq(NUMBER(report, "span", "decisions"), database_int(w.pg, "SELECT count(*) FROM decisions"));
     cr_assert_eq(json_integer_value(json_object_get(json_array_get(rules, 0), "hits")),
-                 sql_int("SELECT count(*) FROM decisions WHERE amount_base_minor > 8000"));
+                 database_int(w.pg, "SELECT count(*) FROM decisions WHERE amount_base_minor > 8000"));
     for (size_t i = 0; i < 2; i++)
         json_object_del(json_array_get(rules, i), "matches"); /* the command line does not ask for them */
     for (size_t i = 0; i < 2; i++)
@@ -206,9 +175,10 @@ Test(trials, a_backtest_over_rest_says_what_the_command_line_says_and_its_report
     cr_assert(
         json_equal(json_object_get(report, "days"), json_object_get(json_object_get(own, "report"), "days")));
     cr_assert_eq(strlen(text_at(job, "report_sha256")), 64);
-    cr_assert_eq(sql_int("SELECT count(*) FROM backtests WHERE report_sha256 = sha256(report::bytea) AND "
-                         "asked_by = 'ann'"),
-                 1);
+    cr_assert_eq(
+        database_int(w.pg, "SELECT count(*) FROM backtests WHERE report_sha256 = sha256(report::bytea) AND "
+                           "asked_by = 'ann'"),
+        1);
     cr_assert_neq(pg_exec_script(w.pg, "UPDATE backtests SET report = '{}'", &w.why), ERR_OK);
     json_decref(cancel(1, 409));
     json_decref(job);
@@ -245,7 +215,7 @@ Test(trials, one_runs_while_another_waits_both_can_be_cancelled_and_nobody_else_
 {
     json_int_t one, two;
 
-    sql("BEGIN; LOCK labels IN ACCESS EXCLUSIVE MODE");
+    database_run(w.pg, "BEGIN; LOCK labels IN ACCESS EXCLUSIVE MODE");
     one = post("{\"document\": " LARGE "}");
     json_decref(await(one, "running"));
     two = post("{\"document\": " LARGE "}");
@@ -256,14 +226,16 @@ Test(trials, one_runs_while_another_waits_both_can_be_cancelled_and_nobody_else_
     usleep(300000); /* longer than it is silent about how far it is */
     json_decref(cancel(one, 200));
     json_decref(cancel(one, 200)); /* once more: nothing new */
-    sql("COMMIT");
+    database_run(w.pg, "COMMIT");
     json_decref(await(one, "cancelled"));
-    cr_assert_eq(sql_int("SELECT count(*) FROM audit WHERE actor = 'ann' AND action = 'rules.backtest' AND "
-                         "detail->'question'->>'against' = 'live'"),
-                 2);
     cr_assert_eq(
-        sql_int("SELECT count(*) FROM audit WHERE actor = 'ann' AND action = 'rules.backtest_cancel'"), 2,
-        "once each");
+        database_int(w.pg, "SELECT count(*) FROM audit WHERE actor = 'ann' AND action = 'rules.backtest' AND "
+                           "detail->'question'->>'against' = 'live'"),
+        2);
+    cr_assert_eq(
+        database_int(w.pg,
+                     "SELECT count(*) FROM audit WHERE actor = 'ann' AND action = 'rules.backtest_cancel'"),
+        2, "once each");
     json_decref(await(post("{\"document\": " LARGE "}"), "done"));
 }
 
@@ -272,14 +244,14 @@ Test(trials, what_a_killed_service_leaves_behind_is_begun_again)
     json_int_t one;
     json_t *job;
 
-    sql("BEGIN; LOCK labels IN ACCESS EXCLUSIVE MODE");
+    database_run(w.pg, "BEGIN; LOCK labels IN ACCESS EXCLUSIVE MODE");
     one = post("{\"document\": " LARGE "}");
     json_decref(await(one, "running"));
     process_kill(&w.rules);
-    sql("COMMIT");
+    database_run(w.pg, "COMMIT");
     start();
     job = await(one, "done");
-    cr_assert_eq(sql_int("SELECT attempts FROM backtests"), 2);
+    cr_assert_eq(database_int(w.pg, "SELECT attempts FROM backtests"), 2);
     json_decref(job);
 }
 
@@ -292,8 +264,9 @@ Test(trials, a_version_is_tried_as_it_was_when_that_was_asked)
              (int)json_integer_value(json_object_get(made, "version")));
     job = await(post(body), "done");
     cr_assert_eq(json_integer_value(json_object_get(job, "revision")), 1);
-    cr_assert_eq(NUMBER(job, "answer", "report", "span", "decisions"),
-                 sql_int("SELECT count(*) FROM decisions WHERE known_at >= '2020-01-10T00:00:00Z'"));
+    cr_assert_eq(
+        NUMBER(job, "answer", "report", "span", "decisions"),
+        database_int(w.pg, "SELECT count(*) FROM decisions WHERE known_at >= '2020-01-10T00:00:00Z'"));
     json_decref(job);
     job = ask("GET", "/v1/backtests?version=1", NULL, 200);
     cr_assert_eq(json_array_size(json_object_get(job, "backtests")), 1);
@@ -329,7 +302,7 @@ Test(trials, a_question_that_cannot_be_answered_is_refused_when_it_is_asked)
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         json_decref(ask("POST", "/v1/backtests", bad[i].body, bad[i].status));
-    cr_assert_eq(sql_int("SELECT count(*) FROM backtests"), 0);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM backtests"), 0);
     json_decref(ask("GET", "/v1/backtests/1", NULL, 404));
     json_decref(cancel(1, 404));
     json_decref(ask("POST", "/v1/backtests:try", "{\"days\": 3}", 422));
@@ -363,7 +336,8 @@ Test(trials, a_draft_is_tried_on_the_newest_days_and_keeps_nothing)
                             "(SELECT max(known_at) FROM decisions) - interval '7 days'";
 
     cr_assert_eq(json_integer_value(json_object_get(report, "sample")), 1);
-    cr_assert_eq(json_integer_value(json_object_get(json_array_get(rules, 0), "hits")), sql_int(last_week));
+    cr_assert_eq(json_integer_value(json_object_get(json_array_get(rules, 0), "hits")),
+                 database_int(w.pg, last_week));
     cr_assert_eq(
         json_array_size(json_object_get(json_object_get(json_array_get(rules, 0), "matches"), "good")), 0);
     rules = json_object_get(json_array_get(rules, 1), "matches");
@@ -373,16 +347,16 @@ Test(trials, a_draft_is_tried_on_the_newest_days_and_keeps_nothing)
     json_decref(json);
     json = try("{\"as_it_was\": true, \"days\": 90}");
     cr_assert_eq(NUMBER(json, "answer", "report", "span", "decisions"),
-                 sql_int("SELECT count(*) FROM decisions"));
+                 database_int(w.pg, "SELECT count(*) FROM decisions"));
     json_decref(json);
-    cr_assert_eq(sql_int("SELECT count(*) FROM backtests"), 0);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM backtests"), 0);
 }
 
 /* Nothing failed: it takes as long as it takes. */
 Test(trials, who_asks_while_the_history_is_opened_hears_how_far_it_is)
 {
     cr_assert_eq(process_stop(&w.rules), 0);
-    sql("BEGIN; LOCK labels IN ACCESS EXCLUSIVE MODE");
+    database_run(w.pg, "BEGIN; LOCK labels IN ACCESS EXCLUSIVE MODE");
     start();
     for (int i = 0; i < 20; i++) {
         json_t *json = ask("POST", "/v1/backtests:try", "{\"document\": " LARGE "}", 200);
@@ -391,7 +365,7 @@ Test(trials, who_asks_while_the_history_is_opened_hears_how_far_it_is)
         json_decref(json);
         usleep(20000);
     }
-    sql("COMMIT");
+    database_run(w.pg, "COMMIT");
     json_decref(try("{\"document\": " LARGE "}"));
 }
 
