@@ -72,7 +72,8 @@ static void setting_name(char name[NAME_BYTES], const char *service, const char 
 #define AT(field) offsetof(struct common_settings, field)
 static const struct conf_field common_fields[] = {
     { "BIND", CONF_TEXT, AT(bind), "127.0.0.1", "address or host name of the public listener", 0, 0 },
-    { "ADMIN_BIND", CONF_TEXT, AT(admin_bind), "127.0.0.1", "address or host name of the admin listener", 0, 0 },
+    { "ADMIN_BIND", CONF_TEXT, AT(admin_bind), "127.0.0.1", "address or host name of the admin listener", 0,
+      0 },
     { "LOG_LEVEL", CONF_TEXT, AT(log_level), "info", "debug, info, warn or error", 0, 0 },
     { "READY_FILE", CONF_TEXT, AT(ready_file), "", "written once, when ready", 0, 0 },
     { "DRAIN_LIMIT", CONF_DURATION_MS, AT(drain_limit_ms), "10s", "longest graceful end", 0, 0 },
