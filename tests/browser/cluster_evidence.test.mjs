@@ -2,68 +2,31 @@
 // Cases of a running cluster with a trained model: twenty are cleared by keyboard alone, two analysts never get the same,
 // and a case is compared with what was really decided.
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { launch, logIn, open, violations } from "./chromium.mjs";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { violations } from "./chromium.mjs";
+import { addUser, assay, cluster, isBuilt, own, run, shots, urlOf, visit as visitAs } from "./cluster.mjs";
 
-const build = process.env.ASSAY_BUILD ?? fileURLToPath(new URL("../../build/plain", import.meta.url));
-const shots = fileURLToPath(new URL("../../build/screenshots", import.meta.url));
-const assay = join(build, "bin/assay");
-const hasProgram = existsSync(join(build, "bin/dashboard"));
-const password = "correct horse battery staple";
-const own = hasProgram ? mkdtempSync(join(tmpdir(), "assay-evidence-")) : "";
-const home = join(own, "home");
-const run = (args, input = "") =>
-  execFileSync(assay, [...args, "--home", home], { input, encoding: "utf8", stdio: ["pipe", "pipe", "pipe"], maxBuffer: 1 << 28, cwd: fileURLToPath(new URL("../..", import.meta.url)) });
 const day = "2024-02-18";
-let browser, url;
 
-before(async () => {
-  if (!hasProgram) return;
-  const stream = join(own, "stream.ndjson");
-  process.env.ASSAY_DASHBOARD_PAGES = fileURLToPath(new URL("../../build/web", import.meta.url));
-  process.env.ASSAY_DASHBOARD_CASES = "approve,challenge,review,decline";
-  mkdirSync(shots, { recursive: true });
-  run(["up", "--free-ports"]);
-  execFileSync(assay, ["simulate", "--transactions", "6000", "--seed", "42", "--fraud", "4", "--out", stream], { stdio: "pipe" });
+cluster({ ASSAY_DASHBOARD_CASES: "approve,challenge,review,decline" }, () => {
+  const stream = `${own}/stream.ndjson`;
+  assay(["simulate", "--transactions", "6000", "--seed", "42", "--fraud", "4", "--out", stream]);
   const lines = readFileSync(stream, "utf8").split("\n").filter(Boolean);
   run(["accounts", "create", "demo", "--clock", "simulated"]);
   const key = run(["keys", "create", "demo", "--quiet", "--scopes", "decide,read,explain,label:chargeback,label:issuer,label:analyst,label:customer"]).trim();
   run(["train", "--catalogue", "default", "--until", `${day}T00:00:00Z`, "--trees", "30", "--promote", stream]);
   const live = lines.slice(lines.findIndex((line) => JSON.parse(line).known_at.startsWith(day)));
   run(["replay", "--key", key], live.slice(0, 250).join("\n") + "\n");
-  const all = JSON.parse(spawnSync(assay, ["status", "--json", "--home", home], { encoding: "utf8" }).stdout);
-  url = all.services.find((each) => each.name.startsWith("dashboard")).url;
-  for (const name of ["ann", "bob"]) run(["users", "add", name, "--roles", "analyst"], `${password}\n`);
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  if (!hasProgram) return;
-  try {
-    run(["down"]);
-  } finally {
-    rmSync(own, { recursive: true, force: true });
-  }
+  for (const name of ["ann", "bob"]) addUser(name, "analyst");
 });
 
-async function visit(name, work) {
-  const { page, complaints, close } = await open(browser, { width: 1440, height: 900 });
-  page.setDefaultTimeout(30000);
-  try {
-    await logIn(page, url, name, password);
-    await page.goto(`${url}/#/queue`);
+const visit = (name, work) =>
+  visitAs(name, async (page) => {
+    await page.goto(`${urlOf("dashboard")}/#/queue`);
     await page.getByRole("row").nth(3).waitFor();
     await work(page);
-    assert.deepEqual(complaints, []);
-  } finally {
-    await close();
-  }
-}
+  });
 
 /** Waits until the address is that of another case than `last`, with its decision bar. */
 async function nextCase(page, last) {
@@ -72,7 +35,7 @@ async function nextCase(page, last) {
   return page.evaluate(() => location.hash);
 }
 
-test("an analyst clears 20 cases of a real cluster by keyboard alone", { skip: !hasProgram }, () =>
+test("an analyst clears 20 cases of a real cluster by keyboard alone", { skip: !isBuilt }, () =>
   visit("ann", async (page) => {
     await page.keyboard.press("n");
     let at = "";
@@ -89,7 +52,7 @@ test("an analyst clears 20 cases of a real cluster by keyboard alone", { skip: !
     assert.equal(said.cases.filter((each) => each.outcome === "fraud").length, 10);
   }));
 
-test("two analysts who press next at once never get the same case", { skip: !hasProgram }, async () => {
+test("two analysts who press next at once never get the same case", { skip: !isBuilt }, async () => {
   const taken = { ann: [], bob: [] };
   await Promise.all(
     Object.keys(taken).map((name) =>
@@ -109,7 +72,7 @@ test("two analysts who press next at once never get the same case", { skip: !has
   assert.equal(new Set([...taken.ann, ...taken.bob]).size, 50);
 });
 
-test("a case of a real cluster is compared with what was decided before", { skip: !hasProgram }, () =>
+test("a case of a real cluster is compared with what was decided before", { skip: !isBuilt }, () =>
   visit("bob", async (page) => {
     await page.keyboard.press("n");
     await nextCase(page, "");

@@ -2,58 +2,18 @@
 // Lists and keys against a running cluster of their own: what one person puts in is what the rules service has, and a key
 // that was made in the page is let in.
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { launch, logIn, open, violations } from "./chromium.mjs";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { violations } from "./chromium.mjs";
+import { addUser, cluster, isBuilt, run, urlOf, visit } from "./cluster.mjs";
 
-const build = process.env.ASSAY_BUILD ?? fileURLToPath(new URL("../../build/plain", import.meta.url));
-const assay = join(build, "bin/assay");
-const hasProgram = existsSync(join(build, "bin/dashboard"));
-const password = "correct horse battery staple";
-const own = hasProgram ? mkdtempSync(join(tmpdir(), "assay-browser-")) : "";
-const home = join(own, "home");
-const run = (args, input = "") => execFileSync(assay, [...args, "--home", home], { input, encoding: "utf8", stdio: ["pipe", "pipe", "pipe"] });
-let browser, services;
-
-before(async () => {
-  if (!hasProgram) return;
-  process.env.ASSAY_DASHBOARD_PAGES = fileURLToPath(new URL("../../build/web", import.meta.url));
-  run(["up", "--free-ports"]);
-  services = JSON.parse(spawnSync(assay, ["status", "--json", "--home", home], { encoding: "utf8" }).stdout).services;
-  run(["users", "add", "lea", "--roles", "lead"], `${password}\n`);
-  run(["users", "add", "root", "--roles", "admin"], `${password}\n`);
+cluster({}, () => {
+  addUser("lea", "lead");
+  addUser("root", "admin");
   run(["accounts", "create", "shop"]);
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  if (!hasProgram) return;
-  try {
-    run(["down"]);
-  } finally {
-    rmSync(own, { recursive: true, force: true });
-  }
 });
 
-const urlOf = (name) => services.find((each) => each.name.startsWith(name)).url;
-
-async function visit(name, work) {
-  const { page, complaints, close } = await open(browser);
-  page.setDefaultTimeout(20000);
-  try {
-    await logIn(page, urlOf("dashboard"), name, password);
-    await work(page);
-    assert.deepEqual(complaints, []);
-  } finally {
-    await close();
-  }
-}
-
-test("a list is made, filled after a look, searched, taken out as CSV and in again, and tells who did it", { skip: !hasProgram }, () =>
+test("a list is made, filled after a look, searched, taken out as CSV and in again, and tells who did it", { skip: !isBuilt }, () =>
   visit("lea", async (page) => {
     await page.getByRole("link", { name: "Lists" }).click();
     await page.getByRole("heading", { name: "Nothing is listed yet" }).waitFor();
@@ -87,7 +47,7 @@ test("a list is made, filled after a look, searched, taken out as CSV and in aga
     assert.match(run(["lists", "show", "bad_nets"]), /203\.0\.113\.9/);
   }));
 
-test("a key that was made in the page is let in, and not any more when it was revoked", { skip: !hasProgram }, () =>
+test("a key that was made in the page is let in, and not any more when it was revoked", { skip: !isBuilt }, () =>
   visit("root", async (page) => {
     await page.getByRole("link", { name: "Keys" }).click();
     await page.getByRole("heading", { name: "No key yet" }).waitFor();

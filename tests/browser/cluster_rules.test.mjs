@@ -2,25 +2,13 @@
 // A rule's whole life in a real Chromium against a cluster of its own: written with completion, tried while it is typed,
 // backtested over what was really decided, shadowed, refused to its author, published by another, and rolled back.
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { launch, logIn, open, violations } from "./chromium.mjs";
+import { test } from "node:test";
+import { violations } from "./chromium.mjs";
+import { addUser, cluster, isBuilt, run, shots, urlOf, visit } from "./cluster.mjs";
 
-const build = process.env.ASSAY_BUILD ?? fileURLToPath(new URL("../../build/plain", import.meta.url));
-const shots = fileURLToPath(new URL("../../build/screenshots", import.meta.url));
-const assay = join(build, "bin/assay");
-const hasProgram = existsSync(join(build, "bin/dashboard"));
-const password = "correct horse battery staple";
-const own = hasProgram ? mkdtempSync(join(tmpdir(), "assay-browser-rules-")) : "";
-const home = join(own, "home");
-const run = (args, input = "") => execFileSync(assay, [...args, "--home", home], { input, encoding: "utf8", stdio: ["pipe", "pipe", "pipe"] });
 const day = 86400e3;
 const begin = Date.UTC(2026, 5, 1);
-let browser, url, ingestion, key, sent = 0;
+let key, sent = 0;
 
 /** The action that a payment got. */
 async function pay(amount, at) {
@@ -28,7 +16,7 @@ async function pay(amount, at) {
     transaction_id: `t-${sent}`, occurred_at: new Date(at).toISOString(), known_at: new Date(at + 1000).toISOString(), amount, currency: "USD", customer_id: `c-${sent % 9}`, card_id: `card-${sent % 7}`, channel: "ecommerce",
   };
   sent++;
-  const answer = await fetch(`${ingestion}/v1/transactions`, {
+  const answer = await fetch(`${urlOf("ingestion")}/v1/transactions`, {
     method: "POST", headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" }, body: JSON.stringify(body),
   });
   const text = await answer.text();
@@ -36,51 +24,17 @@ async function pay(amount, at) {
   return JSON.parse(text).action;
 }
 
-before(async () => {
-  if (!hasProgram) return;
-  mkdirSync(shots, { recursive: true });
-  process.env.ASSAY_DASHBOARD_PAGES = fileURLToPath(new URL("../../build/web", import.meta.url));
-  process.env.ASSAY_DEADLINE = "10s"; // other tests may have the machine
-  run(["up", "--free-ports"]);
-  const all = JSON.parse(spawnSync(assay, ["status", "--json", "--home", home], { encoding: "utf8" }).stdout);
-  const urlOf = (name) => all.services.find((each) => each.name.startsWith(name)).url;
-  url = urlOf("dashboard");
-  ingestion = urlOf("ingestion");
+// Other tests may have the machine.
+cluster({ ASSAY_DEADLINE: "10s" }, async () => {
   run(["accounts", "create", "shop", "--clock", "simulated"]);
   key = run(["keys", "create", "shop", "--quiet", "--scopes", "all"]).trim();
   for (let i = 0; i < 120; i++) await pay(1000 + ((i * 7919) % 90000), begin + (i * 20 * day) / 120);
-  run(["users", "add", "ann", "--roles", "rule_author,publisher", "--full-name", "Ann Example"], `${password}\n`);
-  run(["users", "add", "bob", "--roles", "publisher", "--full-name", "Bob Example"], `${password}\n`);
-  browser = await launch();
+  addUser("ann", "rule_author,publisher", "--full-name", "Ann Example");
+  addUser("bob", "publisher", "--full-name", "Bob Example");
 });
-after(async () => {
-  await browser?.close();
-  if (!hasProgram) return;
-  try {
-    run(["down"]);
-  } finally {
-    rmSync(own, { recursive: true, force: true });
-  }
-});
-
-async function visit(name, work) {
-  const { page, complaints, close } = await open(browser);
-  page.setDefaultTimeout(30000);
-  try {
-    await logIn(page, url, name, password);
-    await page.getByRole("link", { name: "Rules", exact: true }).waitFor();
-    await work(page);
-    assert.deepEqual(complaints, []);
-  } catch (error) {
-    await page.screenshot({ path: `${shots}/cluster-rules-failed.png`, fullPage: true });
-    throw error;
-  } finally {
-    await close();
-  }
-}
 
 const publish = async (page, version) => {
-  await page.goto(`${url}/#/rules/${version}`);
+  await page.goto(`${urlOf("dashboard")}/#/rules/${version}`);
   await page.getByRole("button", { name: "Publish" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Reason").fill("looked at its backtest");
@@ -89,9 +43,9 @@ const publish = async (page, version) => {
   await page.getByText(/^(\d+) of \1 processes$/).waitFor();
 };
 
-test("a rule is written, backtested, shadowed, published by another, and rolled back", { skip: !hasProgram }, async () => {
+test("a rule is written, backtested, shadowed, published by another, and rolled back", { skip: !isBuilt }, async () => {
   await visit("ann", async (page) => {
-    await page.goto(`${url}/#/rules`);
+    await page.goto(`${urlOf("dashboard")}/#/rules`);
     await page.getByRole("heading", { name: "Nothing is written yet" }).waitFor();
     await page.keyboard.press("n");
     await page.getByRole("heading", { name: "New draft" }).waitFor();
@@ -131,7 +85,7 @@ test("a rule is written, backtested, shadowed, published by another, and rolled 
   assert.equal(await pay(80001, begin + 21 * day + 1000), "decline");
 
   await visit("ann", async (page) => {
-    await page.goto(`${url}/#/rules/1`);
+    await page.goto(`${urlOf("dashboard")}/#/rules/1`);
     await page.getByRole("link", { name: "New draft from it" }).click();
     await page.getByRole("combobox", { name: "Condition of new_rule" }).fill("tx.amount > 500000");
     await page.getByText("Never true in the last 30 days.").waitFor();
@@ -147,7 +101,7 @@ test("a rule is written, backtested, shadowed, published by another, and rolled 
     await page.screenshot({ path: `${shots}/cluster-rules-rollback.png` });
     await dialog.getByRole("button", { name: "Roll back" }).click();
     await page.getByText("Version 1 is in force again.").waitFor();
-    await page.goto(`${url}/#/rules/1`);
+    await page.goto(`${urlOf("dashboard")}/#/rules/1`);
     await page.getByText(/^(\d+) of \1 processes$/).waitFor();
     await page.getByText("Rollback").waitFor();
     assert.deepEqual(await violations(page), []);

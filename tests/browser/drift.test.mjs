@@ -2,69 +2,28 @@
 // The pages of drift, quality, data, retraining and alerts over a made-up world: as axe sees them in both themes and
 // three widths, full and empty, by keyboard, and with script in texts.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { isThere, launch, open, violations } from "./chromium.mjs";
-import { hostile, mock } from "./mock.mjs";
+import { test } from "node:test";
+import { violations } from "./chromium.mjs";
+import { hostile } from "./mock.mjs";
+import { faultlessPlaces, inside as insideAny } from "./scene.mjs";
 
-const pages = fileURLToPath(new URL("../../build/web", import.meta.url));
-const shots = fileURLToPath(new URL("../../build/screenshots", import.meta.url));
-let browser;
-
-before(async () => {
-  assert.ok(isThere, "Chromium is needed: apt-get install chromium");
-  mkdirSync(shots, { recursive: true });
-  browser = await launch();
-});
-after(() => browser?.close());
-
-async function inside(options, work) {
-  const world = await mock({ pages, loggedIn: true, roles: ["admin"], ...options });
-  const { page, complaints, close } = await open(browser, options);
-  page.setDefaultTimeout(15000);
-  try {
-    await work(page, world);
-    assert.deepEqual(complaints, []);
-    assert.equal(await page.evaluate(() => globalThis.pwned), undefined, "stored script ran");
-  } finally {
-    await close();
-    world.close();
-  }
-}
+const inside = (options, work) => insideAny({ roles: ["admin"], ...options }, work);
 
 const table = (name) => (page) => page.getByRole("region", { name });
+const empty = /^(No|Nothing|Nobody) /;
 const places = {
-  drift: { at: "#/drift", sees: table("Table of subjects") },
+  drift: { at: "#/drift", sees: table("Table of subjects"), empty },
   "drift-subject": { at: "#/drift?subject=feature%2F%2Famount", sees: table("Table of bins") },
-  quality: { at: "#/drift/quality", sees: table("Table of days") },
-  data: { at: "#/drift/data", sees: table("Table of hours") },
-  retraining: { at: "#/drift/requests", sees: table("Table of requests") },
-  alerts: { at: "#/alerts", sees: (page) => page.getByRole("list", { name: "Alerts" }) },
+  quality: { at: "#/drift/quality", sees: table("Table of days"), empty },
+  data: { at: "#/drift/data", sees: table("Table of hours"), empty },
+  retraining: { at: "#/drift/requests", sees: table("Table of requests"), empty },
+  alerts: { at: "#/alerts", sees: (page) => page.getByRole("list", { name: "Alerts" }), empty },
   alert: { at: "#/alerts?alert=9", sees: table("Table of deliveries") },
-  silences: { at: "#/alerts/silences", sees: (page) => page.getByRole("heading", { name: "Nothing is silenced" }) },
-  webhooks: { at: "#/alerts/webhooks", sees: table("Table of webhooks") },
+  silences: { at: "#/alerts/silences", sees: (page) => page.getByRole("heading", { name: "Nothing is silenced" }), empty },
+  webhooks: { at: "#/alerts/webhooks", sees: table("Table of webhooks"), empty },
 };
 
-for (const [name, { at, sees }] of Object.entries(places))
-  test(`${name} has no fault for axe, in both themes, from 360 px to 4K, full and empty`, async () => {
-    for (const [width, height] of [[360, 740], [1440, 900], [3840, 2160]])
-      for (const theme of ["light", "dark"])
-        await inside({ width, height, theme }, async (page, world) => {
-          await page.goto(`${world.url}/${at}`);
-          await sees(page).waitFor();
-          assert.deepEqual(await violations(page), [], `${name} ${width} ${theme}`);
-          const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-          assert.ok(over <= 0, `${name} is ${over} px too wide at ${width}`);
-          await page.screenshot({ path: `${shots}/${name}-${width}-${theme}.png` });
-        });
-    if (!at.includes("?"))
-      await inside({ empty: true }, async (page, world) => {
-        await page.goto(`${world.url}/${at}`);
-        await page.getByRole("heading", { name: /^(No|Nothing|Nobody) / }).first().waitFor();
-        assert.deepEqual(await violations(page), [], `${name}, empty`);
-      });
-  });
+faultlessPlaces(places, { roles: ["admin"] });
 
 test("by keyboard from the subjects to how one lies in its bins, and back", () =>
   inside({}, async (page, world) => {

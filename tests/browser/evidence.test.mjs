@@ -1,49 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a case is compared with: the graph by keyboard and as a table, similar past payments, places; script in any text.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { isThere, launch, open, violations } from "./chromium.mjs";
-import { mock } from "./mock.mjs";
+import { test } from "node:test";
+import { violations } from "./chromium.mjs";
+import { faultless, inside as insideAny } from "./scene.mjs";
 
-const pages = fileURLToPath(new URL("../../build/web", import.meta.url));
-let browser;
+const related = (page) => page.getByRole("region", { name: "Table of related payments" }).waitFor();
 
-before(async () => {
-  assert.ok(isThere, "Chromium is needed: apt-get install chromium");
-  browser = await launch();
-});
-after(() => browser?.close());
-
-async function inside(place, options, work) {
-  const world = await mock({ pages, loggedIn: true, ...options });
-  const { page, complaints, close } = await open(browser, { width: 1440, height: 900, ...options });
-  page.setDefaultTimeout(10000);
-  try {
-    await page.goto(`${world.url}/#/${place}`);
-    await page.getByRole("region", { name: "Table of related payments" }).waitFor();
+const inside = (place, options, work) =>
+  insideAny({ at: `#/${place}`, ...options }, async (page, world) => {
+    await related(page);
     await work(page, world);
-    assert.deepEqual(complaints, []);
-    assert.equal(await page.evaluate(() => globalThis.pwned), undefined, "stored script ran");
-  } finally {
-    await close();
-    world.close();
-  }
-}
+  });
 
-for (const [width, height] of [[360, 740], [1440, 900], [3840, 2160]])
-  for (const theme of ["light", "dark"])
-    test(`all that a case is compared with has no fault for axe at ${width} px, ${theme}`, () =>
-      inside("cases/1", { width, height, theme }, async (page) => {
-        await page.getByRole("region", { name: "Table of similar payments" }).waitFor();
-        await page.getByRole("region", { name: "Table of places" }).waitFor();
-        assert.deepEqual(await violations(page), []);
-        const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-        assert.ok(over <= 0, `${over} px too wide`);
-        await page.getByRole("button", { name: "As a table" }).click();
-        await page.getByRole("region", { name: "Table of what it is tied to" }).waitFor();
-        assert.deepEqual(await violations(page), []);
-      }));
+test("all that a case is compared with has no fault for axe, in both themes, from 360 px to 4K", () =>
+  faultless("evidence", { at: "#/cases/1" }, async (page) => {
+    await related(page);
+    await page.getByRole("region", { name: "Table of similar payments" }).waitFor();
+    await page.getByRole("region", { name: "Table of places" }).waitFor();
+    assert.deepEqual(await violations(page), []);
+    await page.getByRole("button", { name: "As a table" }).click();
+    await page.getByRole("region", { name: "Table of what it is tied to" }).waitFor();
+  }));
 
 test("the graph is walked by arrow keys, and Enter shows the payments of a node", () =>
   inside("cases/1", {}, async (page) => {

@@ -1,39 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // What would have flipped a decision, in the case page: in words, by keyboard, as axe sees it, and with script in texts.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { isThere, launch, open, violations } from "./chromium.mjs";
-import { mock } from "./mock.mjs";
+import { test } from "node:test";
+import { faultless, inside } from "./scene.mjs";
 
-const pages = fileURLToPath(new URL("../../build/web", import.meta.url));
-const shots = fileURLToPath(new URL("../../build/screenshots", import.meta.url));
-let browser;
+const roles = ["analyst"];
+const sectionOf = (page) => page.getByRole("region", { name: "What would have flipped it" });
 
-before(async () => {
-  assert.ok(isThere, "Chromium is needed: apt-get install chromium");
-  mkdirSync(shots, { recursive: true });
-  browser = await launch();
-});
-after(() => browser?.close());
-
-async function onCase(number, options, work) {
-  const world = await mock({ pages, loggedIn: true, roles: ["analyst"], ...options });
-  const { page, complaints, close } = await open(browser, options);
-  page.setDefaultTimeout(15000);
-  try {
-    await page.goto(`${world.url}/#/cases/${number}`);
-    const section = page.getByRole("region", { name: "What would have flipped it" });
-    await section.waitFor();
-    await work(page, section);
-    assert.deepEqual(complaints, []);
-    assert.equal(await page.evaluate(() => globalThis.pwned), undefined, "stored script ran");
-  } finally {
-    await close();
-    world.close();
-  }
-}
+const onCase = (number, options, work) =>
+  inside({ roles, at: `#/cases/${number}`, ...options }, async (page) => {
+    await sectionOf(page).waitFor();
+    await work(page, sectionOf(page));
+  });
 
 const milder = (section) => section.getByRole("list", { name: "Changes that would have made it milder" });
 
@@ -76,16 +54,13 @@ test("what cannot be told is said, not made up", async () => {
   });
 });
 
-test("it has no fault for axe, in both themes, from 360 px to 4K, opened", async () => {
-  for (const [width, height] of [[360, 740], [1440, 900], [3840, 2160]])
-    for (const theme of ["light", "dark"])
-      await onCase(5, { width, height, theme }, async (page, section) => {
-        await section.getByRole("button", { name: "2 more" }).click();
-        for (const summary of await section.locator("summary").all()) await summary.click();
-        assert.deepEqual(await violations(page), [], `${width} ${theme}`);
-        const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-        assert.ok(over <= 0, `${over} px too wide at ${width}`);
-        await section.scrollIntoViewIfNeeded();
-        await page.screenshot({ path: `${shots}/flip-${width}-${theme}.png` });
-      });
-});
+test("it has no fault for axe, in both themes, from 360 px to 4K, opened", () =>
+  faultless(
+    "flip",
+    { roles, at: "#/cases/5" },
+    async (page) => {
+      await sectionOf(page).getByRole("button", { name: "2 more" }).click();
+      for (const summary of await sectionOf(page).locator("summary").all()) await summary.click();
+    },
+    sectionOf,
+  ));

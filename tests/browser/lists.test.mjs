@@ -2,61 +2,22 @@
 // The pages of lists, keys and settings over a made-up world: as axe sees them in both themes and three widths, full and
 // empty, by keyboard, and with script in texts.
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
-import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { isThere, launch, open, violations } from "./chromium.mjs";
-import { hostile, mock } from "./mock.mjs";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { violations } from "./chromium.mjs";
+import { hostile } from "./mock.mjs";
+import { faultlessPlaces, inside as insideAny } from "./scene.mjs";
 
-const pages = fileURLToPath(new URL("../../build/web", import.meta.url));
-const shots = fileURLToPath(new URL("../../build/screenshots", import.meta.url));
-let browser;
+const inside = (options, work) => insideAny({ roles: ["admin"], ...options }, work);
 
-before(async () => {
-  assert.ok(isThere, "Chromium is needed: apt-get install chromium");
-  mkdirSync(shots, { recursive: true });
-  browser = await launch();
-});
-after(() => browser?.close());
-
-async function inside(options, work) {
-  const world = await mock({ pages, loggedIn: true, roles: ["admin"], ...options });
-  const { page, complaints, close } = await open(browser, options);
-  page.setDefaultTimeout(15000);
-  try {
-    await work(page, world);
-    assert.deepEqual(complaints, []);
-    assert.equal(await page.evaluate(() => globalThis.pwned), undefined, "stored script ran");
-  } finally {
-    await close();
-    world.close();
-  }
-}
-
+const empty = /^(No|Nothing) /;
 const places = {
-  lists: { at: "#/lists?list=blocked_cards", sees: (page) => page.getByRole("listitem").filter({ hasText: "k-0001" }) },
-  settings: { at: "#/settings", sees: (page) => page.getByRole("region", { name: /^Table of settings/ }) },
-  keys: { at: "#/keys", sees: (page) => page.getByRole("region", { name: "Table of keys" }) },
+  lists: { at: "#/lists?list=blocked_cards", sees: (page) => page.getByRole("listitem").filter({ hasText: "k-0001" }), empty },
+  settings: { at: "#/settings", sees: (page) => page.getByRole("region", { name: /^Table of settings/ }), empty },
+  keys: { at: "#/keys", sees: (page) => page.getByRole("region", { name: "Table of keys" }), empty },
 };
 
-for (const [name, { at, sees }] of Object.entries(places))
-  test(`${name} has no fault for axe, in both themes, from 360 px to 4K, full and empty`, async () => {
-    for (const [width, height] of [[360, 740], [1440, 900], [3840, 2160]])
-      for (const theme of ["light", "dark"])
-        await inside({ width, height, theme }, async (page, world) => {
-          await page.goto(`${world.url}/${at}`);
-          await sees(page).waitFor();
-          assert.deepEqual(await violations(page), [], `${name} ${width} ${theme}`);
-          const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-          assert.ok(over <= 0, `${name} is ${over} px too wide at ${width}`);
-          await page.screenshot({ path: `${shots}/${name}-${width}-${theme}.png` });
-        });
-    await inside({ empty: true }, async (page, world) => {
-      await page.goto(`${world.url}/${at.split("?")[0]}`);
-      await page.getByRole("heading", { name: /^(No|Nothing) / }).first().waitFor();
-      assert.deepEqual(await violations(page), [], `${name}, empty`);
-    });
-  });
+faultlessPlaces(places, { roles: ["admin"] });
 
 test("values are put into a list by keyboard, after a look at what that does", () =>
   inside({}, async (page, world) => {

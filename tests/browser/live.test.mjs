@@ -1,34 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the pages do with what they are told as it happens.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { isThere, launch, open } from "./chromium.mjs";
-import { hostile, mock } from "./mock.mjs";
+import { test } from "node:test";
+import { hostile } from "./mock.mjs";
+import { inside as insideAny } from "./scene.mjs";
 
-const pages = fileURLToPath(new URL("../../build/web", import.meta.url));
-let browser;
-
-before(async () => {
-  assert.ok(isThere, "Chromium is needed: apt-get install chromium");
-  browser = await launch();
-});
-after(() => browser?.close());
-
-async function inside(at, work) {
-  const world = await mock({ pages, loggedIn: true });
-  const { page, complaints, close } = await open(browser, {});
-  page.setDefaultTimeout(10000);
-  try {
-    await page.goto(`${world.url}/${at}`);
-    await work(page, world);
-    assert.deepEqual(complaints, []);
-    assert.equal(await page.evaluate(() => globalThis.pwned), undefined, "stored script ran");
-  } finally {
-    await close();
-    world.close();
-  }
-}
+const inside = (at, work) => insideAny({ at }, work);
 
 const until = async (is, what) => {
   for (let i = 0; i < 500 && !(await is()); i++) await new Promise((go) => setTimeout(go, 20));

@@ -1,36 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pages about models over a made-up registry: as axe sees them, by keyboard, by role, empty, with script in texts.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { launch, open, violations } from "./chromium.mjs";
-import { mock } from "./mock.mjs";
+import { test } from "node:test";
+import { violations } from "./chromium.mjs";
+import { faultlessPlaces, inside as insideAny } from "./scene.mjs";
 
-const pages = fileURLToPath(new URL("../../build/web", import.meta.url));
-const shots = fileURLToPath(new URL("../../build/screenshots", import.meta.url));
 const owner = ["model_owner"];
-let browser;
-
-before(async () => {
-  mkdirSync(shots, { recursive: true });
-  browser = await launch();
-});
-after(() => browser?.close());
-
-async function inside(options, work) {
-  const world = await mock({ pages, loggedIn: true, roles: owner, ...options });
-  const { page, complaints, close } = await open(browser, options);
-  page.setDefaultTimeout(10000);
-  try {
-    await work(page, world);
-    assert.deepEqual(complaints, []);
-    assert.equal(await page.evaluate(() => globalThis.pwned), undefined, "stored script ran");
-  } finally {
-    await close();
-    world.close();
-  }
-}
+const inside = (options, work) => insideAny({ roles: owner, ...options }, work);
 
 const places = {
   models: { at: "#/models", sees: (page) => page.getByRole("region", { name: "Table of models" }), empty: /^No model/ },
@@ -42,25 +18,7 @@ const places = {
   "models-slice": { at: "#/models/slice", sees: (page) => page.getByRole("region", { name: "Table of the control slice" }), empty: /^The slice is off/ },
 };
 
-for (const [name, { at, sees, empty }] of Object.entries(places))
-  test(`${name} has no fault for axe, in both themes, from 360 px to 4K, full and empty`, async () => {
-    for (const [width, height] of [[360, 740], [1440, 900], [3840, 2160]])
-      for (const theme of ["light", "dark"])
-        await inside({ width, height, theme }, async (page, world) => {
-          await page.goto(`${world.url}/${at}`);
-          await sees(page).waitFor();
-          assert.deepEqual(await violations(page), [], `${name} ${width} ${theme}`);
-          const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-          assert.ok(over <= 0, `${name} is ${over} px too wide at ${width}`);
-          await page.screenshot({ path: `${shots}/${name}-${width}-${theme}.png` });
-        });
-    if (empty)
-      await inside({ empty: true }, async (page, world) => {
-        await page.goto(`${world.url}/${at}`);
-        await page.getByRole("heading", { name: empty }).waitFor();
-        assert.deepEqual(await violations(page), [], `${name}, empty`);
-      });
-  });
+faultlessPlaces(places, { roles: owner });
 
 test("a model owner promotes by keyboard, is told what will change, and rolls back", () =>
   inside({}, async (page, world) => {

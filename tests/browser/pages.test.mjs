@@ -2,44 +2,19 @@
 // The pages over a made-up world: by keyboard, in both themes and three widths, as axe sees them, under the strict
 // policy, with script in every text.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { isThere, launch, logIn, open, violations } from "./chromium.mjs";
-import { hostile, mock } from "./mock.mjs";
+import { test } from "node:test";
+import { logIn, violations } from "./chromium.mjs";
+import { hostile } from "./mock.mjs";
+import { faultlessPlaces, inside, shots } from "./scene.mjs";
 
-const pages = fileURLToPath(new URL("../../build/web", import.meta.url));
-const shots = fileURLToPath(new URL("../../build/screenshots", import.meta.url));
-let browser;
 
-before(async () => {
-  assert.ok(isThere, "Chromium is needed: apt-get install chromium");
-  mkdirSync(shots, { recursive: true });
-  browser = await launch();
-});
-after(() => browser?.close());
-
-/** A page of a fresh world; at the end nothing must have been complained of. */
-async function inside(options, work) {
-  const world = await mock({ pages, loggedIn: true, ...options });
-  const { page, complaints, close } = await open(browser, options);
-  page.setDefaultTimeout(10000);
-  try {
-    await work(page, world);
-    assert.deepEqual(complaints, []);
-    assert.equal(await page.evaluate(() => globalThis.pwned), undefined, "stored script ran");
-  } finally {
-    await close();
-    world.close();
-  }
-}
-
+const empty = /^(Nothing|No row)/;
 const places = {
-  queue: { at: "#/queue", sees: (page) => page.getByRole("row").nth(3) },
+  queue: { at: "#/queue", sees: (page) => page.getByRole("row").nth(3), empty },
   case: { at: "#/cases/1", sees: (page) => page.getByRole("region", { name: "Table of related payments" }) },
-  overview: { at: "#/overview", sees: (page) => page.getByRole("region", { name: "Newest decisions" }) },
+  overview: { at: "#/overview", sees: (page) => page.getByRole("region", { name: "Newest decisions" }), empty },
   users: { at: "#/users", roles: ["admin"], sees: (page) => page.getByRole("region", { name: "Table of users" }) },
-  audit: { at: "#/audit", roles: ["auditor"], sees: (page) => page.getByRole("region", { name: "Table of changes" }) },
+  audit: { at: "#/audit", roles: ["auditor"], sees: (page) => page.getByRole("region", { name: "Table of changes" }), empty },
 };
 
 test("a wrong password is refused in words, the right one opens the queue", () =>
@@ -62,25 +37,7 @@ test("log-in has no fault for axe in either theme", async () => {
     });
 });
 
-for (const [name, { at, sees, roles }] of Object.entries(places))
-  test(`${name} has no fault for axe, in both themes, from 360 px to 4K, full and empty`, async () => {
-    for (const [width, height] of [[360, 740], [1440, 900], [3840, 2160]])
-      for (const theme of ["light", "dark"])
-        await inside({ width, height, theme, roles }, async (page, world) => {
-          await page.goto(`${world.url}/${at}`);
-          await sees(page).waitFor();
-          assert.deepEqual(await violations(page), [], `${name} ${width} ${theme}`);
-          const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-          assert.ok(over <= 0, `${name} is ${over} px too wide at ${width}`);
-          await page.screenshot({ path: `${shots}/${name}-${width}-${theme}.png` });
-        });
-    if (name !== "case" && name !== "users")
-      await inside({ empty: true, roles }, async (page, world) => {
-        await page.goto(`${world.url}/${at}`);
-        await page.getByRole("heading", { name: /^(Nothing|No row)/ }).first().waitFor();
-        assert.deepEqual(await violations(page), [], `${name}, empty`);
-      });
-  });
+faultlessPlaces(places);
 
 test("dialogs have no fault for axe", () =>
   inside({}, async (page, world) => {

@@ -1,36 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The replay of a case: by key and by button, as axe sees it in both themes and three widths, and with script in texts.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { isThere, launch, open, violations } from "./chromium.mjs";
-import { mock } from "./mock.mjs";
+import { test } from "node:test";
+import { faultless, inside as insideAny } from "./scene.mjs";
 
-const pages = fileURLToPath(new URL("../../build/web", import.meta.url));
-const shots = fileURLToPath(new URL("../../build/screenshots", import.meta.url));
-let browser;
-
-before(async () => {
-  assert.ok(isThere, "Chromium is needed: apt-get install chromium");
-  mkdirSync(shots, { recursive: true });
-  browser = await launch();
-});
-after(() => browser?.close());
-
-async function inside(options, work) {
-  const world = await mock({ pages, loggedIn: true, roles: ["analyst"], ...options });
-  const { page, complaints, close } = await open(browser, options);
-  page.setDefaultTimeout(15000);
-  try {
-    await work(page, world);
-    assert.deepEqual(complaints, []);
-    assert.equal(await page.evaluate(() => globalThis.pwned), undefined, "stored script ran");
-  } finally {
-    await close();
-    world.close();
-  }
-}
+const roles = ["analyst"];
+const inside = (options, work) => insideAny({ roles, ...options }, work);
 
 const panel = (page) => page.getByRole("region", { name: "Replay", exact: true });
 
@@ -59,18 +34,14 @@ test("what differs is shown with both values", () =>
     await panel(page).getByText("The first 2 of 40 are shown.").waitFor();
   }));
 
-test("a replay has no fault for axe, in both themes, from 360 px to 4K", async () => {
-  for (const [width, height] of [[360, 740], [1440, 900], [3840, 2160]])
-    for (const theme of ["light", "dark"])
-      await inside({ width, height, theme }, async (page, world) => {
-        await page.goto(`${world.url}/#/cases/3`);
-        await panel(page).getByRole("button", { name: "Replay" }).click();
-        await panel(page).getByText("Large for this customer").click();
-        await panel(page).getByRole("list", { name: "Parts of large_for_customer" }).waitFor();
-        assert.deepEqual(await violations(page), [], `${width} ${theme}`);
-        const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-        assert.ok(over <= 0, `${over} px too wide at ${width}`);
-        await panel(page).scrollIntoViewIfNeeded();
-        await panel(page).screenshot({ path: `${shots}/replay-${width}-${theme}.png` });
-      });
-});
+test("a replay has no fault for axe, in both themes, from 360 px to 4K", () =>
+  faultless(
+    "replay",
+    { roles, at: "#/cases/3" },
+    async (page) => {
+      await panel(page).getByRole("button", { name: "Replay" }).click();
+      await panel(page).getByText("Large for this customer").click();
+      await panel(page).getByRole("list", { name: "Parts of large_for_customer" }).waitFor();
+    },
+    panel,
+  ));

@@ -2,55 +2,19 @@
 // The pages of rules over made-up sets: written by keyboard with completion, faults in their place, tried while typing,
 // backtested, shadowed, published by another, rolled back.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { isThere, launch, open, violations } from "./chromium.mjs";
-import { mock } from "./mock.mjs";
+import { test } from "node:test";
+import { violations } from "./chromium.mjs";
+import { faultlessPlaces, inside as insideAny, shots } from "./scene.mjs";
 
-const pages = fileURLToPath(new URL("../../build/web", import.meta.url));
-const shots = fileURLToPath(new URL("../../build/screenshots", import.meta.url));
-let browser;
-
-before(async () => {
-  assert.ok(isThere, "Chromium is needed: apt-get install chromium");
-  mkdirSync(shots, { recursive: true });
-  browser = await launch();
-});
-after(() => browser?.close());
-
-async function inside(options, work) {
-  const world = await mock({ pages, loggedIn: true, roles: ["rule_author", "analyst"], ...options });
-  const { page, complaints, close } = await open(browser, options);
-  page.setDefaultTimeout(10000);
-  try {
-    await work(page, world);
-    assert.deepEqual(complaints, []);
-    assert.equal(await page.evaluate(() => globalThis.pwned), undefined, "stored script ran");
-  } finally {
-    await close();
-    world.close();
-  }
-}
+const roles = ["rule_author", "analyst"];
+const inside = (options, work) => insideAny({ roles, ...options }, work);
 
 const places = {
   rules: { at: "#/rules", sees: (page) => page.getByRole("region", { name: "Table of rule sets" }) },
   "rules-draft": { at: "#/rules/4", sees: (page) => page.getByRole("region", { name: "Matches of beyond_any_limit" }) },
   "rules-live": { at: "#/rules/2", sees: (page) => page.getByRole("region", { name: "Matches of beyond_any_limit" }) },
 };
-for (const [name, { at, sees }] of Object.entries(places))
-  test(`${name} has no fault for axe, in both themes, from 360 px to 4K`, async () => {
-    for (const [width, height] of [[360, 740], [1440, 900], [3840, 2160]])
-      for (const theme of ["light", "dark"])
-        await inside({ width, height, theme }, async (page, world) => {
-          await page.goto(`${world.url}/${at}`);
-          await sees(page).waitFor();
-          assert.deepEqual(await violations(page), [], `${name} ${width} ${theme}`);
-          const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-          assert.ok(over <= 0, `${name} is ${over} px too wide at ${width}`);
-          await page.screenshot({ path: `${shots}/${name}-${width}-${theme}.png` });
-        });
-  });
+faultlessPlaces(places, { roles });
 
 test("without any rule set the page teaches", () =>
   inside({ empty: true }, async (page, world) => {
