@@ -278,18 +278,21 @@ Test(dashboard_cases, a_list_that_is_full_holds_up_neither_the_label_nor_other_c
     static const char body[] = "{\"version\": 1, \"outcome\": \"fraud\", \"reason\": \"stolen_card\", "
                                "\"lists\": [{\"list\": \"full\", \"field\": \"customer_id\"}]}";
 
-    sql("INSERT INTO lists (name, purpose, field) VALUES ('full', 'deny', 'customer_id');"
+    database_run(
+        w.pg,
+        "INSERT INTO lists (name, purpose, field) VALUES ('full', 'deny', 'customer_id');"
         "ALTER TABLE list_entries DISABLE TRIGGER USER;"
         "INSERT INTO list_entries (list, value, added_by) SELECT list, 'x' || g, 'test' FROM lists, "
         "generate_series(1, 1 << 20) g WHERE name = 'full'; ALTER TABLE list_entries ENABLE TRIGGER USER");
     json_decref(get("POST", "/v1/cases/1:decide", &w.ann, body, 200));
     json_decref(get("POST", "/v1/cases/2:decide", &w.bob,
                     "{\"version\": 1, \"outcome\": \"legit\", \"reason\": \"known\"}", 200));
-    wait_until("SELECT count(*) FROM review_cases WHERE is_applied", 2);
-    cr_assert_eq(sql_int("SELECT count(*) FROM outbox WHERE kind = 2"), 2);
+    database_wait(w.pg, "SELECT count(*) FROM review_cases WHERE is_applied", 2, NULL);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM outbox WHERE kind = 2"), 2);
     cr_assert_eq(
-        sql_int("SELECT count(*) FROM audit WHERE action = 'case.effect' AND detail->>'trouble' LIKE "
-                "'a list has at most%'"),
+        database_int(w.pg,
+                     "SELECT count(*) FROM audit WHERE action = 'case.effect' AND detail->>'trouble' LIKE "
+                     "'a list has at most%'"),
         1);
 }
 
