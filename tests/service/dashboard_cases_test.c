@@ -527,7 +527,7 @@ Test(dashboard_cases, the_overview_adds_up)
     json_decref(overview);
     json_decref(get("GET", "/v1/overview?minutes=0", &w.ann, NULL, 422));
 
-    sql("DELETE FROM decision_minutes; DELETE FROM decision_latency");
+    database_run(w.pg, "DELETE FROM decision_minutes; DELETE FROM decision_latency");
     overview = get("GET", "/v1/overview?minutes=10", &w.ann, NULL, 200);
     cr_assert(json_is_object(json_object_get(overview, "latency_us")),
               "nothing decided: an object of no stage");
