@@ -68,3 +68,12 @@ void database_key(struct pg_session *pg, int account, const char *scopes, char k
     database_run(pg, text);
     strcpy(key, made.text);
 }
+
+void database_key_owner(struct pg_session *pg, const char *key, const char *owner)
+{
+    char text[256];
+
+    snprintf(text, sizeof text, "UPDATE api_keys SET owner = '%s' WHERE prefix = '%.8s'", owner,
+             key + strlen("ak_"));
+    database_run(pg, text);
+}

@@ -17,5 +17,7 @@ const char *database_text(struct pg_session *pg, const char *question);
 void database_wait(struct pg_session *pg, const char *question, int64_t wanted, const char *story);
 /* A new API key of an account, with scopes like "decide,read". */
 void database_key(struct pg_session *pg, int account, const char *scopes, char key[64]);
+/* Whose it is from now on: the person that it speaks for. */
+void database_key_owner(struct pg_session *pg, const char *key, const char *owner);
 
 #endif

@@ -387,16 +387,16 @@ Test(backtest_live, a_payment_is_decided_by_the_thresholds_of_the_set_and_a_back
     send_some(2 * EACH);
     snprintf(question, sizeof question, "SELECT count(*) FROM decisions WHERE ruleset_version = '%d'",
              (int)version);
-    cr_assert_eq(sql_int(question), 2 * EACH);
+    cr_assert_eq(database_int(w.pg, question), 2 * EACH);
     snprintf(
         question, sizeof question,
         "SELECT count(*) FROM decisions WHERE ruleset_version = '%d' AND action <> CASE WHEN score >= %.17g "
         "THEN 3 WHEN score >= %.17g THEN 1 ELSE 0 END",
         (int)version, high, middle);
-    cr_assert_eq(sql_int(question), 0, "nothing is reviewed: the set has no such threshold");
+    cr_assert_eq(database_int(w.pg, question), 0, "nothing is reviewed: the set has no such threshold");
     snprintf(question, sizeof question,
              "SELECT count(DISTINCT action) FROM decisions WHERE ruleset_version = '%d'", (int)version);
-    cr_assert_gt(sql_int(question), 1, "nothing would be tested");
+    cr_assert_gt(database_int(w.pg, question), 1, "nothing would be tested");
 
     json = backtest_settled("--as-it-was");
     cr_assert_eq(changed(json, NULL), 0);
@@ -408,7 +408,7 @@ Test(backtest_live, a_payment_is_decided_by_the_thresholds_of_the_set_and_a_back
     snprintf(question, sizeof question,
              "SELECT count(*) FROM decisions WHERE action <> CASE WHEN score >= %.17g THEN 2 ELSE 0 END",
              high);
-    cr_assert_eq(changed(json, NULL), sql_int(question));
+    cr_assert_eq(changed(json, NULL), database_int(w.pg, question));
     cr_assert_gt(changed(json, NULL), 0);
     json_decref(json);
 }
@@ -420,18 +420,8 @@ Test(backtest_live, a_payment_is_decided_by_the_thresholds_of_the_set_and_a_back
 
 static void make_rules_key(char key[64], const char *owner, const char *scopes)
 {
-    char text[512], hex[65];
-    struct api_key made;
-
-    api_key_make(&made);
-    hex_encode(made.secret_sha256, SHA256_BYTES, hex);
-    snprintf(text, sizeof text,
-             "INSERT INTO api_keys (prefix, account, secret_sha256, scopes, owner) VALUES ('%s', 1, '\\x%s', "
-             "'{%s}', "
-             "'%s')",
-             made.prefix, hex, scopes, owner);
-    sql(text);
-    strcpy(key, made.text);
+    database_key(w.pg, 1, scopes, key);
+    database_key_owner(w.pg, key, owner);
 }
 
 /* The status; `has` stands in the answer. */
@@ -454,7 +444,7 @@ static void check_that_nothing_began_from_zero(int64_t version)
     send_some(EACH);
     snprintf(question, sizeof question,
              "SELECT count(*) FROM decisions WHERE ruleset_version = '%d' AND action = 3", (int)version);
-    cr_assert_eq(sql_int(question), EACH);
+    cr_assert_eq(database_int(w.pg, question), EACH);
 }
 
 Test(backtest_live, a_velocity_is_prepared_over_rest_before_its_rule_is_published)
@@ -472,8 +462,9 @@ Test(backtest_live, a_velocity_is_prepared_over_rest_before_its_rule_is_publishe
     cr_assert_eq(rest(ann, "/v1/rulesets/2:prepare", "", NULL), 404);
     cr_assert_eq(rest(ann, "/v1/rulesets/1:prepare", "{\"reason\": \"soon\"}", "\"prepared_at\":\"20"), 200);
     cr_assert_eq(
-        sql_int("SELECT count(*) FROM audit WHERE action = 'rules.prepare' AND actor = 'ann' AND subject = "
-                "'1' AND detail->>'reason' = 'soon'"),
+        database_int(
+            w.pg, "SELECT count(*) FROM audit WHERE action = 'rules.prepare' AND actor = 'ann' AND subject = "
+                  "'1' AND detail->>'reason' = 'soon'"),
         1);
     until = clock_mono_us() + PATIENCE_US;
     while ((status = rest(bob, "/v1/rulesets/1:publish", "", NULL)) == 409 && clock_mono_us() < until)

@@ -312,12 +312,8 @@ static void start_rules(struct process *p)
 
 static void make_key(char key[64], const char *owner, const char *scopes)
 {
-    char text[256];
-
     database_key(w.pg, 1, scopes, key);
-    snprintf(text, sizeof text, "UPDATE api_keys SET owner = '%s' WHERE prefix = '%.8s'", owner,
-             key + strlen("ak_"));
-    database_run(w.pg, text);
+    database_key_owner(w.pg, key, owner);
 }
 
 static void start(void)

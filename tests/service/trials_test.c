@@ -53,7 +53,7 @@ static void setup(void)
     history_open(&w.past, w.pg, CATALOGUE, 60);
     history_live_until(&w.past, HISTORY_START + DAYS * DAY_US);
     database_key(w.pg, (int)database_int(w.pg, "SELECT min(account) FROM accounts"), "rules:write", w.key);
-    database_run(w.pg, "UPDATE api_keys SET owner = 'ann'");
+    database_key_owner(w.pg, w.key, "ann");
     start();
 }
 
