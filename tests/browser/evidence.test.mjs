@@ -110,16 +110,13 @@ test("the timeline tells shadow decisions apart", () =>
     assert.equal(await page.locator(".timeline > li").count(), 1);
   }));
 
-test("what is not needed for the first paint is fetched after it", async () => {
-  const world = await mock({ pages, loggedIn: true });
-  const { page, close } = await open(browser, {});
-  const asked = [];
-  page.on("request", (request) => asked.push(new URL(request.url()).pathname));
-  await page.goto(`${world.url}/#/cases/1`);
-  await page.getByRole("region", { name: "Table of similar payments" }).waitFor();
-  const case_ = asked.findIndex((path) => path === "/v1/cases/1");
-  for (const part of ["similar", "graph", "velocity"]) assert.ok(asked.indexOf(`/v1/cases/1/${part}`) > case_, part);
-  assert.ok(asked.some((path) => /related.*\.js/.test(path)), "a file of its own");
-  await close();
-  world.close();
-});
+test("what is not needed for the first paint is fetched after it", () =>
+  insideAny({}, async (page, world) => {
+    const asked = [];
+    page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+    await page.goto(`${world.url}/#/cases/1`);
+    await page.getByRole("region", { name: "Table of similar payments" }).waitFor();
+    const case_ = asked.findIndex((path) => path === "/v1/cases/1");
+    for (const part of ["similar", "graph", "velocity"]) assert.ok(asked.indexOf(`/v1/cases/1/${part}`) > case_, part);
+    assert.ok(asked.some((path) => /related.*\.js/.test(path)), "a file of its own");
+  }));
