@@ -32,7 +32,7 @@ struct explaining {
     struct past past;
 };
 
-static enum err open(struct explaining *d, const char *account, const char *id, struct why *why)
+static enum err explaining_open(struct explaining *d, const char *account, const char *id, struct why *why)
 {
     enum err err = database_open_migrated(&d->s, why);
 
@@ -158,7 +158,7 @@ static enum exit_code explain_one(const void *settings, char **operands, size_t 
     struct vector_check v = { 0 };
     struct explanation e = { 0 };
     struct why why = { 0 };
-    enum err err = open(&d, c->account, operands[0], &why);
+    enum err err = explaining_open(&d, c->account, operands[0], &why);
     enum exit_code code = EXIT_DONE;
 
     (void)operand_count;
@@ -232,7 +232,7 @@ static enum exit_code explain_rules(const void *settings, char **operands, size_
         q.document = buf_slice(&document);
     }
     if (!err)
-        err = open(&d, c->account, c->transaction, &why);
+        err = explaining_open(&d, c->account, c->transaction, &why);
     if (!err)
         err = explain(&e, &q, d.shelf, d.s, &d.arena, &why);
     if (!err && c->as_json) {

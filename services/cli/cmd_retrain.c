@@ -210,11 +210,8 @@ const struct command cmd_retrain = {
         "  assay retrain --now handbook --catalogue handbook --settings '{\"trials\": 20}'\n"
         "  assay retrain --status --json\n"
         "  assay retrain --cancel 17\n\n"
-        "Settings of a run, of all of which one may be left out: trials, trees, depth, eta, seed, tune, "
-        "judge,\n"
-        "tune_days, judge_days, warm_up_days, history_days, label_delay_days, decline_cost, review, "
-        "challenge,\n"
-        "keep, account, catalogue. docs/operations.md tells what they mean.",
+        "Settings of a run, any of which may be left out:",
+    .more = recipe_describe,
     .options = options,
     .option_count = ARRAY_LEN(options),
     .operands_most = 1,

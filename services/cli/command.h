@@ -10,6 +10,8 @@
 #include "base/err.h"
 #include "options.h"
 
+struct buf;
+
 /* What the shell sees. */
 enum exit_code {
     EXIT_DONE = 0,
@@ -20,10 +22,11 @@ enum exit_code {
 };
 
 struct command {
-    const char *name;     /* "replay", or two words: "keys create" */
-    const char *operands; /* "<transaction>"; "" when it takes none */
-    const char *purpose;  /* one line for the list */
-    const char *text;     /* what `assay help <name>` teaches: paragraphs and examples */
+    const char *name;              /* "replay", or two words: "keys create" */
+    const char *operands;          /* "<transaction>"; "" when it takes none */
+    const char *purpose;           /* one line for the list */
+    const char *text;              /* what `assay help <name>` teaches: paragraphs and examples */
+    void (*more)(struct buf *out); /* lines that follow the text; NULL: none */
     const struct option *options;
     size_t option_count;
     size_t operands_least, operands_most;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/buf.h"
 
 /* X(variable), a line each, in the order of the list that `assay help` prints. */
 /* clang-format off */
@@ -146,6 +147,13 @@ void command_help(FILE *out, const struct command *c)
             c->option_count ? " [options]" : "", c->purpose);
     if (c->text)
         fprintf(out, "\n%s\n", c->text);
+    if (c->more) {
+        struct buf lines = { 0 };
+
+        c->more(&lines);
+        fprintf(out, "\n%s", buf_str(&lines));
+        buf_release(&lines);
+    }
     if (c->option_count) {
         fprintf(out, "\nOptions\n");
         options_print(out, c->options, c->option_count);

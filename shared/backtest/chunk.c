@@ -142,11 +142,6 @@ void chunk_builder_free(struct chunk_builder *b)
     mem_free(b);
 }
 
-size_t chunk_builder_rows(const struct chunk_builder *b)
-{
-    return b->rows;
-}
-
 static struct slice text_at(const char *bytes, const uint32_t *ends, size_t code)
 {
     uint32_t begin = code ? ends[code - 1] : 0;
@@ -838,11 +833,6 @@ uint64_t chunk_row_id_hash(const struct chunk *c, size_t i)
     return c->id_hash[i];
 }
 
-int64_t chunk_decided_at(const struct chunk *c, size_t i)
-{
-    return c->decided_at[i];
-}
-
 int64_t chunk_known_at(const struct chunk *c, size_t i)
 {
     return c->known_at[i];
@@ -851,11 +841,6 @@ int64_t chunk_known_at(const struct chunk *c, size_t i)
 uint32_t chunk_account(const struct chunk *c, size_t i)
 {
     return c->account[i];
-}
-
-uint64_t chunk_n(const struct chunk *c, size_t i)
-{
-    return c->n[i];
 }
 
 size_t chunk_degraded(const struct chunk *c, size_t i, const struct slice **parts)

@@ -71,7 +71,6 @@ void chunk_builder_free(struct chunk_builder *b);
 MUST_USE enum err chunk_builder_add(struct chunk_builder *b, const struct chunk_row *row,
                                     const struct chunk_feature *features, const float *vector, size_t count,
                                     struct why *why);
-size_t chunk_builder_rows(const struct chunk_builder *b);
 /* Appends the chunk to an empty `out`; the builder is empty again. */
 void chunk_builder_end(struct chunk_builder *b, struct buf *out);
 
@@ -108,10 +107,8 @@ void chunk_row(const struct chunk *c, size_t i, struct arena *arena, struct chun
 /* The value of a feature that was asked for; NaN: missing. */
 float chunk_feature_value(const struct chunk *c, size_t feature, size_t i);
 uint64_t chunk_row_id_hash(const struct chunk *c, size_t i);
-int64_t chunk_decided_at(const struct chunk *c, size_t i);
 int64_t chunk_known_at(const struct chunk *c, size_t i);
 uint32_t chunk_account(const struct chunk *c, size_t i);
-uint64_t chunk_n(const struct chunk *c, size_t i);
 /* Text that is always there: the parts of a degraded decision. Returns their number. */
 size_t chunk_degraded(const struct chunk *c, size_t i, const struct slice **parts);
 

@@ -66,11 +66,6 @@ void labels_add(struct labels *l, uint64_t key, enum label_source source, int64_
     *held = (struct held){ key, labelled_at_us, (uint8_t)source, is_fraud ? LABEL_FRAUD : LABEL_GOOD };
 }
 
-size_t labels_count(const struct labels *l)
-{
-    return l->count;
-}
-
 enum label_state labels_find(const struct labels *l, uint64_t key)
 {
     return l->size ? (enum label_state)place_of(l, key)->state : LABEL_NONE;

@@ -17,7 +17,6 @@ void labels_free(struct labels *l);
 /* Of several, what holds is the strongest source, the newest within it, and between equals the one added last. */
 void labels_add(struct labels *l, uint64_t key, enum label_source source, int64_t labelled_at_us,
                 bool is_fraud);
-size_t labels_count(const struct labels *l);
 /* Any thread, once all were added. */
 enum label_state labels_find(const struct labels *l, uint64_t key);
 

@@ -102,11 +102,6 @@ void timeline_seal(struct timeline *t)
         qsort(t->changes, t->count, sizeof *t->changes, by_time);
 }
 
-size_t timeline_changes(const struct timeline *t)
-{
-    return t->count;
-}
-
 struct timeline_reader *timeline_read(const struct timeline *t)
 {
     struct timeline_reader *r = mem_new(struct timeline_reader);

@@ -23,7 +23,6 @@ MUST_USE enum err timeline_change(struct timeline *t, size_t list, int64_t at_us
                                   bool is_there, int64_t expires_at_us, struct why *why);
 /* After the last change and before the first reader; lists without changes may be added later, when none reads. */
 void timeline_seal(struct timeline *t);
-size_t timeline_changes(const struct timeline *t);
 
 /* Lists as they were before the first change. The timeline must outlive it. */
 struct timeline_reader;

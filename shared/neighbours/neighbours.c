@@ -133,11 +133,6 @@ size_t neighbours_kept(const struct neighbours *x)
     return x->kept.count;
 }
 
-size_t neighbours_trees(const struct neighbours *x)
-{
-    return x->trees;
-}
-
 /* ---- rows by key ---- */
 
 /* The finalizer of MurmurHash3: keys are places in a log, which nobody chooses. */

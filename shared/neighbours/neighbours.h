@@ -53,7 +53,6 @@ void neighbours_put(struct neighbours *x, const struct neighbours_item *item, co
 
 size_t neighbours_count(const struct neighbours *x);
 size_t neighbours_kept(const struct neighbours *x);
-size_t neighbours_trees(const struct neighbours *x);
 
 enum neighbours_way { NEIGHBOURS_AUTO, NEIGHBOURS_EXACT, NEIGHBOURS_SKETCH };
 

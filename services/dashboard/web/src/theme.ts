@@ -28,8 +28,3 @@ export function showTheme(next: Theme): void {
   else document.documentElement.dataset.theme = next;
   window.dispatchEvent(new Event("assay-theme"));
 }
-
-export function isDark(): boolean {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : window.matchMedia("(prefers-color-scheme: dark)").matches;
-}
