@@ -275,35 +275,56 @@ enum err case_get(struct call *c, struct pg_session *s, struct why *why)
 
 /* ---- what its entities did before ---- */
 
-#define VALUES_OF(row)                                                                                       \
-    "(VALUES ('card', " row ".card_id), ('customer', " row ".customer_id), ('device', " row                  \
-    ".device_id), ('ip', " row ".ip), ('merchant', " row ".merchant_id)) AS v (kind, value)"
+/* The newest of thirty days up to the payment, by the index of their kind. */
+#define PAST_OF(kind, column)                                                                                \
+    "(SELECT '" kind                                                                                         \
+    "' AS kind, x.* FROM c CROSS JOIN LATERAL (SELECT extract(epoch FROM c.occurred_at - p.occurred_at) AS " \
+    "ago, p.amount_base_minor FROM payments p WHERE p.account = c.account AND p." column " = c." column      \
+    " AND p." column " <> '' AND p.occurred_at <= c.occurred_at AND p.occurred_at > c.occurred_at - "        \
+    "interval '30 days' ORDER BY p.occurred_at DESC LIMIT $2::int4) x)"
 
 /* Steps are numbered from the oldest, 1 to 30; the last ends with the payment. */
 static const char velocity_sql[] =
     "WITH c AS (SELECT * FROM review_cases WHERE \"case\" = $1::int8), "
-    "entity AS (SELECT v.kind, v.value FROM c, LATERAL " VALUES_OF(
-        "c") " WHERE v.value <> ''), "
-             "past AS (SELECT e.kind, e.value, extract(epoch FROM c.occurred_at - p.occurred_at) AS ago, "
-             "p.amount_base_minor "
-             "FROM c, entity e, LATERAL payments_sharing(c.account, e.kind, e.value, $2::int4) p WHERE "
-             "p.occurred_at <= "
-             "c.occurred_at AND p.occurred_at > c.occurred_at - interval '30 days'), "
-             "span AS (SELECT * FROM (VALUES (600), (3600), (86400), (2592000)) AS s (seconds)), "
-             "step AS (SELECT e.kind, e.value, s.seconds, g AS step, count(p.ago) AS count, "
-             "coalesce(sum(p.amount_base_minor), "
-             "0) AS amount FROM entity e, span s, generate_series(1, 30) g LEFT JOIN LATERAL (SELECT * FROM "
-             "past x WHERE x.kind "
-             "= e.kind AND x.ago < s.seconds AND 30 - floor(x.ago * 30 / s.seconds) = g) p ON true GROUP BY "
-             "1, 2, 3, 4), "
-             "series AS (SELECT kind, value, seconds, jsonb_agg(count ORDER BY step) AS counts, "
-             "jsonb_agg(amount ORDER BY step) "
-             "AS amounts FROM step GROUP BY 1, 2, 3) "
-             "SELECT jsonb_build_object('series', coalesce((SELECT jsonb_agg(jsonb_build_object('entity', "
-             "kind, 'value', value, "
-             "'window_s', seconds, 'step_s', seconds / 30, 'counts', counts, 'amounts_base_minor', amounts) "
-             "ORDER BY kind, "
-             "seconds) FROM series), '[]'))::text FROM c";
+    "entity AS (SELECT v.kind, v.value FROM c, LATERAL (VALUES ('card', c.card_id), ('customer', "
+    "c.customer_id), ('device', c.device_id), ('ip', c.ip), ('merchant', c.merchant_id)) AS v (kind, value) "
+    "WHERE v.value <> ''), "
+    "past AS (" PAST_OF("card", "card_id") " UNION ALL " PAST_OF(
+        "customer",
+        "customer_id") " UNION "
+                       "ALL " PAST_OF("device", "device_id") " UNION ALL " PAST_OF(
+                           "ip",
+                           "ip") " UNION ALL " PAST_OF("merchant",
+                                                       "merchant_id") "), "
+                                                                      "span AS (SELECT * FROM (VALUES (600), "
+                                                                      "(3600), (86400), (2592000)) AS s "
+                                                                      "(seconds)), "
+                                                                      "hit AS (SELECT x.kind, s.seconds, 30 "
+                                                                      "- floor(x.ago * 30 / s.seconds)::int4 "
+                                                                      "AS step, count(*) AS count, "
+                                                                      "sum(x.amount_base_minor) AS amount "
+                                                                      "FROM past x JOIN span s ON x.ago < "
+                                                                      "s.seconds GROUP BY 1, 2, 3), "
+                                                                      "series AS (SELECT e.kind, e.value, "
+                                                                      "s.seconds, "
+                                                                      "jsonb_agg(coalesce(h.count, 0) ORDER "
+                                                                      "BY g) AS counts, "
+                                                                      "jsonb_agg(coalesce(h.amount, 0) ORDER "
+                                                                      "BY g) AS amounts FROM entity e CROSS "
+                                                                      "JOIN span s CROSS JOIN "
+                                                                      "generate_series(1, 30) g LEFT JOIN "
+                                                                      "hit h ON h.kind = e.kind AND "
+                                                                      "h.seconds = s.seconds AND h.step = g "
+                                                                      "GROUP BY 1, 2, 3) "
+                                                                      "SELECT jsonb_build_object('series', "
+                                                                      "coalesce((SELECT "
+                                                                      "jsonb_agg(jsonb_build_object('entity',"
+                                                                      " kind, "
+                                                                      "'value', value, 'window_s', seconds, "
+                                                                      "'step_s', seconds / 30, 'counts', "
+                                                                      "counts, 'amounts_base_minor', "
+                                                                      "amounts) ORDER BY kind, seconds) FROM "
+                                                                      "series), '[]'))::text FROM c";
 
 enum err case_velocity(struct call *c, struct pg_session *s, struct why *why)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dashboard.h"
 
+#include <stdio.h>
+
 #include "app/service.h"
 #include "app/watch.h"
 #include "base/array.h"
@@ -17,7 +19,13 @@
 #include "similar.h"
 #include "visitor.h"
 
-enum { DESKS = 3, FOLLOWER_RESTS = 9 /* app/watch.h */, MINUTE_MS = 60000, DAY_MS = 86400000 };
+enum {
+    DESKS = 3,
+    PAST_PATIENCE = 30 /* times as long */,
+    FOLLOWER_RESTS = 9 /* app/watch.h */,
+    MINUTE_MS = 60000,
+    DAY_MS = 86400000
+};
 
 #define AT(field) offsetof(struct dashboard_settings, field)
 const struct conf_field dashboard_fields[] = {
@@ -53,6 +61,13 @@ const struct conf_field dashboard_fields[] = {
       "until one of these has answered; five times as long for a list as CSV", 100, 600000 },
     { "DASHBOARD_SIMILAR", CONF_INT, AT(similar), "200000",
       "past decisions held in memory to be compared with; 0: none", 0, 10000000 },
+    { "DASHBOARD_STATEMENT", CONF_DURATION_MS, AT(statement_ms), "10s",
+      "the longest that a statement of a request may take; thirty times as long for what may take long", 10,
+      600000 },
+    { "DASHBOARD_KEEP", CONF_DURATION_MS, AT(keep_ms), "400d",
+      "how long payments are kept for the pages; 0: for ever", 0, INT64_C(36500) * DAY_MS },
+    { "DASHBOARD_KEEP_MINUTES", CONF_DURATION_MS, AT(keep_minutes_ms), "35d",
+      "how long what is counted by the minute is kept; 0: for ever", 0, INT64_C(36500) * DAY_MS },
 };
 const size_t dashboard_field_count = ARRAY_LEN(dashboard_fields);
 
@@ -77,6 +92,7 @@ struct dashboard {
     struct watch *watch;
     struct follower_memory memory; /* of its thread */
     struct similar *similar;
+    char limit_sql[64], past_limit_sql[64]; /* of the sessions that answer requests */
 };
 
 const struct dashboard_settings *dashboard_conf(const struct dashboard *d)
@@ -154,13 +170,14 @@ static bool is_follower_well(void *arg, struct why *detail)
 }
 
 static enum err open_desk(struct dashboard *d, struct desk **out, struct service *app,
-                          const char *application, struct why *why)
+                          const char *application, const char *session_sql, struct why *why)
 {
     return desk_open(out,
                      &(struct desk_conf){ .loop = service_loop(app),
                                           .pg_url = d->conf->pg_url,
                                           .pg_role = d->conf->pg_role,
                                           .application = application,
+                                          .session_sql = session_sql,
                                           .queries = dashboard_queries,
                                           .admit = visitor_admit,
                                           .headers = rest_headers,
@@ -177,6 +194,10 @@ enum err dashboard_open(struct dashboard **out, struct service *app, const struc
 
     *out = NULL;
     d->conf = conf;
+    snprintf(d->limit_sql, sizeof d->limit_sql, "SET statement_timeout = %lld",
+             (long long)conf->statement_ms);
+    snprintf(d->past_limit_sql, sizeof d->past_limit_sql, "SET statement_timeout = %lld",
+             (long long)conf->statement_ms * PAST_PATIENCE);
     err = follower_check(conf, why);
     if (!err)
         err = pages_open(&d->pages, conf->pages, why);
@@ -185,12 +206,12 @@ enum err dashboard_open(struct dashboard **out, struct service *app, const struc
     if (!err)
         err = live_open(&d->live, app, conf, why);
     for (size_t i = 0; i < DESKS && !err; i++)
-        err = open_desk(d, &d->desks[i], app, "assay-dashboard-desk", why);
+        err = open_desk(d, &d->desks[i], app, "assay-dashboard-desk", d->limit_sql, why);
     if (!err)
-        err = open_desk(d, &d->slow, app, "assay-dashboard-login", why);
+        err = open_desk(d, &d->slow, app, "assay-dashboard-login", d->limit_sql, why);
     d->shelf = shelf_new();
     if (!err)
-        err = open_desk(d, &d->past, app, "assay-dashboard-past", why);
+        err = open_desk(d, &d->past, app, "assay-dashboard-past", d->past_limit_sql, why);
     if (!err)
         err = watch_open(&d->watch,
                          &(struct watch_conf){ .name = "dashboard",

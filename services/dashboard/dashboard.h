@@ -34,6 +34,8 @@ struct dashboard_settings {
     const char *rules_addr, *retrainer_addr, *monitor_addr; /* gateway.h */
     int64_t ask_ms;                                         /* until one of them has answered */
     int64_t similar;                                        /* past decisions held to be compared with */
+    int64_t statement_ms;             /* the longest that a request may keep PostgreSQL */
+    int64_t keep_ms, keep_minutes_ms; /* payments, and what is counted by the minute; 0: for ever */
 };
 
 extern const struct conf_field dashboard_fields[];

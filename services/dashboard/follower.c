@@ -26,6 +26,8 @@ enum {
     PENDING_MOST = 5000, /* entries whose decision is awaited; the oldest are given up for newer ones, */
     PATIENCE_S = 600,    /* and all after that long: an import is never decided */
     DUE_MOST = 100,
+    DROPPED_MOST = 1000, /* old rows of a table in one turn */
+    DROP_REST_MS = 60000,
     PAST_MOST = 5000, /* decided cases that tell what one without a score is worth */
 };
 
@@ -632,6 +634,86 @@ static const char wake_sql[] = "UPDATE review_cases SET state = 'open', snoozed_
                                "version + 1 WHERE state = 'snoozed' AND "
                                "snoozed_until <= now()";
 
+/* ---- what is kept ---- */
+
+/* $1 after which place in the log, $2 how many, $3 how long they are kept. What belongs to a case that people have not
+ * done with stays. */
+static const char old_payments_sql[] =
+    "WITH next AS (SELECT n, decided_at < now() - $3::int8 * interval '1 ms' AS is_old FROM payments WHERE n "
+    "> $1::int8 ORDER BY n LIMIT $2::int8), "
+    "gone AS (DELETE FROM payments p WHERE p.n > $1::int8 AND p.n <= (SELECT max(n) FROM next) AND "
+    "p.decided_at < now() - $3::int8 * interval '1 ms' AND coalesce((SELECT c.state = 'decided' AND "
+    "c.is_applied FROM review_cases c WHERE c.account = p.account AND c.transaction_id = p.transaction_id), "
+    "true)) "
+    "SELECT coalesce(max(n), 0), coalesce(bool_or(is_old), false) FROM next";
+
+/* $1 how many, $2 how long they are kept. */
+#define OLD_MINUTES_SQL(table)                                                                               \
+    "WITH gone AS (DELETE FROM " table " WHERE ctid = ANY (ARRAY(SELECT ctid FROM " table                    \
+    " WHERE minute < now() - $2::int8 * interval '1 ms' ORDER BY minute LIMIT $1::int8)) RETURNING 1) "      \
+    "SELECT count(*) FROM gone"
+
+static enum err drop_payments(const struct dashboard_settings *conf, struct follower_memory *memory,
+                              struct pg_session *s, bool *has_more, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    if (!conf->keep_ms)
+        return ERR_OK;
+    pg_add_i64(&p, memory->dropped_n);
+    pg_add_i64(&p, DROPPED_MOST);
+    pg_add_i64(&p, conf->keep_ms);
+    err = row_ask(s, old_payments_sql, &p, &r, why);
+    if (!err && pg_get_bool(r, 0, 1)) { /* those that stay are passed over */
+        memory->dropped_n = pg_get_int(r, 0, 0);
+        *has_more = true;
+    } else {
+        memory->dropped_n = 0;
+    }
+    pg_result_free(r);
+    return err;
+}
+
+static enum err drop_minutes(const struct dashboard_settings *conf, struct pg_session *s, bool *has_more,
+                             struct why *why)
+{
+    static const char *const statements[] = { OLD_MINUTES_SQL("decision_minutes"),
+                                              OLD_MINUTES_SQL("decision_latency") };
+    enum err err = ERR_OK;
+
+    for (size_t i = 0; i < ARRAY_LEN(statements) && conf->keep_minutes_ms && !err; i++) {
+        struct pg_params p = { 0 };
+        struct pg_result *r = NULL;
+
+        pg_add_i64(&p, DROPPED_MOST);
+        pg_add_i64(&p, conf->keep_minutes_ms);
+        err = row_ask(s, statements[i], &p, &r, why);
+        *has_more |= !err && pg_get_int(r, 0, 0) == DROPPED_MOST;
+        pg_result_free(r);
+    }
+    return err;
+}
+
+/* A few of the oldest each turn, until none is left; then nothing for a while. */
+static enum err drop_old(const struct dashboard_settings *conf, struct follower_memory *memory,
+                         struct pg_session *s, bool *is_behind, struct why *why)
+{
+    int64_t now_ms = clock_mono_us() / MS_US;
+    bool has_more = false;
+    enum err err;
+
+    if (now_ms < memory->drop_at_ms)
+        return ERR_OK;
+    err = drop_payments(conf, memory, s, &has_more, why);
+    if (!err)
+        err = drop_minutes(conf, s, &has_more, why);
+    memory->drop_at_ms = has_more ? 0 : now_ms + DROP_REST_MS;
+    *is_behind |= has_more;
+    return err;
+}
+
 enum err follower_turn(const struct dashboard_settings *conf, struct follower_memory *memory,
                        struct pg_session *s, bool *is_behind, struct why *why)
 {
@@ -641,5 +723,7 @@ enum err follower_turn(const struct dashboard_settings *conf, struct follower_me
         err = apply_due(s, why);
     if (!err)
         err = pg_exec(s, wake_sql, NULL, NULL, why);
+    if (!err)
+        err = drop_old(conf, memory, s, is_behind, why);
     return err;
 }

@@ -60,6 +60,8 @@ struct live {
     int64_t seen_n, looked_us;
     unsigned turns;
     struct buf queue, alerts; /* as last told */
+
+    char limit_sql[64]; /* of its session */
 };
 
 /* ---- the thread: what is new ---- */
@@ -429,6 +431,8 @@ enum err live_open(struct live **out, struct service *app, const struct dashboar
 
     *out = NULL;
     st->conf = conf;
+    snprintf(st->limit_sql, sizeof st->limit_sql, "SET statement_timeout = %lld",
+             (long long)conf->statement_ms);
     st->loop = service_loop(app);
     pthread_mutex_init(&st->lock, NULL);
     buf_init(&st->events, 0);
@@ -441,6 +445,7 @@ enum err live_open(struct live **out, struct service *app, const struct dashboar
                                            .conninfo = conf->pg_url,
                                            .application = "assay-dashboard-stream",
                                            .role = conf->pg_role,
+                                           .session_sql = st->limit_sql,
                                            .rests = RESTS,
                                            .turn = turn,
                                            .ctx = st },

@@ -22,9 +22,10 @@ enum err audit_list(struct pg_session *s, const struct audit_filter *filter, str
         row_ask(s,
                 "SELECT a.id, coalesce(c.link, 0), a.at, coalesce(n.name, ''), a.actor, a.action, a.subject, "
                 "a.detail::text FROM audit a LEFT JOIN audit_chain c USING (id) LEFT JOIN accounts n ON "
-                "n.account = a.account WHERE ($1::int8 = 0 OR a.id < $1::int8) AND $2::text IN ('', a.actor) "
-                "AND ($3::text IN ('', a.action) OR right($3::text, 1) = '.' AND starts_with(a.action, "
-                "$3::text)) AND $4::text IN ('', a.subject) ORDER BY a.id DESC LIMIT $5::int8",
+                "n.account = a.account WHERE ($1::int8 = 0 OR a.id < $1::int8) AND ($2::text = '' OR a.actor "
+                "= $2::text) AND ($3::text = '' OR (right($3::text, 1) <> '.' AND a.action = $3::text) OR "
+                "(right($3::text, 1) = '.' AND starts_with(a.action, $3::text))) AND ($4::text = '' OR "
+                "a.subject = $4::text) ORDER BY a.id DESC LIMIT $5::int8",
                 &p, &r, why);
     *count = pg_rows(r);
     *out = arena_new(arena, struct audit_row, *count);

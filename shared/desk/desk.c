@@ -302,6 +302,9 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
         else if (!(c->err = d->conf.admit ? d->conf.admit(c, s, &c->why)
                                           : check_key(c, s, d->conf.has_owners, &c->why)))
             c->err = c->answer(c, s, &c->why);
+        if (s && c->err == ERR_TIMEOUT && strcmp(pg_sqlstate(s), "57014") == 0)
+            err_set(&c->why, ERR_TIMEOUT,
+                    "the database took too long and was stopped; ask for less, or again later");
         if (is_lost(c->err) && s) {
             lost = c->err; /* with a new connection the next one may fare better */
             *why = c->why;
@@ -327,6 +330,7 @@ enum err desk_open(struct desk **out, const struct desk_conf *conf, struct why *
                                            .conninfo = conf->pg_url,
                                            .application = conf->application,
                                            .role = conf->pg_role,
+                                           .session_sql = conf->session_sql,
                                            .turn = turn,
                                            .ctx = d },
                      why);

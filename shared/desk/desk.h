@@ -55,6 +55,7 @@ struct desk_conf {
     struct loop *loop;
     const char *pg_url, *pg_role; /* borrowed, as the others */
     const char *application;      /* "assay-retrainer-desk" */
+    const char *session_sql;      /* run once on each connection; NULL: none; borrowed */
     const char *const *queries; /* names that requests may have in their query, NULL-terminated; NULL: none */
     bool has_owners;            /* the role may read api_keys.owner */
     /* Who may ask, instead of the holders of keys: looks at `scope`, and fills `actor` and `roles`. NULL: keys. */
