@@ -55,7 +55,8 @@ static void start(void)
     snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
     process_start(&w.dashboard, "dashboard",
                   (const char *const[]){ w.pg_url, "ASSAY_DASHBOARD_CASES=approve",
-                                         "ASSAY_DASHBOARD_TURN=20ms", "ASSAY_DASHBOARD_UNDO=2s", NULL });
+                                         "ASSAY_DASHBOARD_TURN=20ms", "ASSAY_DASHBOARD_KEEP=0",
+                                         "ASSAY_DASHBOARD_KEEP_MINUTES=0", "ASSAY_DASHBOARD_UNDO=2s", NULL });
     database_wait(w.pg, "SELECT count(*) FROM review_cases", (int64_t)w.past.transactions, NULL);
 }
 
@@ -114,7 +115,8 @@ Test(dashboard_cases, every_decision_is_counted_once_and_found_by_what_it_shares
     history_live_until(&w.past, HISTORY_START + 5 * DAY_US);
     process_start(&w.dashboard, "dashboard",
                   (const char *const[]){ w.pg_url, "ASSAY_DASHBOARD_CASES=decline",
-                                         "ASSAY_DASHBOARD_TURN=20ms", NULL });
+                                         "ASSAY_DASHBOARD_TURN=20ms", "ASSAY_DASHBOARD_KEEP=0",
+                                         "ASSAY_DASHBOARD_KEEP_MINUTES=0", NULL });
     database_wait(w.pg, "SELECT count(*) FROM payments", (int64_t)w.past.transactions, NULL);
     cr_assert_lt(database_int(w.pg, "SELECT count(*) FROM review_cases"), (int64_t)w.past.transactions,
                  "none were declined");
@@ -136,7 +138,8 @@ Test(dashboard_cases, a_decision_that_comes_late_is_found_all_the_same)
     cr_assert_gt((int64_t)w.past.transactions, before + 20);
     process_start(&w.dashboard, "dashboard",
                   (const char *const[]){ w.pg_url, "ASSAY_DASHBOARD_CASES=approve",
-                                         "ASSAY_DASHBOARD_TURN=20ms", NULL });
+                                         "ASSAY_DASHBOARD_TURN=20ms", "ASSAY_DASHBOARD_KEEP=0",
+                                         "ASSAY_DASHBOARD_KEEP_MINUTES=0", NULL });
     database_wait(w.pg, "SELECT count(*) FROM payments", (int64_t)w.past.transactions - 20, NULL);
     sleep(7); /* so that they are looked for less often */
     database_run(w.pg, "INSERT INTO decisions SELECT * FROM late");

@@ -64,7 +64,8 @@ static void start_dashboard(void)
 {
     process_start(&w.dashboard, "dashboard",
                   (const char *const[]){ w.pg_url, "ASSAY_DASHBOARD_CASES=approve",
-                                         "ASSAY_DASHBOARD_TURN=20ms", NULL });
+                                         "ASSAY_DASHBOARD_TURN=20ms", "ASSAY_DASHBOARD_KEEP=0",
+                                         "ASSAY_DASHBOARD_KEEP_MINUTES=0", NULL });
     database_wait(w.pg, "SELECT count(*) FROM review_cases", (int64_t)w.past.transactions, NULL);
 }
 

@@ -98,7 +98,8 @@ static void setup(void)
                   (const char *const[]){ w.pg_url, features, scoring, rules, "ASSAY_DEADLINE=5s", NULL });
     process_start(&w.dashboard, "dashboard",
                   (const char *const[]){ w.pg_url, "ASSAY_DASHBOARD_CASES=approve,challenge,review,decline",
-                                         "ASSAY_DASHBOARD_TURN=20ms", NULL });
+                                         "ASSAY_DASHBOARD_TURN=20ms", "ASSAY_DASHBOARD_KEEP=0",
+                                         "ASSAY_DASHBOARD_KEEP_MINUTES=0", NULL });
 }
 
 static void stop(struct process *p)

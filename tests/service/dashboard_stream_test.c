@@ -43,6 +43,7 @@ static void start(void)
     snprintf(pg_url, sizeof pg_url, "ASSAY_PG_URL=%s", w.conninfo);
     process_start(&w.dashboard, "dashboard",
                   (const char *const[]){ pg_url, "ASSAY_DASHBOARD_CASES=approve", "ASSAY_DASHBOARD_TURN=20ms",
+                                         "ASSAY_DASHBOARD_KEEP=0", "ASSAY_DASHBOARD_KEEP_MINUTES=0",
                                          "ASSAY_DASHBOARD_UNDO=1s", NULL });
     database_wait(w.pg, "SELECT count(*) FROM review_cases", (int64_t)w.past.transactions, NULL);
 }
