@@ -460,6 +460,22 @@ static enum err find_draft(struct pg_session *s, const struct rules_settings *r,
     return err;
 }
 
+/* Velocities of a set in force that features does not serve yet. */
+static enum err say_what_lacks(struct pg_session *s, int64_t version, struct why *why)
+{
+    struct ruleset_lacking lacking;
+    struct arena arena = { 0 };
+    enum err err = ruleset_lacks(s, version, &arena, &lacking, why);
+
+    if (!err && lacking.count)
+        printf(
+            "%zu of its velocities are not computed yet (%.*s): until they are, rules that ask for them do "
+            "not fire\n",
+            lacking.count, SLICE_ARG(lacking.first));
+    arena_release(&arena);
+    return err;
+}
+
 static enum exit_code publish(const void *settings, char **operands, size_t operand_count)
 {
     const struct rules_settings *r = settings;
@@ -475,7 +491,7 @@ static enum exit_code publish(const void *settings, char **operands, size_t oper
     err = database_open_migrated(&s, &why);
     if (!err)
         err = find_draft(s, r, operands[0], &version, &why);
-    if (!err && r->waits && !r->allows_unknown)
+    if (!err && r->waits)
         err = prepare_and_wait(s, version, &change, &why);
     if (!err) {
         err = ruleset_publish(s, version, &change, &why);
@@ -484,6 +500,8 @@ static enum exit_code publish(const void *settings, char **operands, size_t oper
     }
     if (!err)
         printf("published version %" PRId64 "\n", version);
+    if (!err && r->allows_unknown)
+        err = say_what_lacks(s, version, &why);
     if (!err && r->waits)
         err = wait_for(s, version, &why);
     return end_with(s, err, &why);
@@ -498,7 +516,7 @@ static const struct option publish_options[] = {
       "until its velocities are computed, and every process decides by it" },
     { "reason", OPTION_TEXT, SETTING(reason), "TEXT", "for the audit" },
     { "allow-unknown", OPTION_FLAG, SETTING(allows_unknown), NULL,
-      "also with features that nobody computes" },
+      "also with features that nobody computes, and (without --wait) velocities not computed yet" },
     { "alone", OPTION_FLAG, SETTING(is_alone), NULL, "though you wrote it: there is no second person" },
 };
 
@@ -514,9 +532,12 @@ const struct command cmd_rules_publish = {
             "yet. Every\n"
             "rules service and ingestion take it over within a second, between two decisions.\n"
             "A rule on a feature that nobody computes would never fire: it is refused, unless "
-            "--allow-unknown.\n\n"
+            "--allow-unknown.\n"
+            "So is one on a velocity that is not computed yet: --wait has it computed first, with "
+            "--allow-unknown too;\n"
+            "--allow-unknown alone publishes at once, and says what is missing until then.\n\n"
             "  assay rules publish 12 --expect 11 --wait\n"
-            "  assay rules publish rules-starter\n"
+            "  assay rules publish rules-starter --wait\n"
             "  assay rules publish my-rules.yaml --account shop --alone --reason \"one analyst\"",
     .options = publish_options,
     .option_count = ARRAY_LEN(publish_options),

@@ -12,6 +12,7 @@
 #include "json/json.h"
 #include "policystore/publish.h"
 #include "shipped.h"
+#include "velocity/velocity.h"
 #include "yaml_json.h"
 
 enum { CASES_DEPTH = 8, CASES_TEXT_MAX = 4 << 20 };
@@ -101,32 +102,63 @@ static bool check_ids(const char *name, const struct policy_verdict *v, const js
     return are_good;
 }
 
+/* What the case says of the set's features and velocities, and the names that policy_bind() finds them by. */
+struct said {
+    struct slice *names;
+    float *values;
+    size_t count;
+};
+
+static enum err read_said(struct said *said, const struct draft *d, const json_t *one, struct arena *arena,
+                          struct why *why)
+{
+    const json_t *features = json_object_get(one, "features"),
+                 *velocities = json_object_get(one, "velocities");
+    const struct slice *names;
+    size_t count = policy_features(d->policy, &names), room = count + json_object_size(velocities);
+    const char *name;
+    json_t *value;
+
+    said->names = arena_new(arena, struct slice, room + 1);
+    said->values = arena_new(arena, float, room + 1);
+    for (size_t i = 0; i < count; i++) {
+        value = json_object_get(features, arena_slice(arena, names[i]).ptr);
+        said->names[i] = names[i];
+        said->values[i] = value ? (float)json_number_value(value) : NAN;
+    }
+    said->count = count;
+    json_object_foreach((json_t *)velocities, name, value)
+    {
+        if (velocities_find(policy_velocities(d->policy), slice_str(name)) == VELOCITY_NONE)
+            return err_set(why, ERR_INVALID, "no rule asks for the velocity %s", name);
+        said->names[said->count] = slice_str(name);
+        said->values[said->count++] = (float)json_number_value(value);
+    }
+    return ERR_OK;
+}
+
 static enum err run_case(struct draft *d, const json_t *one, const char *name, bool *is_good, struct why *why)
 {
-    const json_t *features = json_object_get(one, "features"), *score = json_object_get(one, "score");
+    const json_t *score = json_object_get(one, "score");
     const char *action = json_string_value(json_object_get(one, "action"));
-    const struct slice *names;
-    size_t count = policy_features(d->policy, &names);
     struct arena arena = { 0 };
-    float *vector = arena_new(&arena, float, count + 1);
-    struct policy_columns *columns = policy_bind(d->policy, names, count);
+    struct said said;
+    struct policy_columns *columns = NULL;
     struct policy_verdict v;
     struct txn txn;
     enum err err = read_payment(&txn, json_object_get(one, "tx"), why);
 
     if (!err)
         err = fill_lists(d, json_object_get(one, "lists"), why);
-    for (size_t i = 0; i < count; i++) {
-        const json_t *value = json_object_get(features, arena_slice(&arena, names[i]).ptr);
-
-        vector[i] = value ? (float)json_number_value(value) : NAN;
-    }
+    if (!err)
+        err = read_said(&said, d, one, &arena, why);
     if (!err) {
+        columns = policy_bind(d->policy, said.names, said.count);
         policy_decide(d->policy,
                       &(struct policy_input){ .txn = &txn,
                                               .now_us = txn.known_at_us,
-                                              .vector = vector,
-                                              .vector_count = count,
+                                              .vector = said.values,
+                                              .vector_count = said.count,
                                               .columns = columns,
                                               .has_score = score != NULL,
                                               .score = json_number_value(score),
@@ -203,17 +235,24 @@ const struct command cmd_rules_test = {
     .name = "rules test",
     .operands = "<rules> <tests>",
     .purpose = "Try a rule set on payments with what is expected of it",
-    .text =
-        "A test has the payment (tx), a score, features and entries of lists, where it needs them, and says "
-        "which rules\n"
-        "fire, which do not, and the action. Needs no database.\n\n"
-        "  tests:\n"
-        "    - name: a watched device is reviewed\n"
-        "      tx: {amount: 1999, device_id: d-7}\n"
-        "      lists: {watched_devices: [d-7]}\n"
-        "      fires: [watched_device]\n"
-        "      action: review\n\n"
-        "  assay rules test models/rules-starter.yaml models/rules-starter-test.yaml",
+    .text = "A test has the payment (tx), a score, features, velocities and entries of lists, where it needs "
+            "them, "
+            "and says\n"
+            "which rules fire, which do not, and the action. Features and velocities that it does not name "
+            "have no "
+            "value.\n"
+            "Needs no database.\n\n"
+            "  tests:\n"
+            "    - name: a watched device is reviewed\n"
+            "      tx: {amount: 1999, device_id: d-7}\n"
+            "      lists: {watched_devices: [d-7]}\n"
+            "      fires: [watched_device]\n"
+            "      action: review\n"
+            "    - name: a device tries cards\n"
+            "      tx: {amount: 100, channel: ecommerce}\n"
+            "      velocities: {'distinct(card, device, \"1h\")': 2}\n"
+            "      fires: [device_tests_cards]\n\n"
+            "  assay rules test models/rules-starter.yaml models/rules-starter-test.yaml",
     .operands_least = 2,
     .operands_most = 2,
     .run = test,

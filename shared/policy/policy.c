@@ -465,6 +465,14 @@ struct policy_columns *policy_bind(const struct policy *policy, const struct sli
         }
         columns->missing -= columns->column[i] != SIZE_MAX;
     }
+    for (size_t j = 0; j < count; j++) {
+        size_t i = velocities_find(policy->velocities, names[j]);
+
+        if (i == VELOCITY_NONE)
+            continue;
+        columns->missing -= columns->velocity[i] == SIZE_MAX;
+        columns->velocity[i] = j;
+    }
     return columns;
 }
 

@@ -117,11 +117,11 @@ struct slice policy_version(const struct policy *policy,
 /* Of the set in shadow; empty when there is none. */
 struct slice policy_shadow_version(const struct policy *policy, uint32_t account);
 
-/* Where the features lie in the vectors of one plan: names in column order. The caller's, for
- * policy_columns_free(); belongs to this policy alone. */
+/* Where the features lie in the vectors of one plan: names in column order; a velocity goes by its call as a rule has
+ * it, in canonical spelling. The caller's, for policy_columns_free(); belongs to this policy alone. */
 struct policy_columns;
 struct policy_columns *policy_bind(const struct policy *policy, const struct slice *names, size_t count);
-/* The same with the velocities too. Those that the plan lacks, and by names alone all of them, have no value. */
+/* The same by a plan, in which velocities are found by identity. Those that it lacks have no value. */
 struct policy_columns *policy_bind_plan(const struct policy *policy, const struct plan *plan);
 void policy_columns_free(struct policy_columns *columns);
 /* Features and velocities that the plan does not have. */

@@ -23,7 +23,7 @@ cluster(settings, async () => {
   const stream = `${own}/stream.ndjson`;
   assay(["simulate", "--transactions", "12000", "--seed", "3", "--out", stream]);
   run(["train", stream, "--warm-up", "2", "--trees", "20", "--promote"]);
-  run(["rules", "publish", "models/rules-starter.yaml"]);
+  run(["rules", "publish", "models/rules-starter.yaml", "--wait", "--allow-unknown"]);
   waitUntilReady();
   run(["accounts", "create", "replayed", "--clock", "simulated"]);
   const key = run(["keys", "create", "replayed", "--quiet", "--scopes", "all"]).trim();

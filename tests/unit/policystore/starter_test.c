@@ -55,6 +55,8 @@ struct payment {
     double score;
     int hour, day; /* since 1970-01-01, a Thursday */
     const char *channel, *mcc, *customer, *device, *ip, *card, *merchant;
+    const char *past[4]; /* features, and velocities by their calls */
+    float past_is[4];
 };
 
 static bool fires(const struct payment *p, const char *id, enum action *action)
@@ -64,8 +66,14 @@ static bool fires(const struct payment *p, const char *id, enum action *action)
                        .amount_minor = p->amount,
                        .amount_base_minor = p->amount,
                        .occurred_at_us = (24 * p->day + p->hour) * HOUR_US };
+    struct policy_columns *columns;
     struct policy_verdict verdict;
+    struct slice past[4];
+    size_t past_count = 0;
 
+    for (; past_count < ARRAY_LEN(past) && p->past[past_count]; past_count++)
+        past[past_count] = slice_str(p->past[past_count]);
+    columns = policy_bind(policy, past, past_count);
     txn.text[TXN_channel] = slice_str(p->channel);
     txn.text[TXN_mcc] = slice_str(p->mcc);
     txn.text[TXN_customer_id] = slice_str(p->customer);
@@ -74,9 +82,15 @@ static bool fires(const struct payment *p, const char *id, enum action *action)
     txn.text[TXN_card_id] = slice_str(p->card);
     txn.text[TXN_merchant_id] = slice_str(p->merchant);
     policy_decide(policy,
-                  &(struct policy_input){
-                      .txn = &txn, .has_score = true, .score = p->score, .thresholds = { 2, 2, 2 } },
+                  &(struct policy_input){ .txn = &txn,
+                                          .vector = p->past_is,
+                                          .vector_count = past_count,
+                                          .columns = columns,
+                                          .has_score = true,
+                                          .score = p->score,
+                                          .thresholds = { 2, 2, 2 } },
                   &arena, &verdict);
+    policy_columns_free(columns);
     *action = verdict.action;
     cr_expect_eq(verdict.erred_count, 0);
     for (size_t i = 0; i < verdict.fired_count; i++) {
@@ -167,6 +181,96 @@ Test(starter_rules, fire_on_what_they_are_for_and_not_beside_it)
           ACTION_CHALLENGE,
           { .amount = 300000, .score = 0.02, .day = 2 },
           { .amount = 300000, .score = 0.02, .day = 1 } },
+        { "device_tests_cards",
+          ACTION_DECLINE,
+          { .amount = 120,
+            .channel = "ecommerce",
+            .device = "d",
+            .past = { "distinct(card, device, \"1h\")" },
+            .past_is = { 2 } },
+          { .amount = 120,
+            .channel = "ecommerce",
+            .device = "d",
+            .past = { "distinct(card, device, \"1h\")" },
+            .past_is = { 1 } } },
+        { "one_device_more",
+          ACTION_DECLINE,
+          { .amount = 9000,
+            .channel = "ecommerce",
+            .device = "d",
+            .past = { "distinct(device, customer, \"7d\")", "count([customer, device], \"30d\")" },
+            .past_is = { 2, 0 } },
+          { .amount = 9000,
+            .channel = "ecommerce",
+            .device = "d",
+            .past = { "distinct(device, customer, \"7d\")", "count([customer, device], \"30d\")" },
+            .past_is = { 3, 1 } } },
+        { "addresses_change",
+          ACTION_CHALLENGE,
+          { .amount = 9000,
+            .channel = "ecommerce",
+            .device = "d",
+            .past = { "distinct(ip, customer, \"3d\")", "count([customer, device], \"30d\")" },
+            .past_is = { 2, 2 } },
+          { .amount = 9000,
+            .channel = "ecommerce",
+            .device = "d",
+            .past = { "distinct(ip, customer, \"3d\")", "count([customer, device], \"30d\")" },
+            .past_is = { 4, 3 } } },
+        { "new_device_spends",
+          ACTION_DECLINE,
+          { .amount = 50000,
+            .hour = 12,
+            .channel = "ecommerce",
+            .device = "d",
+            .past = { "first_seen([customer, device])", "since_last([customer, device])",
+                      "sum(amount, [customer, device], \"3h\")" },
+            .past_is = { 5000, 900, 30000 } },
+          { .amount = 50000,
+            .hour = 12,
+            .channel = "ecommerce",
+            .device = "d",
+            .past = { "first_seen([customer, device])", "since_last([customer, device])",
+                      "sum(amount, [customer, device], \"3h\")" },
+            .past_is = { 500000, 900, 30000 } } },
+        { "dearest_on_new_device",
+          ACTION_CHALLENGE,
+          { .amount = 19000,
+            .channel = "ecommerce",
+            .device = "d",
+            .past = { "count([customer, device], \"30d\")",
+                      "count(customer, \"30d\", tx.channel == \"ecommerce\")",
+                      "max(amount, customer, \"30d\")" },
+            .past_is = { 0, 3, 18999 } },
+          { .amount = 19000,
+            .channel = "ecommerce",
+            .device = "d",
+            .past = { "count([customer, device], \"30d\")",
+                      "count(customer, \"30d\", tx.channel == \"ecommerce\")",
+                      "max(amount, customer, \"30d\")" },
+            .past_is = { 0, 2, 5000 } } },
+        { "far_beyond_habit",
+          ACTION_REVIEW,
+          { .amount = 100000,
+            .channel = "pos",
+            .past = { "count(customer, \"30d\")", "max(amount, customer, \"30d\")" },
+            .past_is = { 10, 24999 } },
+          { .amount = 100000,
+            .channel = "pos",
+            .past = { "count(customer, \"30d\")", "max(amount, customer, \"30d\")" },
+            .past_is = { 10, 25000 } } },
+        { "terminal_with_fraud",
+          ACTION_DECLINE,
+          { .amount = 4000,
+            .channel = "pos",
+            .past = { "terminal_frauds_7d", "count(customer, \"30d\")",
+                      "count([customer, country], \"30d\")" },
+            .past_is = { 1, 3, 0 } },
+          { .amount = 4000,
+            .channel = "pos",
+            .past = { "terminal_frauds_7d", "count(customer, \"30d\")",
+                      "count([customer, country], \"30d\")" },
+            .past_is = { 3, 20, 18 } } },
         { "tiny_online",
           ACTION_APPROVE,
           { .amount = 99, .channel = "ecommerce" },
