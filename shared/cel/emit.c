@@ -10,6 +10,8 @@ struct emitter {
     uint32_t *places; /* of the macros' variables on the stack */
 };
 
+enum { FOLDED_STEPS_MAX = 1024 }; /* of a call that is made when the program is */
+
 static void emit_node(struct emitter *e, const struct node *node);
 
 /* `change`: how many values more, or fewer, are on the stack afterwards. */
@@ -77,6 +79,30 @@ static bool constant_of(struct emitter *e, const struct node *node, struct cel_v
         return true;
     }
     return node->is_constant && constant_items(e, node, value);
+}
+
+/* cidr("10.0.0.0/8"), timestamp("2026-01-01T00:00:00Z"): a call of constants that comes to a value without room or many
+ * steps comes to it always, so it is made once. What errs does so when it is evaluated. */
+static bool call_constant(struct emitter *e, const struct node *node, struct cel_value *value)
+{
+    struct cel_input input = { .arena = &e->program->arena };
+    struct machine m = { .input = &input, .room = MACHINE_NEW };
+    struct call call = { node->builtin, node->overloads };
+    struct cel_value args[CEL_ARGS_MAX];
+
+    if (node->kind != NODE_CALL || !node->builtin || node->regex || node->count > CEL_ARGS_MAX)
+        return false;
+    for (size_t i = 0; i < node->count; i++) {
+        const struct node *item = node->items[i];
+
+        if (!constant_of(e, item, &args[i]) && !call_constant(e, item, &args[i]))
+            return false;
+        if (item->is_widened && args[i].kind == CEL_INT)
+            args[i] = cel_double((double)args[i].i);
+    }
+    machine_begin(&m);
+    *value = call_builtin(&call, args, node->count, &m);
+    return value->kind != CEL_ERROR && m.room == CEL_ROOM_MAX && m.steps > CEL_STEPS_MAX - FOLDED_STEPS_MAX;
 }
 
 static size_t constant_add(struct emitter *e, struct cel_value value)
@@ -172,9 +198,14 @@ static void emit_call(struct emitter *e, const struct node *node)
 {
     struct cel_program *p = e->program;
     int change = 1 - (int)node->count;
+    struct cel_value value;
 
     if (node->regex && !p->is_traced) {
         emit_regex(e, node);
+        return;
+    }
+    if (!p->is_traced && call_constant(e, node, &value)) {
+        emit_constant(e, value, node);
         return;
     }
     emit_items(e, node);

@@ -334,8 +334,8 @@ static bool takes(const struct builtin *b, const struct cel_value *args, size_t 
     return true;
 }
 
-static struct cel_value call(const struct call *call, const struct cel_value *args, size_t count,
-                             struct machine *m)
+struct cel_value call_builtin(const struct call *call, const struct cel_value *args, size_t count,
+                              struct machine *m)
 {
     if (!call->overloads)
         return call->first->call(args, count, m);
@@ -783,7 +783,7 @@ run(const struct cel_program *p, struct source source, const struct cel_input *i
             if (error)
                 *args = *error;
             else if (i->op == I_CALL)
-                *args = call(&p->calls[i->arg], args, i->count, &m);
+                *args = call_builtin(&p->calls[i->arg], args, i->count, &m);
             else
                 *args = call_caller(&p->functions[i->arg], args, input->context);
             if (args->kind == CEL_ERROR && !error)

@@ -98,6 +98,10 @@ struct traced {
 struct cel_value run_traced(const struct cel_program *program, const struct cel_input *input,
                             struct traced *traced);
 
+/* With arguments that are no errors. */
+struct cel_value call_builtin(const struct call *call, const struct cel_value *args, size_t count,
+                              struct machine *m);
+
 /* Fills the program from its checked tree. ERR_INVALID when a limit is passed. */
 MUST_USE enum err emit(struct cel_program *program, uint32_t cost_max, struct faults *faults);
 

@@ -14,10 +14,35 @@ static bool zone(void *context, struct slice name, int64_t at_s, int32_t *offset
     return slice_eq_str(name, "Far/East");
 }
 
+static void ignore(void *context, const struct cel_step *step)
+{
+    (void)context;
+    (void)step;
+}
+
+/* Explaining makes every call when it evaluates, so what was made with the program must be the same. */
+static void expect_as_evaluated_late(const struct cel_program *program, const struct cel_input *input,
+                                     struct cel_value value)
+{
+    struct cel_value late = cel_explain(program, input, ignore, NULL);
+    struct buf a = { 0 }, b = { 0 };
+
+    cel_value_print(value, &a);
+    cel_value_print(late, &b);
+    cr_expect_eq(value.kind, late.kind, "%.*s", SLICE_ARG(cel_text(program)));
+    cr_expect_str_eq(buf_str(&a), buf_str(&b), "%.*s", SLICE_ARG(cel_text(program)));
+    if (value.kind == CEL_ERROR && late.kind == CEL_ERROR)
+        cr_expect_eq(value.error.at, late.error.at, "%.*s", SLICE_ARG(cel_text(program)));
+    buf_release(&a);
+    buf_release(&b);
+}
+
 const char *said_of(const char *text)
 {
     static struct buf out;
     static struct arena arena;
+    struct cel_value value;
+    struct cel_input input = { .arena = &arena, .zone = zone };
     struct cel_env env = { .dialect = CEL_STANDARD };
     struct cel_program *program;
     struct why why = { 0 };
@@ -28,7 +53,9 @@ const char *said_of(const char *text)
         buf_add_str(&out, why.text);
         return buf_str(&out);
     }
-    cel_value_print(cel_eval(program, &(struct cel_input){ .arena = &arena, .zone = zone }), &out);
+    value = cel_eval(program, &input);
+    cel_value_print(value, &out);
+    expect_as_evaluated_late(program, &input, value);
     cel_free(program);
     return buf_str(&out);
 }
