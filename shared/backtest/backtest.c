@@ -116,6 +116,12 @@ static enum err side_init(struct side *side, const struct contender *contender,
     return err;
 }
 
+static void side_give_lists(struct side *side, const struct timeline_reader *lists)
+{
+    for (size_t i = 0; i < side->count; i++)
+        timeline_give(lists, side->sets[i].policy);
+}
+
 static void side_release(struct side *side)
 {
     for (size_t i = 0; i < side->count; i++)
@@ -665,7 +671,10 @@ static void take_row(struct backtest_worker *w, const struct chunk *c, size_t i,
         return;
     arena_reset(&w->row_arena);
     chunk_row(c, i, &w->row_arena, &row);
-    timeline_move(w->lists, row.decided_at_us);
+    if (timeline_move(w->lists, row.decided_at_us)) {
+        side_give_lists(&w->compared, w->lists);
+        side_give_lists(&w->asked, w->lists);
+    }
     decide(&w->compared, c, i, &row, NULL, &compared);
     s = decide(&w->asked, c, i, &row, overlay, &asked);
     n.row = &row;

@@ -11,6 +11,7 @@ struct known_list {
     struct slice name;
     enum list_purpose purpose;
     enum txn_text field;
+    int64_t from_us, to_us; /* it is there */
 };
 
 struct change {
@@ -32,6 +33,7 @@ struct timeline_reader {
     const struct timeline *timeline;
     struct list **lists;
     size_t at;
+    int64_t at_us, next_us; /* where it stands; when the next list comes or goes */
 };
 
 struct timeline *timeline_new(void)
@@ -53,15 +55,22 @@ size_t timeline_add_list(struct timeline *t, enum list_type type, uint32_t accou
                          enum list_purpose purpose, enum txn_text field)
 {
     ARRAY_RESERVE_ONE(t->lists, t->list_count, t->list_cap);
-    t->lists[t->list_count] =
-        (struct known_list){ type, account, arena_slice(&t->arena, name), purpose, field };
+    t->lists[t->list_count] = (struct known_list){ type,     account, arena_slice(&t->arena, name),
+                                                   purpose,  field,   INT64_MIN,
+                                                   INT64_MAX };
     return t->list_count++;
+}
+
+void timeline_list_lives(struct timeline *t, size_t list, int64_t from_us, int64_t to_us)
+{
+    t->lists[list].from_us = from_us;
+    t->lists[list].to_us = to_us;
 }
 
 bool timeline_has_list(const struct timeline *t, struct slice name)
 {
     for (size_t i = 0; i < t->list_count; i++) {
-        if (slice_eq(t->lists[i].name, name))
+        if (slice_eq(t->lists[i].name, name) && t->lists[i].to_us == INT64_MAX)
             return true;
     }
     return false;
@@ -102,6 +111,21 @@ void timeline_seal(struct timeline *t)
         qsort(t->changes, t->count, sizeof *t->changes, by_time);
 }
 
+/* When the next list comes or goes, after where the reader stands. */
+static int64_t next_of(const struct timeline_reader *r)
+{
+    const struct timeline *t = r->timeline;
+    int64_t next_us = INT64_MAX;
+
+    for (size_t i = 0; i < t->list_count; i++) {
+        if (t->lists[i].from_us > r->at_us && t->lists[i].from_us < next_us)
+            next_us = t->lists[i].from_us;
+        if (t->lists[i].to_us > r->at_us && t->lists[i].to_us < next_us)
+            next_us = t->lists[i].to_us;
+    }
+    return next_us;
+}
+
 struct timeline_reader *timeline_read(const struct timeline *t)
 {
     struct timeline_reader *r = mem_new(struct timeline_reader);
@@ -111,6 +135,8 @@ struct timeline_reader *timeline_read(const struct timeline *t)
     for (size_t i = 0; i < t->list_count; i++)
         r->lists[i] = list_new_of(t->lists[i].type, t->lists[i].account, t->lists[i].name,
                                   t->lists[i].purpose, t->lists[i].field);
+    r->at_us = INT64_MIN;
+    r->next_us = next_of(r);
     return r;
 }
 
@@ -126,11 +152,15 @@ void timeline_reader_free(struct timeline_reader *r)
 
 void timeline_give(const struct timeline_reader *r, struct policy *policy)
 {
-    for (size_t i = 0; i < r->timeline->list_count; i++)
-        policy_add_list(policy, r->lists[i]);
+    const struct timeline *t = r->timeline;
+
+    policy_drop_lists(policy);
+    for (size_t i = 0; i < t->list_count; i++)
+        if (t->lists[i].from_us <= r->at_us && r->at_us < t->lists[i].to_us)
+            policy_add_list(policy, r->lists[i]);
 }
 
-void timeline_move(struct timeline_reader *r, int64_t at_us)
+bool timeline_move(struct timeline_reader *r, int64_t at_us)
 {
     const struct timeline *t = r->timeline;
 
@@ -143,4 +173,9 @@ void timeline_move(struct timeline_reader *r, int64_t at_us)
         else if (list_put(r->lists[c->list], c->value, c->expires_at_us, &why))
             continue; /* it is full: so it was when that was tried */
     }
+    if (at_us < r->next_us)
+        return false;
+    r->at_us = at_us;
+    r->next_us = next_of(r);
+    return true;
 }

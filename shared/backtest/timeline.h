@@ -13,9 +13,13 @@ struct timeline;
 struct timeline *timeline_new(void);
 void timeline_free(struct timeline *t);
 
-/* A list, empty at first; returns its number. */
+/* A list, empty at first and always there; returns its number. */
 size_t timeline_add_list(struct timeline *t, enum list_type type, uint32_t account, struct slice name,
                          enum list_purpose purpose, enum txn_text field);
+/* It is there from `from_us` on until before `to_us` only. A rule that asks for it at another time errs, as it did then.
+ * Before the first reader. */
+void timeline_list_lives(struct timeline *t, size_t list, int64_t from_us, int64_t to_us);
+/* Whether one of that name is there at the end. */
 bool timeline_has_list(const struct timeline *t, struct slice name);
 /* From `at_us` on the value is in the list, or is not. Changes of one time come in the order in which they are added.
  *   ERR_INVALID  it is no value of the list's type */
@@ -28,9 +32,10 @@ void timeline_seal(struct timeline *t);
 struct timeline_reader;
 struct timeline_reader *timeline_read(const struct timeline *t);
 void timeline_reader_free(struct timeline_reader *r);
-/* Gives the policy all lists, which from then on change as the reader moves. */
+/* Gives the policy, in the place of those that it has, the lists that are there where the reader stands. Their entries
+ * change as it moves. */
 void timeline_give(const struct timeline_reader *r, struct policy *policy);
-/* Takes in what changed until `at_us`, including it. */
-void timeline_move(struct timeline_reader *r, int64_t at_us);
+/* Takes in what changed until `at_us`, including it. True when lists came or went: they are to be given again. */
+bool timeline_move(struct timeline_reader *r, int64_t at_us);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/array.h"
 #include "pg/session.h"
+#include "policystore/lists.h"
 
 /* ---- rule sets ---- */
 
@@ -153,20 +154,31 @@ void policies_declared(struct timeline *t, const struct sets *asked)
     }
 }
 
+/* The first of its name is taken for there before it was made, and empty, so that a draft can be tried on days before it. */
+static bool is_first_of_its_name(const struct list_life *ever, size_t place)
+{
+    for (size_t i = 0; i < place; i++) {
+        if (ever[i].account == ever[place].account && slice_eq(ever[i].name, ever[place].name))
+            return false;
+    }
+    return true;
+}
+
 enum err policies_lists(struct timeline *t, struct pg_session *s, struct why *why)
 {
     struct filling filling = { .timeline = t };
-    struct pg_result *r = NULL;
-    enum err err = pg_exec(s, "SELECT list, account, name, type, purpose, field FROM lists ORDER BY list",
-                           NULL, &r, why);
+    struct arena arena = { 0 };
+    struct list_life *ever;
+    enum err err = lists_ever(s, &arena, &ever, &filling.count, why);
 
-    filling.places = mem_new_n(struct list_place, (err ? 0 : pg_rows(r)) + 1);
-    for (size_t i = 0; !err && i < pg_rows(r); i++) {
-        filling.places[i].list = pg_get_int(r, i, 0);
-        filling.places[i].place = timeline_add_list(
-            t, list_type_find(pg_get_text(r, i, 3)), (uint32_t)pg_get_int(r, i, 1), pg_get_text(r, i, 2),
-            list_purpose_find(pg_get_text(r, i, 4)), txn_text_find(pg_get_text(r, i, 5)));
-        filling.count++;
+    filling.places = mem_new_n(struct list_place, filling.count + 1);
+    for (size_t i = 0; i < filling.count; i++) {
+        filling.places[i].list = ever[i].number;
+        filling.places[i].place = timeline_add_list(t, ever[i].type, (uint32_t)ever[i].account, ever[i].name,
+                                                    ever[i].purpose, ever[i].field);
+        timeline_list_lives(t, filling.places[i].place,
+                            is_first_of_its_name(ever, i) ? INT64_MIN : ever[i].created_at_us,
+                            ever[i].dropped_at_us);
     }
     if (!err)
         err =
@@ -174,7 +186,7 @@ enum err policies_lists(struct timeline *t, struct pg_session *s, struct why *wh
                         on_change, &filling, why);
     timeline_seal(t);
     mem_free(filling.places);
-    pg_result_free(r);
+    arena_release(&arena);
     return err;
 }
 

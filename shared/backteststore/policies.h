@@ -28,7 +28,7 @@ MUST_USE enum err sets_add_live(struct sets *sets, struct pg_session *s, struct 
 MUST_USE enum err sets_add_used(struct sets *sets, struct pg_session *s, const struct archive *h,
                                 struct why *why);
 
-/* All lists that there are, with every change. */
+/* All lists that there ever were, with every change. */
 MUST_USE enum err policies_lists(struct timeline *t, struct pg_session *s, struct why *why);
 /* Those that documents declare and nobody has made, empty. */
 void policies_declared(struct timeline *t, const struct sets *asked);

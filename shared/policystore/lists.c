@@ -93,6 +93,34 @@ enum err lists_all(struct pg_session *s, struct arena *arena, struct list_row **
     return err;
 }
 
+enum err lists_ever(struct pg_session *s, struct arena *arena, struct list_life **out, size_t *count,
+                    struct why *why)
+{
+    struct pg_result *r = NULL;
+    enum err err =
+        row_ask(s,
+                "SELECT list, account, name, purpose, field, type, created_at, NULL::timestamptz FROM lists "
+                "UNION ALL SELECT list, account, name, purpose, field, type, created_at, dropped_at FROM "
+                "dropped_lists ORDER BY 1",
+                NULL, &r, why);
+
+    *count = err ? 0 : pg_rows(r);
+    *out = arena_new(arena, struct list_life, *count + 1);
+    for (size_t i = 0; i < *count; i++)
+        (*out)[i] = (struct list_life){
+            .number = pg_get_int(r, i, 0),
+            .account = pg_get_int(r, i, 1),
+            .name = arena_slice(arena, pg_get_text(r, i, 2)),
+            .purpose = list_purpose_find(pg_get_text(r, i, 3)),
+            .field = txn_text_find(pg_get_text(r, i, 4)),
+            .type = list_type_find(pg_get_text(r, i, 5)),
+            .created_at_us = pg_get_time_us(r, i, 6),
+            .dropped_at_us = pg_is_null(r, i, 7) ? INT64_MAX : pg_get_time_us(r, i, 7),
+        };
+    pg_result_free(r);
+    return err;
+}
+
 void list_row_write(struct json_out *o, const char *key, const struct list_row *row)
 {
     json_out_open(o, key);

@@ -36,6 +36,19 @@ MUST_USE enum err lists_all(struct pg_session *s, struct arena *arena, struct li
                             struct why *why);
 void list_row_write(struct json_out *o, const char *key, const struct list_row *row);
 
+/* A list that there is, or was. */
+struct list_life {
+    int64_t number, account;
+    struct slice name; /* the arena's */
+    enum list_purpose purpose;
+    enum list_type type;
+    enum txn_text field;
+    int64_t created_at_us, dropped_at_us; /* INT64_MAX: it is there */
+};
+/* All that ever were, in the order of their numbers. */
+MUST_USE enum err lists_ever(struct pg_session *s, struct arena *arena, struct list_life **out, size_t *count,
+                             struct why *why);
+
 /* Makes an empty list of row->account, name, purpose, type, field and note.
  *   ERR_INVALID   no name, or a deny or allow list without a field
  *   ERR_CONFLICT  there is one of that name */

@@ -9,6 +9,7 @@
 #include "lifestore/row.h"
 #include "modelstore/modelstore.h"
 #include "policystore/document.h"
+#include "policystore/lists.h"
 
 struct held_policy {
     int64_t version, shadow;
@@ -237,30 +238,26 @@ enum err shelf_policy(struct shelf *shelf, struct pg_session *s, int64_t version
 
 enum err shelf_look_at_lists(struct shelf *shelf, struct pg_session *s, struct why *why)
 {
-    struct pg_result *r = NULL;
-    enum err err =
-        row_ask(s,
-                "SELECT list, account, name, purpose, field, type, created_at, NULL::timestamptz FROM lists "
-                "UNION ALL SELECT list, account, name, purpose, field, type, created_at, dropped_at FROM "
-                "dropped_lists ORDER BY 1",
-                NULL, &r, why);
+    struct arena arena = { 0 };
+    struct list_life *ever;
+    size_t count;
+    enum err err = lists_ever(s, &arena, &ever, &count, why);
 
-    if (err)
-        return err;
-    drop_lists(shelf);
-    shelf->lists = mem_new_n(struct shelf_list, pg_rows(r) + 1);
-    for (size_t i = 0; i < pg_rows(r); i++) {
-        struct shelf_list *list = &shelf->lists[shelf->list_count++];
-
-        list->number = pg_get_int(r, i, 0);
-        list->created_at_us = pg_get_time_us(r, i, 6);
-        list->dropped_at_us = pg_is_null(r, i, 7) ? INT64_MAX : pg_get_time_us(r, i, 7);
-        list->list = list_new_of(list_type_find(pg_get_text(r, i, 5)), (uint32_t)pg_get_int(r, i, 1),
-                                 pg_get_text(r, i, 2), list_purpose_find(pg_get_text(r, i, 3)),
-                                 txn_text_find(pg_get_text(r, i, 4)));
+    if (!err) {
+        drop_lists(shelf);
+        shelf->lists = mem_new_n(struct shelf_list, count + 1);
+        shelf->list_count = count;
     }
-    pg_result_free(r);
-    return ERR_OK;
+    for (size_t i = 0; i < count; i++)
+        shelf->lists[i] = (struct shelf_list){
+            .number = ever[i].number,
+            .created_at_us = ever[i].created_at_us,
+            .dropped_at_us = ever[i].dropped_at_us,
+            .list = list_new_of(ever[i].type, (uint32_t)ever[i].account, ever[i].name, ever[i].purpose,
+                                ever[i].field),
+        };
+    arena_release(&arena);
+    return err;
 }
 
 size_t shelf_lists(const struct shelf *shelf, const struct shelf_list **lists)
