@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
 #include "base/clock.h"
@@ -266,6 +267,7 @@ static void rule_key(const struct backtest_worker *w, const struct set *s, size_
 {
     struct key_maker maker = { .overlay = overlay, .set = s };
 
+    buf_add_str(&maker.text, "velocities by identity\n"); /* what was kept before they were is not used */
     buf_add_slice(&maker.text, trial_rule(s->trial, rule)->expression);
     buf_add_char(&maker.text, '\n');
     if (overlay && overlay->scores && trial_rule_asks_score(s->trial, rule))
@@ -290,6 +292,7 @@ static enum err find_sources(struct backtest_worker *w, struct set *s, struct ch
 
     for (size_t i = 0; i < s->feature_count && !err; i++) {
         struct source *source = &s->sources[i];
+        const unsigned char *wanted = trial_velocity(s->trial, i);
         size_t at = overlay_find(overlay, s->features[i]);
 
         *source = (struct source){ .values = at == SIZE_MAX ? NULL : overlay->values[at] };
@@ -297,7 +300,12 @@ static enum err find_sources(struct backtest_worker *w, struct set *s, struct ch
             continue;
         source->places = arena_new(&w->arena, size_t, chunk_feature_count(c) + 1);
         for (size_t k = 0; k < chunk_feature_count(c) && !err; k++) {
-            if (!slice_eq_str(s->features[i], chunk_feature_name(c, k, NULL)))
+            const unsigned char *identity;
+            const char *name = chunk_feature_name(c, k, &identity);
+
+            /* A velocity may be a feature of the catalogue, under its name there. */
+            if (!slice_eq_str(s->features[i], name) &&
+                (!wanted || memcmp(wanted, identity, SHA256_BYTES) != 0))
                 continue;
             source->places[source->count++] = k;
             err = chunk_want_feature(c, k, why);

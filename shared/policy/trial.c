@@ -142,6 +142,15 @@ struct slice trial_vector_text(const struct trial *t, size_t place)
                             : velocities_at(t->policy->velocities, place - features)->describe;
 }
 
+const unsigned char *trial_velocity(const struct trial *t, size_t place)
+{
+    const struct policy *policy = t->policy;
+
+    return place < policy->feature_count
+               ? NULL
+               : velocities_at(policy->velocities, place - policy->feature_count)->hash;
+}
+
 const struct policy_columns *trial_columns(const struct trial *t)
 {
     return t->columns;

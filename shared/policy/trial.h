@@ -42,6 +42,9 @@ bool trial_rule_asks_score(const struct trial *trial, size_t rule);
 size_t trial_vector(const struct trial *trial, const struct slice **names);
 /* The member at `place` as rules write it: a feature's name, or a velocity's call. */
 struct slice trial_vector_text(const struct trial *trial, size_t place);
+/* The identity of the velocity at that place of the vector: a plan may have it under the catalogue's name. NULL: a
+ * feature, which is found by its name. */
+const unsigned char *trial_velocity(const struct trial *trial, size_t place);
 const struct policy_columns *trial_columns(const struct trial *trial);
 /* What of it a rule reads. */
 void trial_rule_features(const struct trial *trial, size_t rule, void (*each)(void *context, size_t place),

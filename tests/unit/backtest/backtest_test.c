@@ -668,7 +668,7 @@ Test(backtest, a_velocity_is_found_by_what_it_means)
     struct chunk_builder *b = chunk_builder_new();
     struct trial *trial;
     const struct slice *names;
-    struct chunk_feature feature = { .identity = "v" };
+    struct chunk_feature feature = { .name = "card_count" }; /* as the catalogue has it */
     struct backtest_worker *worker;
     struct buf bytes = { 0 };
     struct chunk *c;
@@ -677,7 +677,7 @@ Test(backtest, a_velocity_is_found_by_what_it_means)
     MUST(policy_add_ruleset(policy, &set, &why));
     trial = trial_new(policy, 0);
     cr_assert_eq(trial_vector(trial, &names), 2);
-    memcpy(feature.name, names[0].ptr, names[0].len);
+    memcpy(feature.identity, trial_velocity(trial, 0), SHA256_BYTES);
     for (size_t i = 0; i < 1000; i++) {
         float value = i % 7 ? (float)(i % 10) : NAN;
 
