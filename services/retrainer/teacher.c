@@ -795,7 +795,8 @@ static void end_seeking(struct work *w)
     w->awaited_count = kept;
     mem_free(t->awaited);
     t->awaited = mem_new_n(struct awaited, kept + 1);
-    memcpy(t->awaited, w->awaited, kept * sizeof *t->awaited);
+    if (kept)
+        memcpy(t->awaited, w->awaited, kept * sizeof *t->awaited);
     t->awaited_count = kept;
 }
 
