@@ -56,8 +56,8 @@ export function cluster(settings, prepare) {
 }
 
 /** A page on which `name` has logged in; at the end nothing must have been complained of. */
-export async function visit(name, work) {
-  const { page, complaints, close } = await open(browser);
+export async function visit(name, work, options = {}) {
+  const { page, complaints, close } = await open(browser, options);
   page.setDefaultTimeout(30000);
   try {
     await logIn(page, urlOf("dashboard"), name, password);

@@ -96,7 +96,7 @@ export default function AuditPage() {
                     <td className="nowrap"><code>{row.action}</code></td>
                     <td>{row.subject}</td>
                     <td>{row.account}</td>
-                    <td><code className="wrap">{Object.keys(row.detail).length ? JSON.stringify(row.detail) : ""}</code></td>
+                    <td><code className="wrap">{Object.keys(row.detail).length ? plain(row.detail) : ""}</code></td>
                   </tr>
                 ))}
               </tbody>
@@ -116,4 +116,8 @@ export default function AuditPage() {
 }
 
 const csvColumns = ["id", "link", "at", "actor", "action", "subject", "account", "detail"] as const satisfies readonly (keyof AuditRow)[];
+/** As JSON; what would turn the reading direction of the rest is spelt out. */
+const plain = (detail: AuditRow["detail"]) =>
+  JSON.stringify(detail).replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16)}`);
+
 const flat = (row: AuditRow) => ({ ...row, detail: JSON.stringify(row.detail) });
