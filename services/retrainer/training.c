@@ -39,6 +39,7 @@ static void on_term(int signal_number)
 struct work {
     struct retrainer_settings conf;
     struct pg_session *pg;
+    struct pg_session *teller; /* how far it is, while `pg` reads in one transaction that writes nothing */
     struct arena arena;
     struct run run;
     struct recipe recipe;
@@ -53,8 +54,9 @@ struct work {
     int64_t version;
 
     int64_t told_mono_us;
-    bool is_cancelled;
-    enum err lost; /* why nothing more can be written */
+    bool is_cancelled, is_reading;
+    enum err lost;       /* why nothing more can be written, */
+    struct why lost_why; /* in words */
     struct why *why;
 };
 
@@ -67,7 +69,7 @@ static bool tell(struct work *w, const char *stage, double progress, bool at_onc
 
     if (at_once || now - w->told_mono_us >= TELL_EVERY_US) {
         w->told_mono_us = now;
-        w->lost = run_progress(w->pg, w->run.run, stage, progress, &w->is_cancelled, w->why);
+        w->lost = run_progress(w->teller, w->run.run, stage, progress, &w->is_cancelled, &w->lost_why);
     }
     return !w->lost && !w->is_cancelled && !is_told;
 }
@@ -75,7 +77,7 @@ static bool tell(struct work *w, const char *stage, double progress, bool at_onc
 /* A hook said stop: why. */
 static enum err stopped(const struct work *w)
 {
-    return w->lost ? w->lost
+    return w->lost ? err_set(w->why, w->lost, "%s", w->lost_why.text)
                    : err_set(w->why, ERR_TIMEOUT, "%s", w->is_cancelled ? "cancelled" : "told to stop");
 }
 
@@ -214,9 +216,11 @@ static enum err choose_plan(struct work *w)
 static bool on_rows(void *context, uint64_t rows)
 {
     struct work *w = context;
+    bool is_first = !w->is_reading;
 
     (void)rows;
-    return tell(w, "reading", SHARE_READ / 2, false);
+    w->is_reading = true;
+    return tell(w, "reading", SHARE_READ / 2, is_first);
 }
 
 static bool on_again(void *context, uint64_t entries)
@@ -441,6 +445,10 @@ static enum err begin(struct work *w, int64_t run, int *status)
     if (!err)
         err = pg_session_role(w->pg, w->conf.pg_role, w->why);
     if (!err)
+        err = pg_session_open(&w->teller, w->conf.pg_url, "assay-retrainer-run", w->why);
+    if (!err)
+        err = pg_session_role(w->teller, w->conf.pg_role, w->why);
+    if (!err)
         err = run_lock(w->pg, &is_ours, w->why);
     if (err || !is_ours) {
         *status = err ? EXIT_FAILURE : TRAINING_BUSY;
@@ -477,6 +485,7 @@ int training_main(int64_t run)
                   log_quoted(slice_str(why.text)));
     else if (status < 0)
         status = work(&w);
+    pg_session_close(w.teller);
     pg_session_close(w.pg);
     rows_release(&w.rows);
     plan_free(w.plan);

@@ -15,7 +15,7 @@
 #include "featurestore/store.h"
 #include "logstore/reader.h"
 
-enum { STEP = 1 << 14, NO_PENDING = UINT32_MAX };
+enum { STEP = 1 << 10, NO_PENDING = UINT32_MAX };
 
 /* A label that waits for its transaction. */
 struct pending {
