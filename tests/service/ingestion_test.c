@@ -32,10 +32,12 @@ static void make_key(char key[64], int account, const char *scopes, int rate, in
 {
     char text[256];
 
+    database_run(w.pg, "BEGIN"); /* it is read as soon as it is there */
     database_key(w.pg, account, scopes, key);
     snprintf(text, sizeof text, "UPDATE api_keys SET rate_per_s = %d, burst = %d WHERE prefix = '%.8s'", rate,
              burst, key + strlen("ak_"));
     database_run(w.pg, text);
+    database_run(w.pg, "COMMIT");
 }
 
 static void start_ingestion(const char *const *more)
