@@ -45,6 +45,19 @@ COPY services services
 RUN make -s bins WERROR= SETUP_STAMP=/dev/null \
  && strip --strip-debug build/plain/bin/*
 
+# The pages, with the packages that package-lock.json names.
+FROM debian:bookworm-slim AS pages
+WORKDIR /src
+RUN apt-get update -qq \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates nodejs npm >/dev/null \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src/services/dashboard/web
+COPY services/dashboard/web/.npmrc services/dashboard/web/package.json services/dashboard/web/package-lock.json ./
+RUN npm ci --silent && touch "node_modules/.assay-$(sha256sum package-lock.json | cut -c1-16)"
+COPY scripts/web /src/scripts/
+COPY services/dashboard/web ./
+RUN mkdir -p /src/build && /src/scripts/web
+
 FROM debian:bookworm-slim AS assay
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
@@ -52,13 +65,14 @@ RUN apt-get update -qq \
         libpcre2-8-0 libpq5 libprotobuf-c1 libsodium23 libssl3 libxgboost0 libyaml-0-2 libzstd1 tzdata >/dev/null \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin assay \
- && for name in . postgres features scoring rules ingestion retrainer shadow monitor edge assay; do \
+ && for name in . postgres features scoring rules ingestion retrainer shadow monitor dashboard edge assay; do \
         install -d -o assay -g assay -m 700 "/certs/$name" || exit 1; \
     done \
  && install -d -o assay -g assay -m 700 /var/lib/assay/backtests
 # A catalogue or a mapping is found beside bin/.
 COPY models /opt/assay/models
 COPY --from=build /src/build/plain/bin /opt/assay/bin
+COPY --from=pages /src/build/web /opt/assay/web
 ENV PATH=/opt/assay/bin:/usr/bin:/bin ASSAY_HOME=/tmp
 USER assay
 CMD ["assay", "help"]
