@@ -45,7 +45,8 @@ COPY services services
 RUN make -s bins WERROR= SETUP_STAMP=/dev/null \
  && strip --strip-debug build/plain/bin/*
 
-# The pages, with the packages that package-lock.json names.
+# The pages, with the packages that package-lock.json names. Where a proxy answers TLS with a certificate of its own, its
+# authority is in docker/ca.pem.
 FROM debian:bookworm-slim AS pages
 WORKDIR /src
 RUN apt-get update -qq \
@@ -53,7 +54,9 @@ RUN apt-get update -qq \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src/services/dashboard/web
 COPY services/dashboard/web/.npmrc services/dashboard/web/package.json services/dashboard/web/package-lock.json ./
-RUN npm ci --silent && touch "node_modules/.assay-$(sha256sum package-lock.json | cut -c1-16)"
+COPY docker /src/docker
+RUN if [ -e /src/docker/ca.pem ]; then export NODE_EXTRA_CA_CERTS=/src/docker/ca.pem; fi \
+ && npm ci --silent && touch "node_modules/.assay-$(sha256sum package-lock.json | cut -c1-16)"
 COPY scripts/web /src/scripts/
 COPY services/dashboard/web ./
 RUN mkdir -p /src/build && /src/scripts/web
