@@ -37,7 +37,8 @@ class Visitor:
         if name:
             status, headers, text = self.send("POST", "/v1/session", {"name": name, "password": PASSWORD})
             spec.check(("POST", "/v1/session"), status, headers, text)
-            self.headers = {"Cookie": headers["set-cookie"].split(";")[0], "X-CSRF-Token": json.loads(text)["csrf"]}
+            cookies = "; ".join(each.split(";")[0] for each in headers["set-cookie"].split("\n"))
+            self.headers = {"Cookie": cookies, "X-CSRF-Token": json.loads(text)["csrf"]}
 
     def send(self, method, path, body=None):
         return send(self.address, method, path, self.headers, body)

@@ -23,7 +23,9 @@ def is_time(value):
 
 
 def send(address, method, path, headers, body=None):
-    """One request over HTTP/1.1; body is sent as JSON, or as it is when it is bytes. (status, headers, bytes)"""
+    """One request over HTTP/1.1; body is sent as JSON, or as it is when it is bytes. (status, headers, bytes)
+
+    A header that came more than once has its values on lines of their own."""
     headers = dict(headers)
     if body is not None and not isinstance(body, bytes):
         headers["Content-Type"] = "application/json"
@@ -31,7 +33,10 @@ def send(address, method, path, headers, body=None):
     connection = http.client.HTTPConnection(address, timeout=30)
     connection.request(method, path, body=body, headers=headers)
     response = connection.getresponse()
-    answer = response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+    got = {}
+    for name, value in response.getheaders():
+        got[name.lower()] = f"{got[name.lower()]}\n{value}" if name.lower() in got else value
+    answer = response.status, got, response.read()
     connection.close()
     return answer
 
