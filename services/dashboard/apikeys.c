@@ -60,23 +60,6 @@ static void write_secret(struct call *c, struct api_key *key)
     c->status = 201;
 }
 
-/* ["decide", "read"] as "decide read". */
-static struct slice words_of(struct call *c, const json_t *list)
-{
-    struct slice text = SLICE("");
-    json_t *word;
-    size_t i;
-
-    json_array_foreach(list, i, word)
-    {
-        if (i > key_scope_count)
-            break;
-        text = arena_printf(&c->arena, "%.*s %.*s", SLICE_ARG(text), (int)json_string_length(word),
-                            json_is_string(word) ? json_string_value(word) : "?");
-    }
-    return text;
-}
-
 enum err keys_add(struct call *c, struct pg_session *s, struct why *why)
 {
     enum { ACCOUNT, SCOPES, OWNER, NOTE, RATE, BURST, DAYS, COUNT };
@@ -88,13 +71,16 @@ enum err keys_add(struct call *c, struct pg_session *s, struct why *why)
                                     [BURST] = { "burst", JSON_INTEGER, false, NULL },
                                     [DAYS] = { "days", JSON_INTEGER, false, NULL } };
     struct api_key key;
+    struct slice scopes;
     json_t *body = NULL;
     enum err err = json_members_read(&body, c->body, m, COUNT, why);
 
     if (!err)
+        err = json_member_words(&m[SCOPES], &c->arena, &scopes, why);
+    if (!err)
         err = key_make(s,
                        &(struct key_wish){ .account = json_member_text(&m[ACCOUNT]),
-                                           .scopes = words_of(c, m[SCOPES].value),
+                                           .scopes = scopes,
                                            .owner = json_member_text(&m[OWNER]),
                                            .note = json_member_text(&m[NOTE]),
                                            .rate_per_s = json_member_int(&m[RATE], 0),

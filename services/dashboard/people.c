@@ -25,23 +25,6 @@ enum err users_list(struct call *c, struct pg_session *s, struct why *why)
     return ERR_OK;
 }
 
-/* ["analyst", "lead"] as "analyst lead"; of too many as many as show it. */
-static struct slice roles_of(struct call *c, const struct json_member *m)
-{
-    struct slice text = SLICE("");
-    json_t *role;
-    size_t i;
-
-    json_array_foreach(m->value, i, role)
-    {
-        if (i > USER_ROLES_MOST)
-            break;
-        text = arena_printf(&c->arena, "%.*s %.*s", SLICE_ARG(text), (int)json_string_length(role),
-                            json_is_string(role) ? json_string_value(role) : "?");
-    }
-    return text;
-}
-
 enum err users_add(struct call *c, struct pg_session *s, struct why *why)
 {
     enum { NAME, FULL_NAME, ROLES, PASSWORD, COUNT };
@@ -49,14 +32,17 @@ enum err users_add(struct call *c, struct pg_session *s, struct why *why)
                                     [FULL_NAME] = { "full_name", JSON_STRING, false, NULL },
                                     [ROLES] = { "roles", JSON_ARRAY, true, NULL },
                                     [PASSWORD] = { "password", JSON_STRING, true, NULL } };
+    struct slice roles;
     json_t *body = NULL;
     enum err err = json_members_read(&body, c->body, m, COUNT, why);
 
     if (!err)
+        err = json_member_words(&m[ROLES], &c->arena, &roles, why);
+    if (!err)
         err = user_add(s,
                        &(struct user){ .name = json_member_text(&m[NAME]),
                                        .full_name = json_member_text(&m[FULL_NAME]),
-                                       .roles = roles_of(c, &m[ROLES]) },
+                                       .roles = roles },
                        json_member_text(&m[PASSWORD]), slice_str(c->actor), why);
     json_decref(body);
     c->status = 204;
@@ -79,11 +65,14 @@ enum err users_password(struct call *c, struct pg_session *s, struct why *why)
 enum err users_roles(struct call *c, struct pg_session *s, struct why *why)
 {
     struct json_member m = { "roles", JSON_ARRAY, true, NULL };
+    struct slice roles;
     json_t *body = NULL;
     enum err err = json_members_read(&body, c->body, &m, 1, why);
 
     if (!err)
-        err = user_set_roles(s, c->id, roles_of(c, &m), slice_str(c->actor), why);
+        err = json_member_words(&m, &c->arena, &roles, why);
+    if (!err)
+        err = user_set_roles(s, c->id, roles, slice_str(c->actor), why);
     json_decref(body);
     c->status = 204;
     return err;

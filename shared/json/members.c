@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/buf.h"
 #include "json/json.h"
 
 static bool is_of_kind(const json_t *value, json_type kind)
@@ -55,4 +56,27 @@ int64_t json_member_int(const struct json_member *m, int64_t fallback)
 bool json_member_bool(const struct json_member *m)
 {
     return m->value && json_is_true(m->value);
+}
+
+enum err json_member_words(const struct json_member *m, struct arena *arena, struct slice *out,
+                           struct why *why)
+{
+    enum err err = ERR_OK;
+    struct buf text;
+    json_t *word;
+    size_t i;
+
+    buf_init(&text, 0);
+    json_array_foreach(m->value, i, word)
+    {
+        if (!json_is_string(word)) {
+            err = err_set(why, ERR_INVALID, "%s has something that is no text", m->name);
+            break;
+        }
+        buf_add_str(&text, i ? " " : "");
+        buf_add_slice(&text, json_slice(word));
+    }
+    *out = arena_slice(arena, buf_slice(&text));
+    buf_release(&text);
+    return err;
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/slice.h"
 
@@ -28,5 +29,9 @@ MUST_USE enum err json_members_read(json_t **root, struct slice text, struct jso
 struct slice json_member_text(const struct json_member *m);
 int64_t json_member_int(const struct json_member *m, int64_t fallback);
 bool json_member_bool(const struct json_member *m);
+/* A list of texts as one text, ["analyst", "lead"] as "analyst lead", in the arena; "" without the member.
+ *   ERR_INVALID  something in the list is no text */
+MUST_USE enum err json_member_words(const struct json_member *m, struct arena *arena, struct slice *out,
+                                    struct why *why);
 
 #endif

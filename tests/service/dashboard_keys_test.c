@@ -129,6 +129,7 @@ Test(dashboard_keys, what_cannot_be_is_refused_and_makes_nothing)
         { "{\"account\": \"shop\", \"scopes\": []}", 422 },
         { "{\"account\": \"shop\", \"scopes\": [\"fly\"]}", 422 },
         { "{\"account\": \"shop\", \"scopes\": [7]}", 422 },
+        { "{\"account\": \"shop\", \"scopes\": [7, \"read\"]}", 422 },
         { "{\"account\": \"shop\", \"scopes\": [\"read\"], \"rate_per_s\": -1}", 422 },
         { "{\"account\": \"shop\", \"scopes\": [\"read\"], \"days\": 99999}", 422 },
         { "{\"account\": \"shop\", \"scopes\": [\"read\"], \"secret\": \"mine\"}", 422 },
