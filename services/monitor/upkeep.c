@@ -89,10 +89,14 @@ static void read_run(struct condition *c, const struct pg_result *r, size_t row,
 
 /* ---- followers ---- */
 
+/* One that has nothing to do does not move either: it is behind since the first entry that waits for it came. On a
+ * simulated clock nobody knows when that was. */
 static const char followers_sql[] =
     "SELECT f.follower, greatest(l.newest - (f.position->>'n')::int8, 0), extract(epoch FROM now() - "
-    "f.updated_at)::float8 / 60 FROM followers f, (SELECT coalesce(max(n), 0) AS newest FROM log) l WHERE "
-    "jsonb_typeof(f.position->'n') = 'number'";
+    "greatest(f.updated_at, w.known_at))::float8 / 60 FROM followers f CROSS JOIN (SELECT coalesce(max(n), "
+    "0) AS newest FROM log) l LEFT JOIN LATERAL (SELECT CASE WHEN a.clock = 'live' THEN x.known_at END AS "
+    "known_at FROM (SELECT account, known_at FROM log WHERE n > (f.position->>'n')::int8 ORDER BY n LIMIT 1) "
+    "x LEFT JOIN accounts a USING (account)) w ON true WHERE jsonb_typeof(f.position->'n') = 'number'";
 
 static void read_follower(struct condition *c, const struct pg_result *r, size_t row, struct arena *arena)
 {

@@ -372,9 +372,13 @@ Test(alerts, a_training_that_failed_labels_that_stopped_and_who_does_not_move_ar
         "INSERT INTO followers (follower, position, updated_at) VALUES ('shadow', '{\"n\": 1}', now() - "
         "interval '1 "
         "hour')");
-    database_run(
-        w.pg,
-        "INSERT INTO log (epoch, n, kind, account, known_at, body) VALUES (1, 7, 1, 1, now(), '\\x00')");
+    database_run(w.pg, "INSERT INTO log (epoch, n, kind, account, known_at, body) VALUES (1, 7, 1, 1, now() "
+                       "- interval '1 hour', '\\x00')");
+    database_run(w.pg,
+                 "INSERT INTO accounts (account, name) OVERRIDING SYSTEM VALUE VALUES (2, 'shop'); INSERT "
+                 "INTO log (epoch, n, kind, "
+                 "account, known_at, body) VALUES (1, 8, 1, 2, now(), '\\x00'); INSERT INTO followers "
+                 "(follower, position, updated_at) VALUES ('idle', '{\"n\": 7}', now() - interval '1 hour')");
     start_open(&w.monitor);
     add_webhook("ops", "127.0.0.1");
     wait_until(
@@ -382,7 +386,8 @@ Test(alerts, a_training_that_failed_labels_that_stopped_and_who_does_not_move_ar
         "'behind') AND labels->>'subject' IN ('live accounts', 'handbook', 'shadow')",
         3);
     cr_assert_eq(
-        database_int(w.pg, "SELECT count(*) FROM alerts WHERE labels->>'subject' IN ('other', 'account 1')"),
+        database_int(
+            w.pg, "SELECT count(*) FROM alerts WHERE labels->>'subject' IN ('other', 'account 1', 'idle')"),
         0);
     cr_assert_not_null(
         strstr(database_text(w.pg, "SELECT text FROM alerts WHERE labels->>'kind' = 'retraining'"),
