@@ -91,6 +91,7 @@ struct batch {
     struct wanted *wanted;
     size_t count, was_pending;
     size_t *due, due_count; /* those that are looked for in this turn */
+    size_t too_old;         /* of those that are awaited */
     struct past *past;      /* read when a payment without a score comes */
     size_t past_count;
     bool is_full;
@@ -116,6 +117,11 @@ static void read_place(struct batch *b, const json_t *place)
     b->was_pending = b->count;
 }
 
+static bool is_too_old(const struct batch *b, const struct wanted *w)
+{
+    return w->since_s + PATIENCE_S < b->now_s;
+}
+
 static json_t *write_place(struct batch *b)
 {
     json_t *pending = json_array();
@@ -124,7 +130,7 @@ static json_t *write_place(struct batch *b)
     for (size_t i = b->count; i-- > 0 && left < PENDING_MOST;) {
         const struct wanted *w = &b->wanted[i];
 
-        if (w->is_found || w->since_s + PATIENCE_S < b->now_s)
+        if (w->is_found || is_too_old(b, w))
             continue;
         json_array_insert_new(pending, 0,
                               json_pack("[I,I,I,s%,I]", (json_int_t)w->n, (json_int_t)w->account,
@@ -174,7 +180,8 @@ static void choose_due(struct batch *b)
     for (size_t i = 0; i < b->count; i++) {
         const struct wanted *w = &b->wanted[i];
 
-        if (i < too_many || i >= b->was_pending || w->since_s + PATIENCE_S < b->now_s ||
+        b->too_old += is_too_old(b, w);
+        if (i < too_many || i >= b->was_pending || is_too_old(b, w) ||
             awaited_is_due(w->n, w->since_s * 1000, b->looked_ms, b->now_ms))
             b->due[b->due_count++] = i;
     }
@@ -472,7 +479,7 @@ static enum err follow_in_transaction(struct batch *b, const json_t *place)
     pg_result_free(r);
     if (err)
         return err;
-    if (place && !found && b->n == n_before) {
+    if (place && !found && !b->too_old && b->n == n_before) {
         follower_abandon(b->s);
         return ERR_OK;
     }
