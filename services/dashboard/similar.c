@@ -75,7 +75,7 @@ struct index {
 struct similar {
     const struct dashboard_settings *conf;
     struct watch *watch;
-    pthread_rwlock_t lock; /* over `shown` and its rows; the thread alone writes */
+    pthread_rwlock_t lock; /* over `shown`, its rows and is_whole; the thread alone writes */
     struct index *shown, *making;
     int64_t refused; /* a version that cannot be opened */
 };
@@ -373,7 +373,9 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
     if (err)
         return err;
     if (!has_labels && !has_others) {
+        pthread_rwlock_wrlock(&m->lock);
         x->is_whole = true;
+        pthread_rwlock_unlock(&m->lock);
         if (m->making) {
             show(m, m->making);
             m->making = NULL;
