@@ -27,7 +27,7 @@ static const char places_sql[] =
     "DESC "
     "LIMIT 1), (SELECT r.\"case\" FROM review_cases r WHERE r.account = row.account AND r.transaction_id = "
     "row.transaction_id) FROM row JOIN log l ON l.n = row.n AND l.known_at = row.known_at ORDER BY row.ord, "
-    "row.occurred_at DESC";
+    "row.occurred_at DESC, row.n DESC";
 
 enum { ID, BODY, IS_FRAUD, CASE };
 
