@@ -525,21 +525,27 @@ static enum err decide(struct call *c, struct pg_session *s, const int64_t *numb
     return pg_exec_script(s, "ROLLBACK", &ignored) == ERR_OK ? err : ERR_UNAVAILABLE;
 }
 
-/* Whether all lists that are named are there. */
-static enum err find_lists(struct pg_session *s, const struct verdict *v, struct why *why)
+/* Whether all lists that are named are there, for the account of each case. */
+static enum err find_lists(struct pg_session *s, const int64_t *numbers, size_t count,
+                           const struct verdict *v, struct why *why)
 {
     struct pg_params p = { 0 };
+    struct pg_array *cases;
     struct pg_result *r = NULL;
     enum err err;
 
     pg_add_text(&p, v->lists);
-    err = row_ask(
-        s,
-        "SELECT e->>'list' FROM jsonb_array_elements($1::text::jsonb) e WHERE NOT EXISTS (SELECT FROM "
-        "lists l WHERE l.name = e->>'list') LIMIT 1",
-        &p, &r, why);
+    cases = pg_add_array(&p, PG_INT8);
+    for (size_t i = 0; i < count; i++)
+        pg_array_i64(cases, numbers[i]);
+    err = row_ask(s,
+                  "SELECT 1 FROM jsonb_array_elements($1::text::jsonb) e, review_cases c WHERE c.\"case\" = "
+                  "ANY ($2::int8[]) AND NOT EXISTS (SELECT FROM lists l WHERE l.name = e->>'list' AND "
+                  "l.account IN (0, c.account)) LIMIT 1",
+                  &p, &r, why);
     if (!err && pg_rows(r))
-        err = err_set(why, ERR_INVALID, "there is no list of that name");
+        err = err_set(why, ERR_INVALID, "there is no list of that name for the account of %s",
+                      count > 1 ? "each case" : "the case");
     pg_result_free(r);
     return err;
 }
@@ -563,7 +569,7 @@ enum err case_decide(struct call *c, struct pg_session *s, struct why *why)
     if (!err)
         err = read_verdict(c, &m[OUTCOME], &m[REASON], &m[NOTE], &m[LISTS], &v, why);
     if (!err)
-        err = find_lists(s, &v, why);
+        err = find_lists(s, &number, 1, &v, why);
     version = err ? 0 : json_member_int(&m[VERSION], 0);
     if (!err)
         err = decide(c, s, &number, &version, 1, &v, &r, why);
@@ -610,6 +616,8 @@ static enum err read_filter_body(struct call *c, struct filter *f, struct why *w
 
     if (err)
         return err;
+    if (!json_is_object(body))
+        err = err_set(why, ERR_SYNTAX, "a filter is a JSON object");
     json_object_foreach(body, name, value)
     {
         int i = QUERY_STATE;
@@ -693,7 +701,7 @@ enum err cases_decide(struct call *c, struct pg_session *s, struct why *why)
     if (!err)
         err = read_verdict(c, &m[OUTCOME], &m[REASON], &m[NOTE], &m[LISTS], &v, why);
     if (!err)
-        err = find_lists(s, &v, why);
+        err = find_lists(s, numbers, count, &v, why);
     if (!err)
         err = decide(c, s, numbers, versions, count, &v, &r, why);
     if (!err) {

@@ -166,6 +166,16 @@ static void *take_all(void *arg)
     return NULL;
 }
 
+Test(dashboard_cases, a_decision_that_never_comes_is_not_looked_for_for_ever)
+{
+    database_run(w.pg, "UPDATE followers SET position = jsonb_set(position, '{pending}', '[[1, 1, 0, \"x\", "
+                       "1]]') WHERE follower = 'dashboard'");
+    database_wait(w.pg,
+                  "SELECT jsonb_array_length(position->'pending')::int8 FROM followers WHERE follower = "
+                  "'dashboard'",
+                  0, "its patience is over, and nothing else has come");
+}
+
 Test(dashboard_cases, two_analysts_who_press_next_at_once_200_times_never_get_the_same_case)
 {
     struct taker takers[2] = { { .visit = &w.ann }, { .visit = &w.bob } };
@@ -319,6 +329,20 @@ Test(dashboard_cases, a_decision_that_is_undone_leaves_nothing_but_its_audit)
     json_decref(undone);
 }
 
+Test(dashboard_cases, a_value_is_for_a_list_of_the_case_s_own_account_or_of_all)
+{
+    static const char body[] = "{\"version\": 1, \"outcome\": \"fraud\", \"reason\": \"stolen_card\", "
+                               "\"lists\": [{\"list\": \"theirs\", \"field\": \"customer_id\"}]}";
+
+    database_run(w.pg, "INSERT INTO accounts (account, name) OVERRIDING SYSTEM VALUE VALUES (77, 'another'); "
+                       "INSERT INTO lists "
+                       "(account, name, purpose, field) VALUES (77, 'theirs', 'deny', 'customer_id')");
+    json_decref(get("POST", "/v1/cases/1:decide", &w.ann, body, 422));
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM review_cases WHERE state = 'decided'"), 0);
+    database_run(w.pg, "UPDATE lists SET account = 0 WHERE name = 'theirs'");
+    json_decref(get("POST", "/v1/cases/1:decide", &w.ann, body, 200));
+}
+
 Test(dashboard_cases, many_are_decided_all_or_none)
 {
     json_t *preview = get("POST", "/v1/cases:preview", &w.lead, "{\"sort\": \"loss\"}", 200), *done, *cases;
@@ -335,6 +359,7 @@ Test(dashboard_cases, many_are_decided_all_or_none)
         "UPDATE review_cases SET version = version + 1 WHERE \"case\" = (SELECT \"case\" FROM review_cases "
         "ORDER BY "
         "expected_loss DESC, \"case\" LIMIT 1)");
+    json_decref(get("POST", "/v1/cases:preview", &w.lead, "[]", 400));
     json_decref(get("POST", "/v1/cases:decide", &w.lead, sent, 409));
     cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM review_cases WHERE state = 'decided'"), 0);
     cases = json_object_get(body, "cases");
