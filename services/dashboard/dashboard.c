@@ -182,7 +182,9 @@ static enum err open_desk(struct dashboard *d, struct desk **out, struct service
                                           .admit = visitor_admit,
                                           .headers = rest_headers,
                                           .header_count = rest_header_count,
-                                          .ctx = d },
+                                          .ctx = d,
+                                          .spans = service_spans(app),
+                                          .trace_share = service_trace_share(app) },
                      why);
 }
 

@@ -17,6 +17,7 @@
 #include "http/server.h"
 #include "log/log.h"
 #include "routes.h"
+#include "trace/span.h"
 #include "userstore/delegate.h"
 
 enum {
@@ -147,6 +148,8 @@ struct line {
 
 struct gateway {
     struct dashboard *dashboard;
+    struct spans *spans;
+    struct trace_dice dice;
     int64_t patience_us;
     bool is_doubted; /* the loop's: nobody has believed a key since one was not believed */
     struct line small[DESTINATION_COUNT], large[DESTINATION_COUNT];
@@ -165,6 +168,8 @@ struct pass {
     struct http_request *req;
     struct line *line;
     struct http_call *call;
+    struct trace above, span; /* the request's, and the call's */
+    int64_t began_us;
 };
 
 static struct line *line_of(struct gateway *g, const struct row *row)
@@ -197,6 +202,11 @@ static void refuse(struct http_request *req, int status, struct slice detail)
     buf_release(&text);
 }
 
+static int status_for(enum err err)
+{
+    return err == ERR_TIMEOUT ? 504 : err == ERR_UNKNOWN || err == ERR_TOO_LARGE ? 502 : 503;
+}
+
 /* What becomes of a request that was not answered. */
 static void refuse_for(struct http_request *req, enum err err, const struct why *why)
 {
@@ -204,18 +214,20 @@ static void refuse_for(struct http_request *req, enum err err, const struct why 
 
     switch (err) {
     case ERR_TIMEOUT:
-        refuse(req, 504, arena_printf(&req->arena, "%s has not answered in time; it may still do it", name));
+        refuse(req, status_for(err),
+               arena_printf(&req->arena, "%s has not answered in time; it may still do it", name));
         break;
     case ERR_UNKNOWN:
-        refuse(req, 502,
+        refuse(req, status_for(err),
                arena_printf(&req->arena, "%s went away before it answered, and may have done it: %s", name,
                             why->text));
         break;
     case ERR_TOO_LARGE:
-        refuse(req, 502, arena_printf(&req->arena, "the answer of %s is too large to pass on", name));
+        refuse(req, status_for(err),
+               arena_printf(&req->arena, "the answer of %s is too large to pass on", name));
         break;
     default:
-        refuse(req, 503, arena_printf(&req->arena, "%s cannot be reached: %s", name, why->text));
+        refuse(req, status_for(err), arena_printf(&req->arena, "%s cannot be reached: %s", name, why->text));
     }
 }
 
@@ -237,6 +249,21 @@ static void forward(struct http_request *req, const struct http_client_answer *a
                                           .header_count = count });
 }
 
+/* Of the request and of the call below it; `trouble` is what became of a call without an answer, else NULL. */
+static void tell(struct pass *p, int status, const char *trouble)
+{
+    struct gateway *g = p->gateway;
+
+    if (g->spans && trace_is_sampled(&p->span))
+        spans_add(g->spans, &(struct span){ .at = &p->span,
+                                            .name = names[row_of(p->req)->to],
+                                            .kind = SPAN_CLIENT,
+                                            .start_us = p->began_us,
+                                            .end_us = clock_wall_us(),
+                                            .trouble = trouble });
+    desk_tell(g->spans, &p->above, p->req, status);
+}
+
 static void forget_key(struct gateway *g)
 {
     pthread_mutex_lock(&g->lock);
@@ -252,6 +279,13 @@ static void on_answer(void *arg, enum err err, const struct http_client_answer *
 
     p->line->under_way--;
     req->on_gone = NULL;
+    tell(p,
+         err                     ? status_for(err)
+         : answer->status == 401 ? 503
+                                 : answer->status,
+         err                     ? err_name(err)
+         : answer->status >= 500 ? "it was not answered"
+                                 : NULL);
     if (err) {
         refuse_for(req, err, why);
     } else if (answer->status == 401) {
@@ -274,6 +308,7 @@ static void on_gone(struct http_request *req)
 
     p->line->under_way--;
     http_call_cancel(p->call);
+    tell(p, 499, "who asked has gone");
     http_reply(req, &(struct http_reply){ .status = 503 }); /* nobody sees it */
 }
 
@@ -296,6 +331,7 @@ static void send_on(struct pass *p, const char *actor)
     struct http_header fields[] = {
         { SLICE("authorization"), bearer(g, &req->arena) },
         { SLICE("x-assay-actor"), arena_printf(&req->arena, "user:%s", actor) },
+        { SLICE("traceparent"), slice_str(p->span.parent) },
         { SLICE("content-type"), type },
     };
     const struct http_client_request request = {
@@ -310,6 +346,7 @@ static void send_on(struct pass *p, const char *actor)
     };
 
     p->line->under_way++;
+    p->began_us = clock_wall_us();
     req->user = p;
     req->on_gone = on_gone;
     p->call = http_client_send(p->line->client, &request, on_answer, p);
@@ -327,11 +364,13 @@ static void take_over(struct call *c)
         return;
     }
     if (line->under_way == line->most) {
+        desk_tell(g->spans, &c->trace, req, 503);
         refuse(req, 503, SLICE("too many such requests are under way"));
         return;
     }
     p = arena_new(&req->arena, struct pass, 1);
-    *p = (struct pass){ .gateway = g, .req = req, .line = line };
+    *p = (struct pass){ .gateway = g, .req = req, .line = line, .above = c->trace };
+    trace_below(&p->span, &p->above, trace_throw(&g->dice));
     send_on(p, c->actor);
 }
 
@@ -399,6 +438,7 @@ enum err gateway_open(struct gateway **out, struct dashboard *d, struct service 
 
     *out = NULL;
     g->dashboard = d;
+    g->spans = service_spans(app);
     g->patience_us = conf->ask_ms * MS_US;
     pthread_mutex_init(&g->lock, NULL);
     for (size_t i = 0; i < DESTINATION_COUNT && !err; i++) {

@@ -94,9 +94,9 @@ void group_begin(struct group *group);
 /* The answer is here and has been read, or there is none: `err` is how it ended. Returns how long it took. */
 uint32_t group_end(struct group *group, enum err err);
 /* The same for a group that PostgreSQL was asked about. */
+void group_end_sql(struct group *group, enum err err);
 /* What was done here instead of a call that came to nothing, as a span below those of the stage; after group_end(). */
 void group_tell_instead(struct group *group, const char *name, int64_t began_us);
-void group_end_sql(struct group *group, enum err err);
 void group_unref(struct group *group);
 void group_free_all(struct pipeline *p);
 /* When it should be answered: half of what is left to the one with the most patience, so that there is time

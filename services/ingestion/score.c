@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "base/clock.h"
 #include "fallback.h"
 #include "part.h"
 #include "pipeline_impl.h"
@@ -10,7 +11,22 @@ static void without_score(struct job *job)
 {
     job_degrade(job, "scoring");
     fallback_score(job->pipeline->in->fallback, job);
-    job_enter(job, STAGE_DECIDE);
+}
+
+static void without_scores(struct group *group)
+{
+    int64_t began_us = clock_wall_us();
+
+    for (size_t i = 0; i < group->count; i++)
+        without_score(group->jobs[i]);
+    group_tell_instead(group, "score without scoring", began_us);
+}
+
+static void go_on(struct group *group)
+{
+    for (size_t i = 0; i < group->count; i++)
+        job_enter(group->jobs[i], STAGE_DECIDE);
+    group_unref(group);
 }
 
 static bool scored(struct job *job, const Assay__V1__ScoreResponse *answer,
@@ -42,18 +58,20 @@ static void on_scored(void *arg, enum err err, const ProtobufCMessage *reply, co
     uint32_t took_us = group_end(group, err);
 
     (void)why;
-    for (size_t i = 0; i < group->count; i++) {
-        struct job *job = group->jobs[i];
+    for (size_t i = 0; i < group->count; i++)
+        group->jobs[i]->decision.record.scoring_us = took_us;
+    if (err || answer->n_rows != group->count)
+        without_scores(group);
+    else
+        for (size_t i = 0; i < group->count; i++) {
+            struct job *job = group->jobs[i];
 
-        job->decision.record.scoring_us = took_us;
-        if (err || answer->n_rows != group->count || !scored(job, answer, answer->rows[i])) {
-            without_score(job);
-        } else {
-            job_keep(job, group);
-            job_enter(job, STAGE_DECIDE);
+            if (scored(job, answer, answer->rows[i]))
+                job_keep(job, group);
+            else
+                without_score(job);
         }
-    }
-    group_unref(group);
+    go_on(group);
 }
 
 static uint64_t arm_hash(const struct ingestion *in, const struct txn *txn)
@@ -106,9 +124,8 @@ void score_start(struct group *group)
 
     if (plan.len == 0 || !part_is_usable(scoring)) {
         group_end(group, ERR_UNAVAILABLE);
-        for (size_t i = 0; i < group->count; i++)
-            without_score(group->jobs[i]);
-        group_unref(group);
+        without_scores(group);
+        go_on(group);
         return;
     }
     part_call(scoring, "Score", &score_request(group, plan)->base, group_deadline(group), group_trace(group),

@@ -120,7 +120,9 @@ enum err monitor_open(struct monitor **out, struct service *app, const struct mo
                                              .application = "assay-monitor-desk",
                                              .queries = monitor_queries,
                                              .changed = on_change,
-                                             .ctx = m },
+                                             .ctx = m,
+                                             .spans = service_spans(app),
+                                             .trace_share = service_trace_share(app) },
                         why);
     if (!err) {
         service_check(app, "observer", is_observer_well, m);

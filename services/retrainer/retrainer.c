@@ -118,7 +118,9 @@ enum err retrainer_open(struct retrainer **out, struct service *app, const struc
                                              .application = "assay-retrainer-desk",
                                              .queries = rest_queries,
                                              .changed = on_change,
-                                             .ctx = r },
+                                             .ctx = r,
+                                             .spans = service_spans(app),
+                                             .trace_share = service_trace_share(app) },
                         why);
     if (!err) {
         service_check(app, "steward", is_steward_well, r);

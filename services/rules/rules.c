@@ -179,7 +179,9 @@ static enum err open_desks(struct rules *rules, struct service *app, const struc
                               .application = "assay-rules-desk",
                               .queries = rules_queries,
                               .has_owners = true,
-                              .ctx = rules };
+                              .ctx = rules,
+                              .spans = service_spans(app),
+                              .trace_share = service_trace_share(app) };
     const struct backtests_conf backtests = { .pg_url = conf->pg_url,
                                               .pg_role = conf->pg_role,
                                               .directory = conf->backtests,

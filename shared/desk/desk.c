@@ -8,11 +8,14 @@
 
 #include "api/problem.h"
 #include "app/watch.h"
+#include "base/array.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "fraud/api_key.h"
 #include "log/log.h"
 #include "loop/loop.h"
 #include "pg/session.h"
+#include "trace/span.h"
 #include "userstore/delegate.h"
 
 enum { QUEUE_MAX = 64, LIST_LIMIT = 50, LIST_LIMIT_MAX = 1000, REST_US = 60000000 };
@@ -20,7 +23,8 @@ enum { QUEUE_MAX = 64, LIST_LIMIT = 50, LIST_LIMIT_MAX = 1000, REST_US = 6000000
 struct desk {
     struct desk_conf conf;
     struct watch *watch;
-    size_t under_way; /* the loop's */
+    size_t under_way;       /* the loop's, */
+    struct trace_dice dice; /* and this */
     /* Between the threads, under the lock: */
     pthread_mutex_t lock;
     struct call *asked, **asked_end, *done;
@@ -100,6 +104,31 @@ static enum err check_key(struct call *c, struct pg_session *s, bool has_owners,
     return err;
 }
 
+/* ---- spans ---- */
+
+/* The attributes are those of OpenTelemetry's conventions for HTTP servers. */
+void desk_tell(struct spans *spans, const struct trace *at, struct http_request *req, int status)
+{
+    const struct span_attribute attributes[] = {
+        { "http.request.method", req->route->method, 0 },
+        { "http.route", req->route->path, 0 },
+        { "http.response.status_code", NULL, status },
+    };
+    int64_t now_us = clock_wall_us();
+
+    if (!spans || !trace_is_sampled(at))
+        return;
+    spans_add(spans, &(struct span){
+                         .at = at,
+                         .name = arena_printf(&req->arena, "%s %s", req->route->method, req->route->path).ptr,
+                         .kind = SPAN_SERVER,
+                         .start_us = now_us - (clock_mono_us() - req->arrived_mono_us),
+                         .end_us = now_us,
+                         .attributes = attributes,
+                         .attribute_count = ARRAY_LEN(attributes),
+                         .trouble = status >= 500 ? "it was not answered" : NULL });
+}
+
 /* ---- the loop's side ---- */
 
 static void call_free(struct call *c)
@@ -132,6 +161,7 @@ static void reply_problem(const struct desk *d, struct call *c)
         headers[count++] = (struct http_header){ SLICE("retry-after"), slice_str(wait) };
     if (problem.status == 401 && !d->conf.admit)
         headers[count++] = (struct http_header){ SLICE("www-authenticate"), SLICE("Bearer") };
+    desk_tell(d->conf.spans, &c->trace, c->req, problem.status);
     http_reply(c->req, &(struct http_reply){ .status = problem.status,
                                              .type = PROBLEM_MEDIA_TYPE,
                                              .body = buf_slice(&c->out),
@@ -144,8 +174,8 @@ static void reply(struct desk *d, struct call *c)
     d->under_way--;
     if (c->err) {
         if (c->err == ERR_INTERNAL)
-            log_limited(LOG_ERROR, "request_failed", "path=%s why=%s", log_quoted(c->req->path),
-                        log_quoted(slice_str(c->why.text)));
+            log_limited(LOG_ERROR, "request_failed", "path=%s trace=%.*s why=%s", log_quoted(c->req->path),
+                        SLICE_ARG(trace_id(&c->trace)), log_quoted(slice_str(c->why.text)));
         reply_problem(d, c);
     } else if (c->take_over) {
         c->take_over(c);
@@ -156,6 +186,7 @@ static void reply(struct desk *d, struct call *c)
         for (size_t i = 0; i < DESK_COOKIES_MAX; i++)
             if (c->set_cookies[i].len)
                 headers[count++] = (struct http_header){ SLICE("set-cookie"), c->set_cookies[i] };
+        desk_tell(d->conf.spans, &c->trace, c->req, c->status);
         http_reply(c->req, &(struct http_reply){ .status = c->status,
                                                  .type = !c->out.len ? NULL
                                                          : c->type   ? c->type
@@ -227,6 +258,7 @@ void desk_ask_with(struct desk *d, struct http_request *req, const char *scope, 
     c->before = before;
     c->limit = limit;
     c->now_us = req->now_us;
+    trace_begin(&c->trace, http_header(req, "traceparent"), trace_throw(&d->dice), d->conf.trace_share);
     buf_init(&c->out, 0);
     c->authorization = arena_slice(&c->arena, http_header(req, "authorization"));
     c->body_type = body_type;

@@ -9,10 +9,12 @@
 #include "base/err.h"
 #include "base/slice.h"
 #include "http/server.h"
+#include "trace/context.h"
 
 struct desk;
 struct loop;
 struct pg_session;
+struct spans;
 
 enum { DESK_QUERY_MAX = 20, DESK_HEADERS_MAX = 8, DESK_COOKIES_MAX = 2 };
 
@@ -30,6 +32,7 @@ struct call {
     struct slice query[DESK_QUERY_MAX]; /* what the query says for conf.queries; ptr NULL: nothing */
     int64_t before, limit;              /* of a list: as its query says */
     int64_t now_us;
+    struct trace trace; /* the request's span */
     enum err (*answer)(struct call *c, struct pg_session *s, struct why *why);
 
     struct arena arena;
@@ -44,7 +47,7 @@ struct call {
     int status;                                 /* of an answer: 200 unless it says otherwise */
     struct slice set_cookies[DESK_COOKIES_MAX]; /* of an answer, the headers; the arena's */
     int64_t retry_after_s;                      /* of a refusal; 0: as usual */
-    /* Instead of a reply: on the loop. It answers `req` then or later; the call is gone afterwards. */
+    /* Instead of a reply: on the loop. It answers `req` then or later, and tells its span; the call is gone afterwards. */
     void (*take_over)(struct call *c);
     enum err err;
     struct why why;
@@ -65,6 +68,9 @@ struct desk_conf {
     /* Called on the desk's thread after each answer to a request that changes something; may be NULL. */
     void (*changed)(void *ctx);
     void *ctx;
+    struct spans
+        *spans; /* each request has its own, below what its traceparent names; NULL: none is recorded */
+    double trace_share; /* of the requests without traceparent, how many are traced */
 };
 
 /* `conf` is copied. Errors are those of watch_open(). */
@@ -83,5 +89,8 @@ void desk_ask_for(struct desk *d, struct http_request *req, const char *scope,
 /* The same for a body of `body_type`, of any size: call.body is then the request's own. */
 void desk_ask_with(struct desk *d, struct http_request *req, const char *scope, const char *body_type,
                    enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
+
+/* Records the span `at` of a request that is about to be replied to with `status`, if it is sampled. The loop's. */
+void desk_tell(struct spans *spans, const struct trace *at, struct http_request *req, int status);
 
 #endif

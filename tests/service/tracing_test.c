@@ -15,6 +15,7 @@
 #include "harness/http.h"
 #include "harness/process.h"
 #include "harness/receiver.h"
+#include "harness/visit.h"
 #include "modelstore/modelstore.h"
 #include "pg/session.h"
 #include "unit/bundle/samples.h"
@@ -241,6 +242,95 @@ Test(tracing, a_decision_without_rules_has_a_span_of_what_was_done_instead)
     cr_assert_eq(json_integer_value(json_object_get(json_object_get(stage->json, "status"), "code")), 2,
                  "the call came to nothing");
     cr_assert_str_eq(span_of("ingestion", "decide without rules", trace)->parent, stage->id);
+}
+
+Test(tracing, a_decision_without_scores_has_a_span_of_what_was_done_instead)
+{
+    static const char trace[] = "0af7651916cd43dd8448eb211c80319c";
+    const struct got *stage;
+
+    start_services(NULL);
+    cr_assert_eq(process_stop(&w.services[1]), 0);
+    cr_assert_eq(post(1, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), 200);
+    cr_assert_not(w.is_whole);
+    stop_services();
+    read_spans();
+    stage = span_of("ingestion", "scoring", trace);
+    cr_assert_eq(json_integer_value(json_object_get(json_object_get(stage->json, "status"), "code")), 2,
+                 "the call came to nothing");
+    cr_assert_str_eq(span_of("ingestion", "score without scoring", trace)->parent, stage->id);
+    span_of("rules", "assay.v1.Rules/Decide", trace);
+}
+
+/* ---- what people ask ---- */
+
+/* The dashboard and the services that it passes requests on to. */
+static void start_desks(void)
+{
+    static const char *const names[] = { "rules", "retrainer", "monitor" };
+    static const char *const settings[] = { "RULES", "RETRAINER", "MONITOR" };
+    char address[3][64];
+
+    for (size_t i = 0; i < 3; i++) {
+        process_start(&w.services[i], names[i], (const char *const[]){ w.pg_url, w.otlp, NULL });
+        snprintf(address[i], sizeof address[i], "ASSAY_%s_ADDR=127.0.0.1:%d", settings[i],
+                 w.services[i].port);
+    }
+    process_start(&w.services[3], "dashboard",
+                  (const char *const[]){ w.pg_url, w.otlp, address[0], address[1], address[2], NULL });
+}
+
+static int visit_traced(const struct visit *v, const char *path, const char *traceparent)
+{
+    struct http_said said = http_ask(w.services[3].port, "GET", path, NULL,
+                                     (const char *const[]){ v->cookie, traceparent, NULL }, NULL, 0);
+    int status = said.status;
+
+    http_said_free(&said);
+    return status;
+}
+
+Test(tracing, what_a_person_asks_for_is_in_one_trace_with_the_service_that_answers)
+{
+    static const struct {
+        const char *service, *path, *name, *trace, *traceparent;
+    } asked[] = {
+        { "rules", "/v1/rulesets", "GET /v1/rulesets", "0af7651916cd43dd8448eb211c803191",
+          "traceparent: 00-0af7651916cd43dd8448eb211c803191-b7ad6b7169203331-01" },
+        { "retrainer", "/v1/models", "GET /v1/models", "0af7651916cd43dd8448eb211c803192",
+          "traceparent: 00-0af7651916cd43dd8448eb211c803192-b7ad6b7169203331-01" },
+        { "monitor", "/v1/drift/7?limit=3", "GET /v1/drift/{id}", "0af7651916cd43dd8448eb211c803193",
+          "traceparent: 00-0af7651916cd43dd8448eb211c803193-b7ad6b7169203331-01" },
+    };
+    const struct got *top, *call, *answer;
+    struct visit ann;
+
+    visit_add_user(w.pg, "ann", "rule_author,model_owner");
+    ann = visit_of(w.pg, "ann", "now()");
+    start_desks();
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_lt(visit_traced(&ann, asked[i].path, asked[i].traceparent), 500);
+    cr_assert_eq(visit_traced(&ann, "/v1/cases",
+                              "traceparent: 00-0af7651916cd43dd8448eb211c803194-b7ad6b7169203331-01"),
+                 403);
+    cr_assert_eq(visit_traced(&ann, "/v1/rulesets",
+                              "traceparent: 00-0af7651916cd43dd8448eb211c803195-b7ad6b7169203331-00"),
+                 200);
+    stop_services();
+    read_spans();
+    for (size_t i = 0; i < 3; i++) {
+        top = span_of("dashboard", asked[i].name, asked[i].trace);
+        call = span_of("dashboard", asked[i].service, asked[i].trace);
+        answer = span_of(asked[i].service, asked[i].name, asked[i].trace);
+        cr_assert_str_eq(top->parent, "b7ad6b7169203331");
+        cr_assert_eq(top->kind, 2);
+        cr_assert_str_eq(call->parent, top->id);
+        cr_assert_eq(call->kind, 3);
+        cr_assert_str_eq(answer->parent, call->id);
+        cr_assert_eq(answer->kind, 2);
+    }
+    span_of("dashboard", "GET /v1/cases", "0af7651916cd43dd8448eb211c803194");
+    cr_assert_eq(w.count, 10);
 }
 
 Test(tracing, nothing_is_exported_of_what_is_not_sampled)
