@@ -234,17 +234,21 @@ struct observer {
 /* ---- who works ---- */
 
 /* A session's lock is kept as long as the session; asked again, it is not taken twice. */
-static const char lock_sql[] = "SELECT CASE WHEN EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' "
-                               "AND pid = pg_backend_pid() AND granted "
-                               "AND objsubid = 1 AND ((classid::int8 << 32) | objid::int8) = " OBSERVER_LOCK
-                               ") THEN true ELSE pg_try_advisory_lock(" OBSERVER_LOCK ") END";
+static const char lock_sql[] =
+    "SELECT h.had, CASE WHEN h.had THEN true ELSE pg_try_advisory_lock(" OBSERVER_LOCK
+    ") END FROM (SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' "
+    "AND pid = pg_backend_pid() AND granted "
+    "AND objsubid = 1 AND ((classid::int8 << 32) | objid::int8) = " OBSERVER_LOCK ") AS had OFFSET 0) h";
 
-static enum err take_lock(struct pg_session *s, bool *is_taken, struct why *why)
+/* Until now somebody else may have counted, also without getting further in the log: what is held is forgotten. */
+static enum err take_lock(struct observer *o, struct pg_session *s, bool *is_taken, struct why *why)
 {
     struct pg_result *r = NULL;
     enum err err = row_ask(s, lock_sql, NULL, &r, why);
 
-    *is_taken = !err && pg_get_bool(r, 0, 0);
+    if (!err && !pg_get_bool(r, 0, 0))
+        o->twins_n = UINT64_MAX;
+    *is_taken = !err && pg_get_bool(r, 0, 1);
     pg_result_free(r);
     return err;
 }
@@ -583,7 +587,7 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
     *rest_us = o->conf->turn_ms * MS_US;
     if (!s)
         return ERR_OK;
-    err = take_lock(s, &is_taken, why);
+    err = take_lock(o, s, &is_taken, why);
     if (!err && is_taken != o->figures.is_active)
         log_event(LOG_INFO, is_taken ? "active" : "waiting", "follower=%s", FOLLOWER);
     o->figures.is_active = !err && is_taken;

@@ -118,11 +118,20 @@ static void read_follower(struct condition *c, const struct pg_result *r, size_t
                   : SLICE("It keeps up with the log.");
 }
 
+/* Nothing is wrong with what is there no more. */
+static const char gone_sql[] =
+    "UPDATE monitor_conditions SET is_raised = false, since = now(), updated_at = now(), change = "
+    "nextval('monitor_condition_changes') WHERE is_raised AND ((kind = 'behind' AND NOT EXISTS (SELECT FROM "
+    "followers WHERE condition = 'behind/' || follower)) OR (kind = 'retraining' AND NOT EXISTS (SELECT FROM "
+    "training_runs WHERE condition = 'retraining/' || name)))";
+
 enum err upkeep_look(struct pg_session *s, struct why *why)
 {
     enum err err = tell_rows(s, labels_sql, read_labels, why);
 
     if (!err)
         err = tell_rows(s, runs_sql, read_run, why);
-    return err ? err : tell_rows(s, followers_sql, read_follower, why);
+    if (!err)
+        err = tell_rows(s, followers_sql, read_follower, why);
+    return err ? err : row_ask(s, gone_sql, NULL, NULL, why);
 }

@@ -17,7 +17,8 @@ enum err turn_lock(struct pg_session *s, bool *has_it, struct why *why)
     enum err err =
         row_ask(s,
                 "SELECT CASE WHEN EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = "
-                "pg_backend_pid() AND granted) THEN true ELSE pg_try_advisory_lock(" ALERTS_LOCK ") END",
+                "pg_backend_pid() AND granted AND objsubid = 1 AND ((classid::int8 << 32) | objid::int8) "
+                "= " ALERTS_LOCK ") THEN true ELSE pg_try_advisory_lock(" ALERTS_LOCK ") END",
                 NULL, &r, why);
 
     *has_it = !err && pg_get_bool(r, 0, 0);

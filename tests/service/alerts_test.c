@@ -392,6 +392,11 @@ Test(alerts, a_training_that_failed_labels_that_stopped_and_who_does_not_move_ar
     cr_assert_not_null(
         strstr(database_text(w.pg, "SELECT text FROM alerts WHERE labels->>'kind' = 'retraining'"),
                "too few frauds"));
+    database_run(w.pg, "DELETE FROM followers WHERE follower = 'shadow'");
+    database_wait(w.pg,
+                  "SELECT count(*) FROM monitor_conditions WHERE NOT is_raised AND kind = 'behind' AND "
+                  "subject = 'shadow'",
+                  1, NULL);
 }
 
 /* ---- nothing is lost ---- */

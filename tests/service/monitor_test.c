@@ -487,6 +487,38 @@ Test(monitor, of_two_one_works_and_the_other_takes_over)
     cr_assert_eq(database_int(w.pg, "SELECT sum(rows)::int8 FROM monitor_hours"), 9000);
 }
 
+/* Decisions that come late are counted without getting further in the log: by the one, while the other is frozen. */
+Test(monitor, one_that_comes_back_forgets_what_it_held)
+{
+    static const char late_sql[] = "INSERT INTO decisions (account, transaction_id, known_at, decided_at, n, "
+                                   "action, score, margin, p_allow, "
+                                   "model_version, ruleset_version, arm, plan, vector, amount_base_minor, "
+                                   "record) SELECT 1, p.transaction_id, "
+                                   "p.known_at, now(), p.n, 0, d.score, d.margin, 1, d.model_version, '1', "
+                                   "'champion', d.plan, d.vector, 100, '' "
+                                   "FROM monitor_pending p, (SELECT * FROM decisions LIMIT 1) d";
+    static const char end_sql[] =
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = "
+        "current_database() AND application_name = 'assay-monitor'";
+
+    feed_and_forget(&(struct feeding){ .rows = 10, .scale = 1, .from_us = START, .is_undecided = true });
+    feed_and_forget(&(struct feeding){ .rows = 300, .scale = 1, .from_us = START + 60 * SECOND_US });
+    start(&w.monitor);
+    wait_for_monitor();
+    kill(w.monitor.pid, SIGSTOP);
+    database_int(w.pg, end_sql);
+    start(&w.other);
+    database_run(w.pg, late_sql);
+    database_wait(w.pg, "SELECT (count(*) = 0)::int FROM monitor_pending", 1, NULL);
+    cr_assert_eq(database_int(w.pg, "SELECT sum(rows)::int8 FROM monitor_hours"), 310);
+    process_kill(&w.other);
+    kill(w.monitor.pid, SIGCONT);
+    feed_and_forget(&(struct feeding){ .rows = 300, .scale = 1, .from_us = START + 400 * SECOND_US });
+    wait_for_monitor();
+    cr_assert_eq(database_int(w.pg, "SELECT sum(rows)::int8 FROM monitor_hours"), 610);
+    cr_assert_eq(database_int(w.pg, "SELECT sum(decisions)::int8 FROM monitor_health"), 610);
+}
+
 Test(monitor, waits_for_a_decision_that_comes_after_its_entry)
 {
     struct feeding late = { .rows = 10, .scale = 1, .from_us = START, .is_undecided = true };
