@@ -14,8 +14,12 @@
 #include "quality/cards.h"
 #include "sighting.h"
 
-/* Rows that are asked for at first, for each customer that is looked at or left out; then four times as many. */
-enum { ROWS_EACH = 8, ROWS_MAX = 1 << 20, FRAUDS_MAX = 1 << 20 };
+enum { ROWS_EACH = 1000 }; /* of a day, at a time */
+static const char fetch_sql[] = "FETCH 1000 FROM rows";
+static const char begin_sql[] = "BEGIN READ ONLY";
+/* In the order in which they are sorted, without looking at all of the log. */
+static const char begin_sorted_sql[] =
+    "BEGIN READ ONLY; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
 struct task {
     struct judged_model model;
@@ -112,79 +116,71 @@ static enum err read_left_out(struct task *t, struct pg_session *s, struct why *
            "clock = 'simulated')"
 #define OF_SIMULATED OF_DAY " AND d.account = $1::int4"
 
+/* By falling score. The rows are found one after the other, so that as few are as are wanted. */
 #define BEST(of_lane)                                                                                        \
-    "SELECT " LOG_COLUMNS                                                                                    \
+    "DECLARE rows NO SCROLL CURSOR FOR SELECT " LOG_COLUMNS                                                  \
     " FROM (SELECT d.account, d.transaction_id, d.score FROM decisions d WHERE " of_lane                     \
-    " ORDER BY d.score DESC, d.account, d.transaction_id LIMIT $4::int8) b JOIN transaction_ids t ON "       \
+    " ORDER BY d.score DESC, d.account, d.transaction_id OFFSET 0) b JOIN transaction_ids t ON "             \
     "t.account = b.account AND t.id = b.transaction_id JOIN log l ON l.n = t.n AND l.known_at = t.known_at " \
     "ORDER BY b.score DESC, b.account, b.transaction_id"
 
 /* What holds of each payment by its labels: the strongest source, then the newest (as quality counts them). */
 #define FRAUDS(of_lane)                                                                                      \
-    "SELECT " LOG_COLUMNS                                                                                    \
+    "DECLARE rows NO SCROLL CURSOR FOR SELECT " LOG_COLUMNS                                                  \
     " FROM (SELECT DISTINCT d.account, d.transaction_id FROM decisions d JOIN labels f ON f.account = "      \
     "d.account AND f.transaction_id = d.transaction_id AND f.is_fraud WHERE " of_lane                        \
-    " LIMIT $4::int8) k CROSS JOIN LATERAL (SELECT x.is_fraud FROM labels x WHERE x.account = k.account "    \
+    ") k CROSS JOIN LATERAL (SELECT x.is_fraud FROM labels x WHERE x.account = k.account "                   \
     "AND x.transaction_id = k.transaction_id ORDER BY x.source DESC, x.labelled_at DESC, x.is_fraud DESC "   \
     "LIMIT 1) h JOIN transaction_ids t ON t.account = k.account AND t.id = k.transaction_id JOIN log l ON "  \
     "l.n = t.n AND l.known_at = t.known_at WHERE h.is_fraud"
 
-static enum err ask(const struct task *t, struct pg_session *s, const char *live, const char *simulated,
-                    int64_t most, struct pg_result **r, struct why *why)
-{
-    struct pg_params p = { 0 };
-
-    pg_add_i32(&p, t->model.lane);
-    pg_add_i64(&p, t->model.version);
-    pg_add_time_us(&p, t->day * DAY_US);
-    pg_add_i64(&p, most);
-    return row_ask(s, t->model.lane ? simulated : live, &p, r, why);
-}
-
-/* The customers of the best scores; more rows until there are enough, or no more. */
-static enum err offer(struct task *t, struct pg_session *s, int64_t k, struct why *why)
-{
-    int64_t most = ROWS_EACH * (k + (int64_t)t->left_out_count);
-    bool is_wanted = true;
-    size_t rows;
-    enum err err;
-
-    do {
-        struct pg_result *r = NULL;
-
-        most = most < ROWS_MAX ? most : ROWS_MAX;
-        quality_cards_init(&t->cards, (size_t)k, t->left_out, t->left_out_count);
-        err = ask(t, s, BEST(OF_LIVE), BEST(OF_SIMULATED), most, &r, why);
-        rows = err ? 0 : pg_rows(r);
-        for (size_t i = 0; i < rows; i++) {
-            struct entry e = entry_of_row(r, i);
-            struct sighting txn;
-
-            if (sighting_read(&txn, &e) && txn.customer.len)
-                is_wanted = quality_cards_offer(&t->cards, customer_of(&txn));
-            if (!is_wanted)
-                break;
-        }
-        pg_result_free(r);
-        most *= 4;
-    } while (!err && is_wanted && rows == (size_t)(most / 4) && rows < ROWS_MAX);
-    return err;
-}
-
-static enum err find_frauds(struct task *t, struct pg_session *s, struct why *why)
+static enum err fetch(struct task *t, struct pg_session *s, bool (*take)(struct task *t, uint64_t customer),
+                      size_t *rows, bool *is_wanted, struct why *why)
 {
     struct pg_result *r = NULL;
-    enum err err = ask(t, s, FRAUDS(OF_LIVE), FRAUDS(OF_SIMULATED), FRAUDS_MAX, &r, why);
+    enum err err = row_ask(s, fetch_sql, NULL, &r, why);
 
-    for (size_t i = 0; !err && i < pg_rows(r); i++) {
+    *rows = err ? 0 : pg_rows(r);
+    for (size_t i = 0; i < *rows && *is_wanted; i++) {
         struct entry e = entry_of_row(r, i);
         struct sighting txn;
 
-        if (sighting_read(&txn, &e))
-            quality_cards_fraud(&t->cards, customer_of(&txn));
+        if (sighting_read(&txn, &e) && txn.customer.len)
+            *is_wanted = take(t, customer_of(&txn));
     }
     pg_result_free(r);
     return err;
+}
+
+/* Hands over the customer of each row, a piece at a time, until `take` wants no more. */
+static enum err each(struct task *t, struct pg_session *s, const char *begin, const char *sql,
+                     bool (*take)(struct task *t, uint64_t customer), struct why *why)
+{
+    struct pg_params p = { 0 };
+    bool is_wanted = true;
+    size_t rows = ROWS_EACH;
+    enum err err = pg_exec_script(s, begin, why);
+
+    if (err)
+        return err;
+    pg_add_i32(&p, t->model.lane);
+    pg_add_i64(&p, t->model.version);
+    pg_add_time_us(&p, t->day * DAY_US);
+    err = row_ask(s, sql, &p, NULL, why);
+    while (!err && is_wanted && rows == ROWS_EACH)
+        err = fetch(t, s, take, &rows, &is_wanted, why);
+    return pg_commit_or_abort(s, err, why);
+}
+
+static bool look_at_customer(struct task *t, uint64_t customer)
+{
+    return quality_cards_offer(&t->cards, customer);
+}
+
+static bool find_fraud(struct task *t, uint64_t customer)
+{
+    quality_cards_fraud(&t->cards, customer);
+    return true;
 }
 
 static enum err keep(const struct task *t, struct pg_session *s, struct why *why)
@@ -219,10 +215,13 @@ static enum err look_at(struct task *t, struct pg_session *s, int64_t k, struct 
 {
     enum err err = read_left_out(t, s, why);
 
-    if (!err)
-        err = offer(t, s, k, why);
+    if (err)
+        return err;
+    quality_cards_init(&t->cards, (size_t)k, t->left_out, t->left_out_count);
+    err = each(t, s, begin_sorted_sql, t->model.lane ? BEST(OF_SIMULATED) : BEST(OF_LIVE), look_at_customer,
+               why);
     if (!err && t->cards.count)
-        err = find_frauds(t, s, why);
+        err = each(t, s, begin_sql, t->model.lane ? FRAUDS(OF_SIMULATED) : FRAUDS(OF_LIVE), find_fraud, why);
     return err ? err : keep(t, s, why);
 }
 

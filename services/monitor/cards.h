@@ -3,7 +3,8 @@
  * of the log (which know the customer) and its labels, and kept in `monitor_cards`.
  *
  * Of decisions those whose label can be seen and that stand for themselves: what was let through. A day's decisions are
- * read with the best scores alone, so it takes one pass over them in PostgreSQL and little memory here. */
+ * sorted by score in PostgreSQL, in one pass, and read from the best on through a cursor until enough customers are
+ * looked at; so memory does not depend on how many there are. */
 #ifndef ASSAY_MONITOR_CARDS_H
 #define ASSAY_MONITOR_CARDS_H
 
