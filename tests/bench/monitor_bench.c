@@ -2,7 +2,8 @@
  * monitor_bench.c - what the monitor costs while decisions come steadily, and what it holds in memory after histories
  * of different length.
  *
- *   monitor_bench ASSAY DIR       DIR: a directory that postgres can get into
+ *   monitor_bench ASSAY DIR         DIR: a directory that postgres can get into
+ *   monitor_bench ASSAY DIR late    the monitor starts for the first time when a million decisions of one day are there
  *
  * PostgreSQL and the monitor alone. A model of the default catalogue is trained on a small simulated stream; entries of
  * the log and decisions are written as features and ingestion leave them, with vectors of all its columns and one label
@@ -35,6 +36,8 @@ enum {
     POOL = 1000,
     LABEL_EVERY = 200,
     WAIT_SECONDS = 600,
+    LATE = 1000000,
+    LATE_DAYS_AGO = 60,
 };
 
 static struct {
@@ -277,7 +280,8 @@ static void wait_until_counted(void)
     }
 }
 
-static double resident_mb(void)
+/* "VmRSS:": now; "VmHWM:": the most it ever was. */
+static double memory_mb(const char *which)
 {
     char path[64], line[256];
     double kb = 0;
@@ -286,8 +290,8 @@ static double resident_mb(void)
     snprintf(path, sizeof path, "/proc/%d/status", (int)b.monitor);
     f = fopen(path, "r");
     while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "VmRSS: %lf", &kb) == 1)
-            break;
+        if (strncmp(line, which, strlen(which)) == 0)
+            kb = strtod(line + strlen(which), NULL);
     if (f)
         fclose(f);
     return kb / 1024;
@@ -303,7 +307,7 @@ static void catch_up(size_t rows, int64_t from_us, int64_t until_us, double *cpu
     before = child_cpu_us(b.monitor, false);
     wait_until_counted();
     *cpu_us = (child_cpu_us(b.monitor, false) - before) / (double)rows;
-    *mb = resident_mb();
+    *mb = memory_mb("VmRSS:");
 }
 
 /* The share of one core that it takes while decisions come; *late: the inserter could not keep its pace. */
@@ -327,22 +331,13 @@ static double steady(double *rate)
     return (child_cpu_us(b.monitor, false) - before) / (double)(clock_mono_us() - began);
 }
 
-int main(int argc, char **argv)
+static void measure_running(const char *assay, const char *home)
 {
-    char home[4096], note[256];
+    char note[256];
     double cpu_us, mb, long_cpu_us, long_mb, share, rate;
     int64_t now_us = clock_wall_us();
 
-    if (argc != 3)
-        bench_fail("usage: monitor_bench ASSAY DIR");
-    snprintf(home, sizeof home, "%s/monitor", argv[2]);
-    alone_open(&b.pg, home, "default");
-    alone_sql(&b.pg, "INSERT INTO accounts (name) VALUES ('bench')");
-    train(argv[1], home);
-    read_model();
-    b.dice.state = 5;
-    make_vectors();
-    start(argv[1], home);
+    start(assay, home);
     catch_up(SHORT, now_us - 390 * DAY_US, now_us - 350 * DAY_US, &cpu_us, &mb);
     share = steady(&rate);
     catch_up(LONG - SHORT, now_us - 350 * DAY_US, now_us - DAY_US, &long_cpu_us, &long_mb);
@@ -365,6 +360,73 @@ int main(int argc, char **argv)
                              .baseline = mb,
                              .against = "with a tenth of the history",
                              .goals = { { RATIO_AT_MOST, 1.25 } } });
+}
+
+/* How long it asks PostgreSQL about the cards of the day, which matured long ago. */
+static double cards_ms(void)
+{
+    int64_t began = clock_mono_us(), busy_us = 0, before = began;
+
+    while (!alone_number(&b.pg, "SELECT count(*) FROM monitor_cards")) {
+        int64_t now = clock_mono_us();
+
+        if (alone_number(&b.pg, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE "
+                                "'assay-monitor-verifier%' AND state <> 'idle'"))
+            busy_us += now - before;
+        before = now;
+        if (now - began > WAIT_SECONDS * SECOND_US || !child_is_running(b.monitor))
+            bench_fail("monitor: no cards");
+        usleep(5000);
+    }
+    return (double)busy_us / 1e3;
+}
+
+static void measure_late(const char *assay, const char *home)
+{
+    char note[256];
+    int64_t now_us = clock_wall_us(), day_us = now_us - now_us % DAY_US - LATE_DAYS_AGO * DAY_US, began;
+    double seconds, cards;
+
+    decide_history(LATE, day_us, day_us + DAY_US);
+    decide(BATCH, now_us - SECOND_US, now_us);
+    alone_sql(&b.pg, "ANALYZE");
+    began = clock_mono_us();
+    start(assay, home);
+    wait_until_counted();
+    seconds = (double)(clock_mono_us() - began) / 1e6;
+    snprintf(note, sizeof note, "%.1f s from its first start; %.1f us of its own CPU for each", seconds,
+             child_cpu_us(b.monitor, false) / (LATE + BATCH));
+    report(&(struct result){ .name = "monitor/decisions counted, late",
+                             .value = (LATE + BATCH) / seconds,
+                             .unit = "/s",
+                             .goals = { { VALUE_AT_LEAST, RATE } },
+                             .note = note });
+    report(
+        &(struct result){ .name = "monitor/most memory, late", .value = memory_mb("VmHWM:"), .unit = "MB" });
+    cards = cards_ms();
+    report(&(struct result){ .name = "monitor/cards of a day of a million decisions",
+                             .value = cards,
+                             .unit = "ms",
+                             .note = "of PostgreSQL, once for each day" });
+    report(&(struct result){
+        .name = "monitor/most memory, with the cards", .value = memory_mb("VmHWM:"), .unit = "MB" });
+}
+
+int main(int argc, char **argv)
+{
+    char home[4096];
+    bool is_late = argc == 4 && strcmp(argv[3], "late") == 0;
+
+    if (argc != 3 && !is_late)
+        bench_fail("usage: monitor_bench ASSAY DIR [late]");
+    snprintf(home, sizeof home, "%s/monitor", argv[2]);
+    alone_open(&b.pg, home, "default");
+    alone_sql(&b.pg, "INSERT INTO accounts (name) VALUES ('bench')");
+    train(argv[1], home);
+    read_model();
+    b.dice.state = 5;
+    make_vectors();
+    (is_late ? measure_late : measure_running)(argv[1], home);
     child_end(b.monitor, false);
     bundle_close(b.bundle);
     mem_free(b.vectors);
