@@ -24,6 +24,8 @@ const struct conf_field monitor_fields[] = {
       "how long the decision of an entry of the log is awaited", 1000, INT64_C(86400000) },
     { "MONITOR_VERIFY", CONF_DURATION_MS, AT(verify_ms), "6h",
       "how often a sample of vectors is computed again and compared", 10, INT64_C(31536000000) },
+    { "MONITOR_VERIFY_MB", CONF_INT, AT(verify_mb), "512",
+      "memory that the state of all entities may take meanwhile; else the sample is left out", 1, 1 << 20 },
     { "MONITOR_KEEP_DAYS", CONF_INT, AT(keep_days), "400", "days of counts and verdicts that are kept", 2,
       36500 },
     { "MONITOR_DRIFT", CONF_TEXT, AT(drift), "{}",

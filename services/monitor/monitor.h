@@ -19,6 +19,7 @@ struct monitor_settings {
     int64_t turn_ms;     /* how often new entries are looked for */
     int64_t patience_ms; /* how long a decision is awaited that its entry in the log promises */
     int64_t verify_ms;   /* between two samples of vectors that are computed again */
+    int64_t verify_mb;   /* memory that this may take */
     int64_t keep_days;   /* of hourly counts */
     const char *drift;   /* JSON: how windows are cut and judged; see watching.h */
     struct alerts_settings alerts;

@@ -189,20 +189,33 @@ static bool goes_on(void *ctx, uint64_t entries)
     return !atomic_load(v->is_ending);
 }
 
+static enum err keep_check(struct pg_session *s, size_t count, size_t mismatched, double seconds,
+                           struct why *why)
+{
+    struct pg_params p = { 0 };
+
+    pg_add_i64(&p, (int64_t)count);
+    pg_add_i64(&p, (int64_t)mismatched);
+    pg_add_f64(&p, seconds);
+    return row_ask(s,
+                   "INSERT INTO monitor_checks (recomputed, mismatched, seconds) VALUES ($1::int8, $2::int8, "
+                   "$3::float8)",
+                   &p, NULL, why);
+}
+
+/* What cannot be held is not tried again at once, and nothing is said of what was found before. */
+static enum err give_up(struct pg_session *s, double seconds, struct why *why)
+{
+    log_event(LOG_WARN, "features_unverified", "why=%s", log_quoted(slice_str(why->text)));
+    return keep_check(s, 0, 0, seconds, why);
+}
+
 static enum err tell(struct pg_session *s, const struct sample *sample, double seconds, struct why *why)
 {
     struct arena arena = { 0 };
-    struct pg_params p = { 0 };
     bool is_raised = sample->mismatched > 0;
-    enum err err;
+    enum err err = keep_check(s, sample->count, sample->mismatched, seconds, why);
 
-    pg_add_i64(&p, (int64_t)sample->count);
-    pg_add_i64(&p, (int64_t)sample->mismatched);
-    pg_add_f64(&p, seconds);
-    err = row_ask(s,
-                  "INSERT INTO monitor_checks (recomputed, mismatched, seconds) VALUES ($1::int8, $2::int8, "
-                  "$3::float8)",
-                  &p, NULL, why);
     if (!err)
         err = condition_report(
             s,
@@ -239,6 +252,7 @@ static enum err verify(struct verifier *v, struct pg_session *s, struct sample *
         return err;
     query.hook = goes_on;
     query.context = v;
+    query.memory_most = (size_t)v->conf->verify_mb << 20;
     vectors = mem_new_n(float, sample->count *plan_columns(sample->plan) + 1);
     err = trainingstore_recompute(s, &query, sample->plan, sample->places, sample->count, vectors, why);
     if (!err) {
@@ -250,6 +264,8 @@ static enum err verify(struct verifier *v, struct pg_session *s, struct sample *
             log_event(LOG_ERROR, "features_differ", "sample=%zu mismatched=%zu n=%" PRIu64, sample->count,
                       sample->mismatched, sample->first);
         err = tell(s, sample, v->figures.seconds, why);
+    } else if (err == ERR_LIMIT) {
+        err = give_up(s, (double)(clock_mono_us() - began_us) / 1e6, why);
     }
     mem_free(vectors);
     return err;

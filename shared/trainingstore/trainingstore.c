@@ -308,6 +308,8 @@ struct replay {
     struct arena arena;
     uint64_t *entries; /* read so far */
     bool *is_stopped;
+    size_t memory_most; /* as in the query */
+    bool is_large;      /* it would take more */
     /* What was computed for place `at`. */
     void (*each)(void *context, size_t at, const double *vector);
     void *context;
@@ -337,7 +339,8 @@ static bool on_entry(void *context, const struct entry *e)
     if (is_wanted)
         r->each(r->context, r->at, r->vector);
     arena_reset(&r->arena);
-    return asks_on(r->query, r->entries, r->is_stopped);
+    r->is_large = r->memory_most && *r->entries % STEP == 0 && store_stats(r->store).bytes > r->memory_most;
+    return !r->is_large && asks_on(r->query, r->entries, r->is_stopped);
 }
 
 static enum err replay_log(struct replay *r, struct pg_session *s, const struct plan *plan, struct why *why)
@@ -424,6 +427,7 @@ enum err trainingstore_recompute(struct pg_session *s, const struct trainingstor
                              .count = count,
                              .entries = &entries,
                              .is_stopped = &is_stopped,
+                             .memory_most = query->memory_most,
                              .each = set_again,
                              .context = &again };
     enum err err;
@@ -433,6 +437,9 @@ enum err trainingstore_recompute(struct pg_session *s, const struct trainingstor
     err = replay_log(&replay, s, plan, why);
     if (!err && is_stopped)
         err = err_set(why, ERR_TIMEOUT, "told to stop while computing vectors again");
+    if (!err && replay.is_large)
+        err = err_set(why, ERR_LIMIT, "the state of all entities takes more than %zu MB",
+                      query->memory_most >> 20);
     return err;
 }
 

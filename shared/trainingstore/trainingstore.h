@@ -60,6 +60,8 @@ struct trainingstore_query {
     /* Called now and then with the entries read so far; false: stop. May be NULL. */
     bool (*hook)(void *context, uint64_t entries);
     void *context;
+    size_t
+        memory_most; /* bytes that trainingstore_recompute() may hold the state of all entities in; 0: any number */
 };
 #define TRAININGSTORE_WHOLE                                                                                  \
     ((struct trainingstore_query){ .from_us = INT64_MIN, .as_of_us = INT64_MAX, .keep = 1 })
@@ -83,12 +85,13 @@ MUST_USE enum err trainingstore_read(struct pg_session *s, const struct training
                                      struct trainingstore_counts *counts, struct why *why);
 
 /* Computes vectors again, whoever served what: for those who ask whether what a model learned from is what was
- * known. The log is read from its beginning through the same kernel; of `query`, `account`, `as_of_us` and the hook
- * count.
+ * known. The log is read from its beginning through the same kernel; of `query`, `account`, `as_of_us`, the hook
+ * and memory_most count.
  *   places   in   [count] entries of the log, rising
  *   vectors  out  float[count][plan_columns(plan)], rounded as rows are; all missing where the place holds no
  *                 transaction that can be read
  *   ERR_TIMEOUT  the hook said stop
+ *   ERR_LIMIT    the state of all entities takes more than memory_most
  * and those of log_read(). */
 MUST_USE enum err trainingstore_recompute(struct pg_session *s, const struct trainingstore_query *query,
                                           const struct plan *plan, const uint64_t *places, size_t count,

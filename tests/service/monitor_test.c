@@ -604,6 +604,32 @@ Test(monitor, tells_when_features_are_not_what_the_log_gives)
         1);
 }
 
+Test(monitor, computes_nothing_again_that_takes_more_memory_than_it_may)
+{
+    static const char catalogue[] =
+        "entities: {customer: customer_id, terminal: terminal_id}\n"
+        "features:\n"
+        "  - {name: customer_sum_30d, sum: amount, by: customer, window: 30d}\n"
+        "  - {name: terminal_frauds_7d, fraud_count: terminal, window: 7d}\n";
+    struct history past;
+
+    history_open(&past, w.pg, catalogue, 1000);
+    history_live_until(&past, HISTORY_START + 10 * DAY_US);
+    history_close(&past);
+    process_start(&w.monitor, "monitor",
+                  (const char *const[]){ w.pg_url, "ASSAY_MONITOR_VERIFY_MB=1", NULL });
+    database_wait(w.pg, "SELECT count(*) FROM monitor_checks", 1, NULL);
+    cr_assert_eq(database_int(w.pg, "SELECT recomputed FROM monitor_checks"), 0);
+    usleep(300000);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM monitor_checks"), 1,
+                 "it is not tried again at once");
+    process_stop(&w.monitor);
+    database_run(w.pg, "DELETE FROM monitor_checks");
+    start(&w.monitor);
+    database_wait(w.pg, "SELECT count(*) FROM monitor_checks WHERE recomputed > 0 AND mismatched = 0", 1,
+                  NULL);
+}
+
 Test(monitor, finds_features_as_the_log_gives_them)
 {
     static const char catalogue[] = "entities: {customer: customer_id, terminal: terminal_id}\n"
