@@ -23,15 +23,33 @@ enum {
     VIEWS_MOST = 100
 };
 
+/* ---- the order ---- */
+
+/* All of it is SQL. A cursor is the key of a row, a number, and its case; without one, the least key and 0. */
+struct order {
+    const char *name, *key, *by;
+    const char *after; /* beyond the cursor, $14 and $15 */
+};
+static const struct order orders[] = {
+    { "loss", "(-expected_loss)", "(-expected_loss), \"case\"",
+      "((-expected_loss), \"case\") > ($14::int8, $15::int8)" },
+    { "due", "(extract(epoch FROM due_at) * 1000000)::int8", "due_at, \"case\"",
+      "(due_at, \"case\") > ('epoch'::timestamptz + greatest($14::int8, -60000000000000000) * interval '1 "
+      "us', "
+      "$15::int8)" },
+    { "newest", "(-\"case\")", "\"case\" DESC",
+      "\"case\" < coalesce(nullif($15::int8, 0), 9223372036854775807) AND $14::int8 IS NOT NULL" },
+};
+
 /* ---- the filter ---- */
 
 struct filter {
     struct slice state, assignee, rule, merchant, country, entity, account;
     double amount[2], score[2], age[2]; /* from, to */
-    const char *key;                    /* of the order, SQL */
+    const struct order *order;
 };
 
-#define LARGEST 9e18
+#define LARGEST 9e18 /* no bound: as in SPAN_SQL */
 
 /* "from..to", of which either may be left out. */
 static enum err read_span(struct slice text, const char *name, double span[2], struct why *why)
@@ -55,14 +73,7 @@ static enum err read_span(struct slice text, const char *name, double span[2], s
 static enum err read_filter(struct call *c, const struct slice *given, struct filter *f, struct why *why)
 {
     static const char *const states[] = { "", "waiting", "open", "assigned", "snoozed", "decided", "all" };
-    static const struct {
-        const char *name, *key;
-    } sorts[] = {
-        { "", "(-expected_loss)" },
-        { "loss", "(-expected_loss)" },
-        { "due", "(extract(epoch FROM due_at) * 1000000)::int8" },
-        { "newest", "(-\"case\")" },
-    };
+    struct slice sort = given[QUERY_SORT].len ? given[QUERY_SORT] : slice_str(orders[0].name);
     bool is_known = false;
     enum err err;
 
@@ -75,12 +86,12 @@ static enum err read_filter(struct call *c, const struct slice *given, struct fi
                           .account = given[QUERY_ACCOUNT] };
     for (size_t i = 0; i < ARRAY_LEN(states); i++)
         is_known |= slice_eq_str(f->state, states[i]);
-    for (size_t i = 0; i < ARRAY_LEN(sorts); i++)
-        if (slice_eq_str(given[QUERY_SORT], sorts[i].name))
-            f->key = sorts[i].key;
+    for (size_t i = 0; i < ARRAY_LEN(orders); i++)
+        if (slice_eq_str(sort, orders[i].name))
+            f->order = &orders[i];
     if (!is_known)
         return err_set(why, ERR_INVALID, "state is waiting, open, assigned, snoozed, decided or all");
-    if (!f->key)
+    if (!f->order)
         return err_set(why, ERR_INVALID, "sort is loss, due or newest");
     if (slice_eq_str(f->assignee, "me"))
         f->assignee = slice_str(c->actor);
@@ -92,22 +103,29 @@ static enum err read_filter(struct call *c, const struct slice *given, struct fi
     return err;
 }
 
-/* $1 to $13. An assigned case whose lock has run out is open. */
+/* As in the index review_cases_about. */
+#define ABOUT_SQL                                                                                            \
+    "ARRAY[customer_id COLLATE \"C\", card_id COLLATE \"C\", device_id COLLATE \"C\", ip COLLATE \"C\", "    \
+    "merchant_id COLLATE \"C\", transaction_id COLLATE \"C\"]"
+
+/* $1 to $13. An assigned case whose lock has run out is open. What is not asked for is a constant to the planner, and
+ * falls away: a comparison with what all rows meet would have it expect next to none. */
+#define SPAN_SQL(what, from, to)                                                                             \
+    "(" from "::float8 = -9e18 OR " what " >= " from "::float8) AND (" to "::float8 = 9e18 OR " what         \
+    " <= " to "::float8)"
 #define FILTER_SQL                                                                                           \
     "state = ANY (CASE WHEN $1::text IN ('', 'waiting') THEN '{open,assigned}'::text[] WHEN $1::text = "     \
-    "'all' "                                                                                                 \
-    "THEN '{open,assigned,snoozed,decided}' WHEN $1::text = 'open' THEN '{open,assigned}' ELSE "             \
+    "'all' THEN '{open,assigned,snoozed,decided}' WHEN $1::text = 'open' THEN '{open,assigned}' ELSE "       \
     "ARRAY[$1::text] END) AND ($1::text <> 'open' OR state = 'open' OR locked_until <= now()) AND "          \
-    "($1::text "                                                                                             \
-    "<> 'assigned' OR locked_until IS NULL OR locked_until > now()) AND ($2::text = '' OR ($2::text = "      \
-    "'none' "                                                                                                \
-    "AND assignee IS NULL) OR assignee = $2::text) AND ($3::text = '' OR $3::text = ANY (rules)) AND "       \
-    "$4::text "                                                                                              \
-    "IN ('', merchant_id) AND $5::text IN ('', country) AND $6::text IN ('', customer_id, card_id, "         \
-    "device_id, ip, merchant_id, transaction_id) AND ($7::text = '' OR account = (SELECT a.account FROM "    \
-    "accounts a WHERE a.name = $7::text)) AND amount_base_minor BETWEEN $8::float8 AND $9::float8 AND "      \
-    "coalesce(score, 0) BETWEEN $10::float8 AND $11::float8 AND extract(epoch FROM now() - created_at) "     \
-    "BETWEEN $12::float8 AND $13::float8"
+    "($1::text <> 'assigned' OR locked_until IS NULL OR locked_until > now()) AND ($2::text = '' OR "        \
+    "($2::text = 'none' AND assignee IS NULL) OR assignee = $2::text) AND ($3::text = '' OR $3::text = ANY " \
+    "(rules)) AND ($4::text = '' OR merchant_id = $4::text) AND ($5::text = '' OR country = $5::text) AND "  \
+    "($6::text = '' OR " ABOUT_SQL " @> ARRAY[$6::text COLLATE \"C\"]) AND ($7::text = '' OR account = "     \
+    "(SELECT a.account FROM accounts a WHERE a.name = $7::text)) AND " SPAN_SQL(                             \
+        "amount_base_minor", "$8",                                                                           \
+        "$9") " AND " SPAN_SQL("coalesce(score, 0)", "$10",                                                  \
+                               "$11") " AND " SPAN_SQL("extract(epoch FROM now() - created_at)", "$12",      \
+                                                       "$13")
 
 static void add_filter(struct pg_params *p, const struct filter *f)
 {
@@ -206,8 +224,8 @@ enum err cases_list(struct call *c, struct pg_session *s, struct why *why)
     pg_add_i64(&p, c->limit + 1);
     sql = arena_printf(&c->arena,
                        "SELECT case_json(c)::text, %s, \"case\" FROM review_cases c WHERE " FILTER_SQL
-                       " AND (%s, \"case\") > ($14::int8, $15::int8) ORDER BY %s, \"case\" LIMIT $16::int8",
-                       f.key, f.key, f.key);
+                       " AND %s ORDER BY %s LIMIT $16::int8",
+                       f.order->key, f.order->after, f.order->by);
     err = row_ask(s, sql.ptr, &p, &r, why);
     if (err)
         return err;

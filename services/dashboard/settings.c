@@ -38,34 +38,58 @@ enum err settings_get(struct call *c, struct pg_session *s, struct why *why)
 
 /* ---- thresholds ---- */
 
-/* Edges are finer where most scores and most thresholds are, and the thresholds that hold ($4) are among them; $2 days, $3
- * days until an unlabelled payment is good. The strongest source's newest label holds (fraud/txn.h). An account on a simulated
- * clock lives in the time of its newest payment, which is looked up once. 0 fraud, 1 good, 2 not known yet. */
+/* The thresholds that hold ($4) are edges beside those of score_edges(); $2 days, $3 days until an unlabelled payment is
+ * good. The strongest source's newest label holds (fraud/txn.h). An account on a simulated clock lives in the time of its
+ * newest payment. 0 fraud, 1 good, 2 not known yet.
+ *
+ * Whole hours are counted already (`hours`). Payments themselves are read where an hour is not whole: at both ends of
+ * what is not known yet, and where a threshold parts what lies between two edges (`single`). All of these count as good
+ * or unknown by their time; those with a label, which are few, are then taken from there to what the label says. */
 static const char histogram_sql[] =
-    "WITH edges AS (SELECT array_agg(e ORDER BY e) AS all_of FROM (SELECT i / 1000.0::float8 AS e FROM "
-    "generate_series(0, 99) i UNION SELECT i / 200.0::float8 FROM generate_series(20, 199) i UNION "
-    "SELECT t FROM unnest($4::float8[]) t WHERE t BETWEEN 0 AND 1) x), newest AS MATERIALIZED (SELECT "
-    "a.account, CASE WHEN a.clock = 'simulated' THEN (SELECT max(p.known_at) FROM payments p WHERE "
-    "p.account = a.account) ELSE now() END AS until FROM accounts a WHERE a.account > 0 AND ($1::text = "
-    "'' OR a.name = $1::text)), held AS (SELECT DISTINCT ON (account, transaction_id) account, "
-    "transaction_id, is_fraud FROM labels ORDER BY account, transaction_id, source DESC, labelled_at "
-    "DESC, n DESC), seen AS (SELECT width_bucket(p.score, (SELECT all_of FROM edges)) - 1 AS edge, CASE "
-    "WHEN h.is_fraud THEN 0 WHEN h.is_fraud IS NOT NULL OR p.known_at < n.until - $3::int4 * interval "
-    "'1 day' THEN 1 ELSE 2 END AS kind, p.amount_base_minor FROM newest n JOIN payments p ON p.account "
-    "= n.account AND p.known_at > n.until - $2::int4 * interval '1 day' LEFT JOIN held h ON h.account = "
-    "p.account AND h.transaction_id = p.transaction_id WHERE p.score IS NOT NULL) SELECT edge, (SELECT "
-    "all_of FROM edges)[edge + 1], count(*) FILTER (WHERE kind = 0), count(*) FILTER (WHERE kind = 1), "
-    "count(*) FILTER (WHERE kind = 2), coalesce(sum(amount_base_minor) FILTER (WHERE kind = 0), "
-    "0)::int8, coalesce(sum(amount_base_minor) FILTER (WHERE kind = 1), 0)::int8, "
-    "coalesce(sum(amount_base_minor) FILTER (WHERE kind = 2), 0)::int8 FROM seen GROUP BY edge ORDER BY "
-    "edge";
+    "WITH edges AS (SELECT array_agg(e ORDER BY e) AS all_of FROM (SELECT unnest(score_edges()) AS e UNION "
+    "SELECT t FROM unnest($4::float8[]) t WHERE t BETWEEN 0 AND 1) x), "
+    "parted AS MATERIALIZED (SELECT edge, (score_edges())[edge] AS low, coalesce((score_edges())[edge + 1], "
+    "'infinity') AS high FROM (SELECT DISTINCT width_bucket(t, score_edges()) AS edge FROM "
+    "unnest($4::float8[]) t WHERE t BETWEEN 0 AND 1 AND t <> ALL (score_edges())) x), "
+    "newest AS (SELECT a.account, CASE WHEN a.clock = 'simulated' THEN (SELECT max(p.known_at) FROM payments "
+    "p WHERE p.account = a.account) ELSE now() END AS until FROM accounts a WHERE a.account > 0 AND "
+    "($1::text = '' OR a.name = $1::text)), "
+    "span AS MATERIALIZED (SELECT account, since, ripe, score_hour(since) + interval '1 h' AS whole_from, "
+    "score_hour(ripe) AS ripe_from, score_hour(ripe) + interval '1 h' AS ripe_to FROM (SELECT account, until "
+    "- $2::int4 * interval '1 day' AS since, until - $3::int4 * interval '1 day' AS ripe FROM newest) x), "
+    "hours AS (SELECT (score_edges())[h.edge] AS score, h.hour AS known_at, s.ripe, h.count, "
+    "h.amount_base_minor FROM span s JOIN score_hours h ON h.account = s.account AND h.hour >= s.whole_from "
+    "AND h.hour <> s.ripe_from WHERE h.edge NOT IN (SELECT edge FROM parted)), "
+    "single AS (SELECT p.score, p.known_at, s.ripe, 1, p.amount_base_minor FROM span s, "
+    "payments_in_time(s.account, "
+    "s.since + interval '1 us', s.whole_from) p UNION ALL SELECT p.score, p.known_at, s.ripe, 1, "
+    "p.amount_base_minor "
+    "FROM span s, payments_in_time(s.account, s.ripe_from, s.ripe_to) p UNION ALL SELECT p.score, "
+    "p.known_at, s.ripe, "
+    "1, p.amount_base_minor FROM span s, parted e, payments_in_score(s.account, e.low, e.high, s.whole_from) "
+    "p WHERE "
+    "p.known_at < s.ripe_from OR p.known_at >= s.ripe_to), "
+    "labelled AS MATERIALIZED (SELECT p.*, s.ripe FROM span s, payments_labelled(s.account, s.since + "
+    "interval '1 "
+    "us') p), "
+    "seen AS (SELECT score, CASE WHEN known_at < ripe THEN 1 ELSE 2 END AS kind, count, amount_base_minor "
+    "FROM (SELECT * FROM hours UNION ALL SELECT * FROM single UNION ALL SELECT score, known_at, ripe, -1, "
+    "-amount_base_minor FROM labelled) x UNION ALL SELECT score, CASE WHEN is_fraud THEN 0 ELSE 1 END, 1, "
+    "amount_base_minor FROM labelled) "
+    "SELECT edge, (SELECT all_of FROM edges)[edge + 1], coalesce(sum(count) FILTER (WHERE kind = 0), "
+    "0)::int8, coalesce(sum(count) FILTER (WHERE kind = 1), 0)::int8, coalesce(sum(count) FILTER (WHERE kind "
+    "= 2), 0)::int8, coalesce(sum(amount_base_minor) FILTER (WHERE kind = 0), 0)::int8, "
+    "coalesce(sum(amount_base_minor) FILTER (WHERE kind = 1), 0)::int8, coalesce(sum(amount_base_minor) "
+    "FILTER (WHERE kind = 2), 0)::int8 FROM (SELECT width_bucket(score, (SELECT all_of FROM edges)) - 1 AS "
+    "edge, kind, count, amount_base_minor FROM seen) x GROUP BY edge ORDER BY edge";
 
 /* The newest decision by score says which thresholds hold, and whose they are. */
-static const char present_sql[] = "SELECT d.record, d.model_version, d.ruleset_version FROM (SELECT * FROM "
-                                  "payments p WHERE p.score IS NOT NULL AND "
-                                  "($1::text = '' OR p.account = (SELECT account FROM accounts WHERE name = "
-                                  "$1::text)) ORDER BY p.n DESC LIMIT 1) p "
-                                  "JOIN decisions d USING (account, transaction_id, known_at)";
+#define PRESENT_SQL(which)                                                                                   \
+    "SELECT d.record, d.model_version, d.ruleset_version FROM (SELECT * FROM payments p WHERE p.score IS "   \
+    "NOT NULL AND " which " DESC LIMIT 1) p JOIN decisions d USING (account, transaction_id, known_at)"
+static const char present_sql[] = PRESENT_SQL("$1::text = '' ORDER BY p.n");
+static const char present_of_account_sql[] =
+    PRESENT_SQL("p.account = (SELECT account FROM accounts WHERE name = $1::text) ORDER BY p.known_at");
 
 struct present {
     bool is_there, is_of_rules;
@@ -84,7 +108,7 @@ static enum err read_present(struct call *c, struct pg_session *s, struct slice 
 
     *out = (struct present){ 0 };
     pg_add_text(&p, account);
-    err = row_ask(s, present_sql, &p, &r, why);
+    err = row_ask(s, account.len ? present_of_account_sql : present_sql, &p, &r, why);
     if (!err && pg_rows(r)) {
         struct slice bytes = pg_get_bytes(r, 0, 0);
 

@@ -177,6 +177,76 @@ Test(dashboard_settings, the_thresholds_that_hold_are_edges_and_those_of_the_rul
     json_decref(said);
 }
 
+/* What is said of the scores from `low` to below `high`, counted payment by payment. */
+static void expect_counted(const json_t *bucket, double low, double high)
+{
+    static const char *const kinds[] = { "t",
+                                         "t IS FALSE OR (t IS NULL AND known_at < now() - interval '7 days')",
+                                         "t IS NULL AND known_at >= now() - interval '7 days'" };
+
+    for (size_t kind = 0; kind < 3; kind++) {
+        char question[1024];
+        struct pg_result *r = NULL;
+
+        snprintf(question, sizeof question,
+                 "SELECT count(*), coalesce(sum(amount_base_minor), 0)::int8 FROM (SELECT p.*, " TRUTH
+                 " AS t FROM payments p WHERE account = 1 AND score >= %.17g AND score < %.17g AND known_at "
+                 "> now() - "
+                 "interval '30 days') x WHERE %s",
+                 low, high, kinds[kind]);
+        MUST(pg_exec(w.pg, question, NULL, &r, &w.why));
+        cr_expect_eq(json_integer_value(json_array_get(json_object_get(bucket, "counts"), kind)),
+                     pg_get_int(r, 0, 0), "counts of kind %zu from %g", kind, low);
+        cr_expect_eq(json_integer_value(json_array_get(json_object_get(bucket, "amounts_base_minor"), kind)),
+                     pg_get_int(r, 0, 1), "amounts of kind %zu from %g", kind, low);
+        pg_result_free(r);
+    }
+}
+
+Test(dashboard_settings,
+     what_is_counted_by_the_hour_is_what_the_payments_come_to_whatever_is_added_and_removed)
+{
+    Assay__V1__DecisionRecord record = ASSAY__V1__DECISION_RECORD__INIT;
+    Assay__V1__Thresholds held = ASSAY__V1__THRESHOLDS__INIT;
+    json_t *said, *buckets;
+    size_t count;
+
+    live();
+    held.challenge = 0.0123; /* two between the same edges, one at an edge */
+    held.review = 0.0126;
+    held.decline = 0.5;
+    record.thresholds = &held;
+    decide(&record);
+    database_run(w.pg, "DELETE FROM payments WHERE n % 7 = 0 AND n > 100");
+    database_run(
+        w.pg,
+        "INSERT INTO payments SELECT account, transaction_id || 'x', known_at, n + 10000, occurred_at, "
+        "decided_at, 1, currency, 5, action, 0.012 + (n % 10) / 10000.0, '', '', '', '', '', '', '' FROM "
+        "payments WHERE n % 3 = 0");
+    database_run(
+        w.pg,
+        "INSERT INTO labels SELECT account, transaction_id, 2, known_at + interval '3 days', n % 4 = 0, "
+        "known_at + interval '3 days', n FROM payments WHERE n % 11 = 0");
+    database_run(w.pg, "DELETE FROM payments WHERE account = 1 AND score BETWEEN 0.7 AND 0.71");
+    said = get("/v1/thresholds?account=shop");
+    buckets = json_object_get(said, "buckets");
+    count = json_array_size(buckets);
+    cr_assert_gt(count, 100);
+    for (size_t i = 0; i < count; i++)
+        expect_counted(
+            json_array_get(buckets, i),
+            json_number_value(json_object_get(json_array_get(buckets, i), "from")),
+            i + 1 < count ? json_number_value(json_object_get(json_array_get(buckets, i + 1), "from")) : 2);
+    cr_assert_eq(
+        database_int(w.pg,
+                     "SELECT (SELECT sum(count) FROM score_hours)::int8 - (SELECT count(*) FROM payments "
+                     "WHERE score IS NOT NULL)"),
+        0);
+    database_run(w.pg, "DELETE FROM payments");
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM score_hours"), 0);
+    json_decref(said);
+}
+
 Test(dashboard_settings, settings_and_the_session_tell_the_base_currency)
 {
     json_t *settings = get("/v1/settings"), *session = get("/v1/session");
