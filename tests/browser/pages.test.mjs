@@ -2,6 +2,7 @@
 // The pages over a made-up world: by keyboard, in both themes and three widths, as axe sees them, under the strict
 // policy, with script in every text.
 import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { logIn, violations } from "./chromium.mjs";
 import { hostile } from "./mock.mjs";
@@ -38,6 +39,16 @@ test("log-in has no fault for axe in either theme", async () => {
 });
 
 faultlessPlaces(places);
+
+test("axe looks at every page", () => {
+  const read = (path) => readFileSync(new URL(path, import.meta.url), "utf8");
+  const paths = [...read("../../services/dashboard/web/src/pages.ts").matchAll(/\bpath: "([^"]+)"/g)].map((each) => each[1]);
+  const seen = readdirSync(new URL(".", import.meta.url))
+    .filter((name) => name.endsWith(".test.mjs") && /^faultlessPlaces\(places/m.test(read(name)))
+    .flatMap((name) => [...read(name).matchAll(/^ {2}\S+: \{ at: "#\/([a-z]+)/gm)].map((each) => each[1]));
+  assert.ok(paths.length > 10);
+  assert.deepEqual(paths.filter((path) => !seen.includes(path)), [], "without a place among those that are faultless");
+});
 
 test("dialogs have no fault for axe", () =>
   inside({}, async (page, world) => {
@@ -159,7 +170,9 @@ test("a page that the service has no route for is not offered", () =>
   inside({ roles: ["admin"], without: ["/v1/cases", "/v1/overview", "/v1/drift", "/v1/alerts"] }, async (page, world) => {
     await page.goto(`${world.url}/#/users`);
     await page.getByRole("heading", { name: "Users" }).waitFor();
-    const links = await page.getByRole("navigation", { name: "Pages" }).getByRole("link").allInnerTexts();
+    const shown = page.getByRole("navigation", { name: "Pages" }).getByRole("link");
+    await shown.filter({ hasText: "Alerts" }).waitFor({ state: "detached" });
+    const links = await shown.allInnerTexts();
     assert.ok(links.includes("Users") && !links.includes("Review queue") && !links.includes("Overview"), links.join());
   }));
 

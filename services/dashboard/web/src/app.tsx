@@ -3,7 +3,7 @@
 import { Menu, MenuButton, MenuItem, MenuProvider } from "@ariakit/react/menu";
 import { useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Suspense, lazy, useEffect, useRef, useState } from "react";
-import { Refused, type Session, api, errorText, onLoggedOut } from "./api";
+import { Refused, type Role, type Session, api, errorText, onLoggedOut } from "./api";
 import { ErrorBoundary } from "./boundary";
 import { Icon } from "./icons";
 import { LogIn } from "./pages/login";
@@ -57,19 +57,33 @@ export function App() {
   );
 }
 
+const settledMs = 1000;
+
+/** Pages that the service turns out not to have. It is asked when the first page has had its time: until then all are
+    taken to be there. */
+function useLacking(roles: Role[]): Page[] {
+  const [isSettled, setIsSettled] = useState(false);
+  useEffect(() => {
+    const timer = window.setTimeout(() => setIsSettled(true), settledMs);
+    return () => window.clearTimeout(timer);
+  }, []);
+  const asked = pages.filter((each) => each.needs && mayOpen(each, roles));
+  const there = useQueries({
+    queries: asked.map((each) => ({
+      queryKey: ["has", each.needs], queryFn: () => api.has(each.needs!), staleTime: Infinity, enabled: isSettled,
+    })),
+  });
+  return asked.filter((_, i) => there[i]?.data === false);
+}
+
 function Shell({ session, onLeave }: { session: Session; onLeave: () => void }) {
   const route = useRoute();
   const [open, setOpen] = useState<"palette" | "help" | "password" | null>(null);
   const main = useRef<HTMLElement>(null);
   const { roles } = session.user;
-  const asked = pages.filter((each) => each.needs && mayOpen(each, roles));
-  const there = useQueries({
-    queries: asked.map((each) => ({ queryKey: ["has", each.needs], queryFn: () => api.has(each.needs!), staleTime: Infinity })),
-  });
-  const isThere = (each: Page) => !asked.includes(each) || there[asked.indexOf(each)]?.data !== false;
-  const isKnown = there.every((each) => !each.isPending);
-  const mine = isKnown ? pages.filter((each) => !each.isInner && mayOpen(each, roles) && isThere(each)) : [];
-  const page = pages.find((each) => each.path === (route.path[0] ?? mine[0]?.path) && isThere(each));
+  const lacking = useLacking(roles);
+  const mine = pages.filter((each) => !each.isInner && mayOpen(each, roles) && !lacking.includes(each));
+  const page = pages.find((each) => each.path === (route.path[0] ?? mine[0]?.path) && !lacking.includes(each));
   const place = route.path.join("/");
   const isFirst = useRef(true);
 
@@ -132,7 +146,7 @@ function Shell({ session, onLeave }: { session: Session; onLeave: () => void }) 
       <main ref={main} tabIndex={-1} id="main">
         <ErrorBoundary key={place}>
           <Suspense fallback={<Loading />}>
-            {page || isKnown ? <Body page={page} session={session} /> : <Loading />}
+            <Body page={page} session={session} />
           </Suspense>
         </ErrorBoundary>
       </main>

@@ -4,11 +4,15 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { Refused } from "./api";
 import { App } from "./app";
+import { pageAt } from "./pages";
+import { parseRoute } from "./route";
 import "./style.css";
 import { showTheme, theme } from "./theme";
 import { Toaster } from "./ui";
 
 showTheme(theme());
+// Its view comes while the session is asked for. What fails here fails again where it is drawn, and is told there.
+pageAt(parseRoute(window.location.hash).path[0])?.load().catch(() => {});
 
 const queries = new QueryClient({
   defaultOptions: {

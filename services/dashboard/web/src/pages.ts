@@ -11,6 +11,8 @@ export interface Page {
   /** Nobody named: whoever is logged in. */
   roles: Role[];
   view: LazyExoticComponent<ComponentType>;
+  /** Fetches the view, which is otherwise fetched when it is drawn. */
+  load: () => Promise<unknown>;
   /** Opened from another page, and not in the navigation. */
   isInner?: boolean;
   /** What the page asks for first: a service that does not have it has no such page. */
@@ -19,46 +21,52 @@ export interface Page {
   key?: string;
 }
 
+type View = { default: ComponentType };
+const from = (load: () => Promise<View>) => ({ load, view: lazy(load) });
+
 const reviewers: Role[] = ["analyst", "lead", "admin", "auditor"];
 
 export const pages: Page[] = [
   {
-    path: "queue", title: "Review queue", icon: "queue", roles: reviewers, view: lazy(() => import("./pages/queue")), key: "q",
+    path: "queue", title: "Review queue", icon: "queue", roles: reviewers, ...from(() => import("./pages/queue")), key: "q",
     needs: "/v1/cases?limit=1",
   },
-  { path: "cases", title: "Case", icon: "queue", roles: reviewers, view: lazy(() => import("./pages/case")), isInner: true },
+  { path: "cases", title: "Case", icon: "queue", roles: reviewers, ...from(() => import("./pages/case")), isInner: true },
   {
-    path: "overview", title: "Overview", icon: "overview", roles: [], view: lazy(() => import("./pages/overview")), key: "o",
+    path: "overview", title: "Overview", icon: "overview", roles: [], ...from(() => import("./pages/overview")), key: "o",
     needs: "/v1/overview?minutes=1",
   },
   {
     path: "rules", title: "Rules", icon: "rules", roles: ["rule_author", "publisher", "lead", "analyst", "admin", "auditor"],
-    view: lazy(() => import("./pages/rules")), key: "r", needs: "/v1/rulesets?limit=1",
+    ...from(() => import("./pages/rules")), key: "r", needs: "/v1/rulesets?limit=1",
   },
   {
-    path: "models", title: "Models", icon: "models", roles: ["model_owner", "lead", "admin", "auditor"], view: lazy(() => import("./pages/models")), key: "m",
+    path: "models", title: "Models", icon: "models", roles: ["model_owner", "lead", "admin", "auditor"], ...from(() => import("./pages/models")), key: "m",
     needs: "/v1/models?limit=1",
   },
   {
-    path: "drift", title: "Drift", icon: "drift", roles: [], view: lazy(() => import("./pages/drift")), key: "d",
+    path: "drift", title: "Drift", icon: "drift", roles: [], ...from(() => import("./pages/drift")), key: "d",
     needs: "/v1/drift?lane=0",
   },
   {
-    path: "alerts", title: "Alerts", icon: "alerts", roles: [], view: lazy(() => import("./pages/alerts")), key: "w",
+    path: "alerts", title: "Alerts", icon: "alerts", roles: [], ...from(() => import("./pages/alerts")), key: "w",
     needs: "/v1/alerts?limit=1",
   },
   {
     path: "lists", title: "Lists", icon: "lists", roles: ["rule_author", "publisher", "lead", "analyst", "admin", "auditor"],
-    view: lazy(() => import("./pages/lists")), key: "l", needs: "/v1/lists",
+    ...from(() => import("./pages/lists")), key: "l", needs: "/v1/lists",
   },
-  { path: "keys", title: "Keys", icon: "keys", roles: ["admin", "auditor"], view: lazy(() => import("./pages/keys")), key: "k" },
+  { path: "keys", title: "Keys", icon: "keys", roles: ["admin", "auditor"], ...from(() => import("./pages/keys")), key: "k" },
   {
     path: "settings", title: "Settings", icon: "settings", roles: ["lead", "rule_author", "publisher", "model_owner", "admin", "auditor"],
-    view: lazy(() => import("./pages/settings")), key: "s", needs: "/v1/settings",
+    ...from(() => import("./pages/settings")), key: "s", needs: "/v1/settings",
   },
-  { path: "users", title: "Users", icon: "users", roles: ["admin", "auditor"], view: lazy(() => import("./pages/users")), key: "u" },
-  { path: "audit", title: "Audit trail", icon: "audit", roles: ["admin", "auditor"], view: lazy(() => import("./pages/audit")), key: "a" },
+  { path: "users", title: "Users", icon: "users", roles: ["admin", "auditor"], ...from(() => import("./pages/users")), key: "u" },
+  { path: "audit", title: "Audit trail", icon: "audit", roles: ["admin", "auditor"], ...from(() => import("./pages/audit")), key: "a" },
 ];
 
 export const mayOpen = (page: Page, roles: Role[]): boolean =>
   page.roles.length === 0 || page.roles.some((role) => roles.includes(role));
+
+/** The page of an address that starts with `path`; without one the page that most come for. */
+export const pageAt = (path: string | undefined): Page | undefined => pages.find((page) => page.path === (path ?? pages[0]?.path));
