@@ -30,28 +30,37 @@ export const waitUntilReady = () => status("--wait");
 
 /** Where a service is, and what the database says. */
 export const urlOf = (name) => state.services.find((each) => each.name.startsWith(name)).url;
-export const sql = (text) => execFileSync("psql", ["-qXAtd", state.pg_url, "-v", "ON_ERROR_STOP=1", "-c", text], { encoding: "utf8" }).trim();
+const psql = (...args) => execFileSync("psql", ["-qXAtd", state.pg_url, "-v", "ON_ERROR_STOP=1", ...args], { encoding: "utf8" }).trim();
+export const sql = (text) => psql("-c", text);
+export const sqlFile = (path, variables) => psql(...Object.entries(variables).flatMap(([name, value]) => ["-v", `${name}=${value}`]), "-f", path);
 export const addUser = (name, roles, ...more) => run(["users", "add", name, "--roles", roles, ...more], `${password}\n`);
+
+/** Starts the cluster with these settings; whoever does that ends it with `stop`. */
+export function start(settings) {
+  Object.assign(process.env, { ASSAY_DASHBOARD_PAGES: from("../../build/web") }, settings);
+  run(["up", "--free-ports"]);
+  state = JSON.parse(status("--json"));
+}
+export function stop() {
+  try {
+    run(["down"]);
+  } finally {
+    rmSync(own, { recursive: true, force: true });
+  }
+}
 
 /** Starts the cluster with these settings before the first test, and has `prepare` fill it. */
 export function cluster(settings, prepare) {
   before(async () => {
     if (!isBuilt) return;
     mkdirSync(shots, { recursive: true });
-    Object.assign(process.env, { ASSAY_DASHBOARD_PAGES: from("../../build/web") }, settings);
-    run(["up", "--free-ports"]);
-    state = JSON.parse(status("--json"));
+    start(settings);
     await prepare();
     browser = await launch();
   });
   after(async () => {
     await browser?.close();
-    if (!isBuilt) return;
-    try {
-      run(["down"]);
-    } finally {
-      rmSync(own, { recursive: true, force: true });
-    }
+    if (isBuilt) stop();
   });
 }
 
