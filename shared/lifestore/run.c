@@ -74,7 +74,10 @@ static const char request_sql[] =
     "LIMIT "
     "1), made AS (INSERT INTO training_runs (name, cause, reason, requested_by, as_of, settings) SELECT "
     "$1::text, "
-    "$2::text, $3::text, $4::text, $5::timestamptz, $6::text::jsonb WHERE NOT EXISTS (SELECT FROM there) "
+    "$2::text, $3::text, $4::text, $5::timestamptz, CASE $2::text WHEN 'drift' THEN coalesce((SELECT "
+    "settings "
+    "FROM retrain_schedules WHERE name = $1::text), $6::text::jsonb) ELSE $6::text::jsonb END "
+    "WHERE NOT EXISTS (SELECT FROM there) "
     "ON CONFLICT (name) WHERE state = 'queued' DO NOTHING RETURNING run) SELECT run, false FROM there UNION "
     "ALL SELECT run, true FROM made";
 

@@ -54,7 +54,7 @@ struct run_wish {
     const char *cause;                 /* "schedule", "request" or "drift" */
     struct slice reason, requested_by; /* the reason may be empty */
     int64_t as_of_us;                  /* the run's "now"; RUN_NO_TIME: when it begins */
-    struct slice settings;             /* a JSON object; empty: {} */
+    struct slice settings; /* a JSON object; empty: {}. Of "drift": the schedule's, when the name has one */
 };
 /* Queues a run. One of the same name that waits already is the answer instead, and *is_new (may be NULL) is
  * false: two that begin one after the other would learn the same.

@@ -422,6 +422,8 @@ Test(monitor, drift_raises_a_condition_and_asks_for_one_model)
 {
     struct http_said said;
 
+    database_run(w.pg, "INSERT INTO retrain_schedules (name, cron, settings, is_enabled) "
+                       "VALUES ('sample', '@yearly', '{\"trials\": 3}', false)");
     feed_the_same();
     start(&w.monitor);
     wait_for_monitor();
@@ -435,8 +437,9 @@ Test(monitor, drift_raises_a_condition_and_asks_for_one_model)
             "SELECT count(*) FROM monitor_conditions WHERE is_raised AND subject = 'customer_count_24h'"),
         0, "the other feature is as it was");
     cr_assert_eq(
-        database_int(w.pg, "SELECT count(*) FROM training_runs WHERE cause = 'drift' AND name = 'sample'"),
-        1);
+        database_int(w.pg, "SELECT count(*) FROM training_runs WHERE cause = 'drift' AND name = 'sample' AND "
+                           "settings = '{\"trials\": 3}'"),
+        1, "with the settings of the name's schedule");
     cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM monitor_requests"), 1,
                  "and no second one while it cools down");
     feed_and_forget(&(struct feeding){ .rows = 4000, .scale = 1, .from_us = START + 12 * HOUR_US });
