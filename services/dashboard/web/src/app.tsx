@@ -139,7 +139,7 @@ function Shell({ session, onLeave }: { session: Session; onLeave: () => void }) 
         </button>
         <span className="grow" />
         <button type="button" className="button quiet icon" aria-label="Keys that work here" onClick={() => setOpen("help")}>
-          <Icon name="keys" />
+          <Icon name="keyboard" />
         </button>
         <UserMenu session={session} onLeave={onLeave} onPassword={() => setOpen("password")} />
       </header>

@@ -28,7 +28,7 @@ export default function AlertsPage() {
     <div className="page">
       <header>
         <h1>Alerts</h1>
-        <nav className="tabs" aria-label="Views">
+        <nav className="drift-tabs" aria-label="Views">
           {views.map((each) => (
             <a key={each.at} href={to(each.at)} aria-current={each === at ? "page" : undefined}>
               {each.title} <Kbd>{each.key}</Kbd>

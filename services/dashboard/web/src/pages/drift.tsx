@@ -45,7 +45,7 @@ export default function DriftPage() {
     <div className="page">
       <header>
         <h1>Drift</h1>
-        <nav className="tabs" aria-label="Views">
+        <nav className="drift-tabs" aria-label="Views">
           {views.map((each) => (
             <a key={each.at} href={to(each.at, named ?? undefined)} aria-current={each === at ? "page" : undefined}>
               {each.title} <Kbd>{each.key}</Kbd>

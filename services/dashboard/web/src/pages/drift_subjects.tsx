@@ -227,7 +227,7 @@ function SubjectTable(props: {
             <tr key={subjectKey(each)} className={each === chosen ? "is-chosen" : undefined}>
               <th scope="row">
                 <button
-                  type="button" className="link" aria-pressed={each === chosen} onFocus={() => setAt(i)}
+                  type="button" className="subject-link" aria-pressed={each === chosen} onFocus={() => setAt(i)}
                   onClick={() => open(each === chosen ? null : each)}
                 >
                   {each.name}

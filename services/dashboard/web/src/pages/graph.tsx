@@ -117,7 +117,7 @@ export function NodeTable({ graph, chosen, choose }: Props) {
           {graph.nodes.map((each) => (
             <tr key={each.node}>
               <th scope="row">
-                <button type="button" className="button quiet link" aria-pressed={chosen.includes(each.node)} onClick={(event) => choose(each.node, event.ctrlKey || event.metaKey)}>
+                <button type="button" className="button quiet node-link" aria-pressed={chosen.includes(each.node)} onClick={(event) => choose(each.node, event.ctrlKey || event.metaKey)}>
                   {kindText[each.kind]} {each.value}
                 </button>
                 {cutText(each) && <div className="small muted">{cutText(each)}</div>}

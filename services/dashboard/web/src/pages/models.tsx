@@ -198,7 +198,7 @@ function NoModel() {
   return (
     <Blank title="No model yet">
       <p>Until there is a champion, rules and lists decide alone. A model comes into being so:</p>
-      <ol className="steps">
+      <ol className="model-steps">
         <li>Payments are decided and labels arrive: a few weeks of both are enough.</li>
         <li>
           <span>

@@ -136,7 +136,7 @@ export default function ModelsChart(props: Props) {
       <div className="legend">
         {props.curves.map((curve) => (
           <span key={curve.label}>
-            <span className={`key ${curve.colour} ${curve.dash ? "dashed" : ""}`} aria-hidden="true" />
+            <span className={`curve-key ${curve.colour} ${curve.dash ? "dashed" : ""}`} aria-hidden="true" />
             {curve.label}
           </span>
         ))}

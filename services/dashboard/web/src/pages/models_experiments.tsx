@@ -38,7 +38,7 @@ function List() {
         {asked.data && all.length === 0 && (
           <Blank title="No experiment yet">
             <p>One begins by itself, once there is a champion and a run has made another version:</p>
-            <ol className="steps">
+            <ol className="model-steps">
               <li>The version passes its gates, and scores every payment in shadow for some days. It decides nothing.</li>
               <li>When shadow shows it to be no worse, a share of the customers is decided by it. Which, is drawn anew for each experiment.</li>
               <li>Each matured day is one look at what both lost. It ends when the evidence crosses a bound, and a guardrail can end it at any time.</li>

@@ -152,7 +152,7 @@ export function CurveCharts({ all, currency }: { all: Whose[]; currency: string 
 /** Names and values, as many columns as fit. */
 export function Facts({ facts }: { facts: [string, React.ReactNode][] }) {
   return (
-    <dl className="facts">
+    <dl className="model-facts">
       {facts.map(([name, value]) => (
         <div key={name}>
           <dt>{name}</dt>

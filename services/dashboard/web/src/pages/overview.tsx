@@ -21,6 +21,9 @@ const spans = [
 const instant = /\d{4}-\d\d-\d\dT[\d:.]+Z/;
 const widest = spans[spans.length - 1]!.minutes;
 
+/** More are on their own page, and would push the rest out of sight. */
+const alertsShown = 4;
+
 export default function OverviewPage() {
   useTitle("Overview");
   const { query } = useRoute();
@@ -103,7 +106,7 @@ function Figures({ the }: { the: Overview }) {
               <p className="body muted">Nothing is wrong.</p>
             ) : (
               <ul className="why">
-                {the.alerts.map((alert) => (
+                {the.alerts.slice(0, alertsShown).map((alert) => (
                   <li key={alert.alert} className="body">
                     <div className="row">
                       <Chip tone={alert.severity === "critical" || alert.severity === "page" ? "bad" : "warn"}>{alert.severity}</Chip>
@@ -112,6 +115,9 @@ function Figures({ the }: { the: Overview }) {
                     </div>
                   </li>
                 ))}
+                <li className="body">
+                  <a href={href("alerts")}>{the.alerts.length > alertsShown ? `All ${count(the.alerts.length)} alerts` : "Alerts, with what to do"}</a>
+                </li>
               </ul>
             )}
           </Panel>

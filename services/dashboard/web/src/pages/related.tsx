@@ -100,7 +100,7 @@ function Ties({ id, graph }: { id: number; graph: Graph }) {
         </div>
       )}
       <Cuts graph={graph} />
-      <div className="body row wrap" aria-live="polite">
+      <div className="body row wrap case-row" aria-live="polite">
         <span className="grow">
           {chosen.length === 0
             ? `All ${rows.length} payments`

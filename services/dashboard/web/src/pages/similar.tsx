@@ -76,7 +76,7 @@ function Balance({ found }: { found: Similar }) {
       </p>
       <div className="shares" aria-hidden="true">
         {(["fraud", "legit", "unknown"] as const).map((each) => (
-          <span key={each} className={`share ${outcomeTone[each]}`} style={{ flexGrow: nearest[each] }} />
+          <span key={each} className={`outcome-share ${outcomeTone[each]}`} style={{ flexGrow: nearest[each] }} />
         ))}
       </div>
     </div>

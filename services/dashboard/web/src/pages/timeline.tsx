@@ -64,7 +64,7 @@ export default function TimelinePanel({ file, onNoted, canNote }: { file: CaseFi
         </div>
       )}
       {kinds.length > 1 && (
-        <div className="row wrap" role="group" aria-label="What is shown">
+        <div className="row wrap case-row" role="group" aria-label="What is shown">
           {[null, ...kinds].map((each) => (
             <button key={each ?? "all"} type="button" className="button quiet" aria-pressed={kind === each} onClick={() => setKind(each)}>
               {each ?? "all"}
