@@ -31,6 +31,9 @@ interface Props {
   least?: number;
 }
 
+/** Each label once: ticks that lie closer than it can tell apart have none. */
+const told = (labels: string[]) => labels.map((label, i) => (label === labels[i - 1] ? "" : label));
+
 const dayText = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
 
 // Between two ticks: hours and days, in seconds.
@@ -89,8 +92,8 @@ export default function DriftChart(props: Props) {
             y: { range: (_plot, _min, max) => [0, Math.max(latest.current.props.least ?? 0, (max ?? 0) * 1.08) || 1] },
           },
           axes: [
-            { ...axis, size: 28, space: now.isTime && now.formatX ? 120 : 70, incrs: now.isTime ? steps : undefined, values: (_plot, at) => at.map((value) => (Number.isInteger(value) ? textX(value) : "")) },
-            { ...axis, size: 58, values: (_plot, at) => at.map((value) => latest.current.props.format(value)) },
+            { ...axis, size: 28, space: now.isTime && now.formatX ? 120 : 70, incrs: now.isTime ? steps : undefined, values: (_plot, at) => told(at.map((value) => (Number.isInteger(value) ? textX(value) : ""))) },
+            { ...axis, size: 58, values: (_plot, at) => told(at.map((value) => latest.current.props.format(value))) },
           ],
           series: [
             { label: now.isTime && !now.formatX ? "Day" : "At", value: (_plot, value) => (value === null ? "–" : textX(value)) },

@@ -62,8 +62,8 @@ function Spark({ series }: { series: Series | undefined }) {
         <polygon className="area" points={`0,24 ${points.join(" ")} 100,24`} />
         <polyline className="line" points={points.join(" ")} />
       </svg>
-      <span className="small nowrap" title={`${payments} payments, ${money(amount, base)}`}>
-        {compact(payments)} <span className="muted">{money(amount, base, true)}</span>
+      <span className="small" title={`${payments} payments, ${money(amount, base)}`}>
+        {compact(payments)} <span className="muted nowrap">{money(amount, base, true)}</span>
       </span>
     </>
   );
