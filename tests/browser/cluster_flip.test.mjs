@@ -23,7 +23,7 @@ async function actionOf(id, amount) {
 cluster({ ASSAY_DEADLINE: "10s" }, async () => {
   const rules = `${own}/rules.json`;
   writeFileSync(rules, JSON.stringify({ rules: [{ id: "large", when: `tx.amount >= ${limit}`, action: "review", priority: 1, reason: "{tx.amount}" }] }));
-  run(["rules", "publish", rules, "--wait", "--alone"]);
+  run(["rules", "publish", rules, "--wait", "--alone", "--reason", "a test"]);
   run(["accounts", "create", "shop"]);
   key = run(["keys", "create", "shop", "--quiet", "--scopes", "decide"]).trim();
   waitUntilReady();
