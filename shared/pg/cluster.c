@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -308,6 +309,8 @@ static void exec_program(const struct cluster *c, int log, const char *const *ar
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     drop_rights(c);
+    if (c->is_throwaway)
+        prctl(PR_SET_PDEATHSIG, SIGQUIT); /* who started it was killed: it ends at once */
     setenv("LC_ALL", "C.UTF-8", 1);
     unsetenv("PGDATA");
     execv(argv[0], (char *const *)(uintptr_t)argv);
@@ -444,8 +447,11 @@ static const char *const settings[] = {
     "log_checkpoints=off",
     "log_line_prefix=%m [%p] ",
 };
-static const char *const throwaway_settings[] = { "fsync=off", "shared_buffers=48MB", "max_wal_size=512MB",
-                                                  "min_wal_size=80MB" };
+static const char *const throwaway_settings[] = {
+    "fsync=off", "shared_buffers=48MB", "max_wal_size=512MB", "min_wal_size=80MB",
+    /* in its directory, so that nothing of a killed one stays */
+    "dynamic_shared_memory_type=mmap"
+};
 
 static enum err launch(const struct cluster *c, pid_t *child, struct why *why)
 {

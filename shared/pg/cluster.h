@@ -23,7 +23,8 @@
 struct cluster;
 
 /* Makes the directories and finds the programs; starts nothing. `home` is made when it is not there. A
- * throwaway cluster (for tests) does not wait for the disk and takes little memory.
+ * throwaway cluster (for tests) does not wait for the disk, takes little memory, and ends when the process that started
+ * it does.
  *   ERR_NOT_FOUND    PostgreSQL 15 is not installed
  *   ERR_UNAVAILABLE  a directory cannot be made, or is not reachable for the user: *why says what to do */
 MUST_USE enum err cluster_open(struct cluster **out, const char *home, bool is_throwaway, struct why *why);
@@ -37,7 +38,7 @@ pid_t cluster_pid(const struct cluster *c);
 
 /* Makes the cluster when there is none, starts it when it does not run (what a kill -9 or a crash left behind
  * is cleared away), waits until it takes connections and makes the database. Two at once are fine. The server
- * outlives this process.
+ * outlives this process (a throwaway one does not).
  *   ERR_CONFLICT     the directory holds a cluster of another version
  *   ERR_UNAVAILABLE  it did not start; *why has the last line of its log */
 MUST_USE enum err cluster_start(struct cluster *c, struct why *why);

@@ -13,12 +13,12 @@ struct cluster;
 const char *test_database(void);
 
 struct test_cluster {
-    char home[64];           /* a new directory in /tmp */
+    char home[64];           /* a new directory in memory where there is room, else in /tmp */
     struct cluster *cluster; /* running; its database "assay" is migrated */
 };
 
 void test_cluster_start(struct test_cluster *t);
-/* Kills the server and removes the directory. */
+/* Ends the server and removes the directory. */
 void test_cluster_end(struct test_cluster *t);
 
 #endif
