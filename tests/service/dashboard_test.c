@@ -583,7 +583,7 @@ static void stop_with_pages(void)
     cr_assert_eq(system(command), 0);
 }
 
-TestSuite(dashboard_pages, .init = start_with_pages, .fini = stop_with_pages, .timeout = 60);
+TestSuite(dashboard_pages, .init = start_with_pages, .fini = stop_with_pages, .timeout = 180);
 
 Test(dashboard_pages, serves_what_was_built_and_nothing_beside_it)
 {

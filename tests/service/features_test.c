@@ -25,7 +25,7 @@
 #include "proto/txn_proto.h"
 #include "unit/bundle/samples.h"
 
-TestSuite(features, .timeout = 90);
+TestSuite(features, .timeout = 180);
 
 #define MUST(call) cr_assert_eq((call), ERR_OK, "%s", why.text)
 

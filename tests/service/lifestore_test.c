@@ -31,7 +31,7 @@ static void teardown(void)
     arena_release(&arena);
 }
 
-TestSuite(lifestore, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(lifestore, .init = setup, .fini = teardown, .timeout = 180);
 
 static int64_t ask_for(const char *name)
 {

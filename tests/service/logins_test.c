@@ -30,7 +30,7 @@ static void teardown(void)
     cr_assert_eq(system(command), 0);
 }
 
-TestSuite(logins, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(logins, .init = setup, .fini = teardown, .timeout = 180);
 
 /* `assay logins` with a file that holds `url`; its exit status. */
 static int logins(const char *url)

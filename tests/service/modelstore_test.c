@@ -39,7 +39,7 @@ static void teardown(void)
     pg_session_close(pg);
 }
 
-TestSuite(modelstore, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(modelstore, .init = setup, .fini = teardown, .timeout = 180);
 
 static int64_t ask(const char *sql)
 {

@@ -12,10 +12,10 @@
 #include "pg/migrate.h"
 #include "pg/pg.h"
 
-TestSuite(pg_session, .timeout = 60);
-TestSuite(pg_pool, .timeout = 60);
-TestSuite(migrate, .timeout = 60);
-TestSuite(cluster, .timeout = 60);
+TestSuite(pg_session, .timeout = 180);
+TestSuite(pg_pool, .timeout = 180);
+TestSuite(migrate, .timeout = 180);
+TestSuite(cluster, .timeout = 180);
 
 static struct pg_session *open_session(const char *conninfo)
 {

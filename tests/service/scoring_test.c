@@ -940,7 +940,7 @@ static void setup_empty(void)
     process_launch(&w.scoring, "scoring", (const char *const[]){ pg, rest, NULL });
 }
 
-TestSuite(scoring_empty, .init = setup_empty, .fini = teardown, .timeout = 60);
+TestSuite(scoring_empty, .init = setup_empty, .fini = teardown, .timeout = 180);
 
 Test(scoring_empty, is_live_but_not_ready_until_there_is_a_champion)
 {

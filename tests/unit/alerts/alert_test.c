@@ -33,7 +33,7 @@ static struct alert_condition condition(bool is_true, enum alert_severity severi
     };
 }
 
-TestSuite(alert, .timeout = 60);
+TestSuite(alert, .timeout = 180);
 
 /* ---- labels ---- */
 

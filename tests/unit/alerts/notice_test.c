@@ -57,7 +57,7 @@ static void teardown(void)
     arena_release(&arena);
 }
 
-TestSuite(notice, .fini = teardown, .timeout = 60);
+TestSuite(notice, .fini = teardown, .timeout = 180);
 
 Test(notice, those_of_a_name_are_told_together)
 {

@@ -22,7 +22,7 @@ static struct webhook_secret secret_of(const char *text)
     return secret;
 }
 
-TestSuite(webhook, .timeout = 60);
+TestSuite(webhook, .timeout = 180);
 
 /* Published with the reference libraries of Standard Webhooks. */
 Test(webhook, signs_as_the_published_example_says)

@@ -117,7 +117,7 @@ static void teardown(void)
     unlink(ready_file);
 }
 
-TestSuite(service, .init = setup, .fini = teardown, .timeout = 10);
+TestSuite(service, .init = setup, .fini = teardown, .timeout = 120);
 
 static void on_done(void *arg, enum err err, const struct http_client_answer *a, const struct why *reason)
 {

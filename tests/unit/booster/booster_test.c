@@ -47,7 +47,7 @@ static struct booster_params small_params(void)
     return p;
 }
 
-TestSuite(booster, .init = setup, .timeout = 60);
+TestSuite(booster, .init = setup, .timeout = 180);
 
 Test(booster, learns_and_reads_back_what_it_saved)
 {

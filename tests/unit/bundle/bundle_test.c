@@ -25,7 +25,7 @@ static void teardown(void)
     bundle_sample_release(&sample);
 }
 
-TestSuite(bundle, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(bundle, .init = setup, .fini = teardown, .timeout = 180);
 
 static void build(void)
 {

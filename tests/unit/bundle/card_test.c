@@ -22,7 +22,7 @@ static void teardown(void)
     bundle_sample_release(&sample);
 }
 
-TestSuite(card, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(card, .init = setup, .fini = teardown, .timeout = 120);
 
 static const char metrics[] =
     "{\"average_precision\":0.7411,\"auc_roc\":0.9512,\"fraud_minor\":1234567,\"caught_minor\":617283,"

@@ -22,7 +22,7 @@ static void teardown(void)
     arena_release(&arena);
 }
 
-TestSuite(signature, .init = setup, .fini = teardown, .timeout = 10);
+TestSuite(signature, .init = setup, .fini = teardown, .timeout = 120);
 
 /* The key of RFC 8032, section 7.1, test 3. Its message has two bytes and ours always 32, so what it signs is the
  * SHA-256 of "abc", and the signature is OpenSSL's (by Python's `cryptography`). */

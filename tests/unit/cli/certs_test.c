@@ -71,7 +71,7 @@ static void teardown(void)
     shell("rm -rf %s", dir, "");
 }
 
-TestSuite(certs, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(certs, .init = setup, .fini = teardown, .timeout = 180);
 
 Test(certs, are_what_openssl_takes_for_their_purpose_and_no_other)
 {

@@ -160,7 +160,7 @@ static void teardown(void)
     free(result);
 }
 
-TestSuite(replay, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(replay, .init = setup, .fini = teardown, .timeout = 120);
 
 static struct replay_conf conf_of(void)
 {

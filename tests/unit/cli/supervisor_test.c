@@ -56,8 +56,8 @@ static void teardown(void)
     cr_assert_eq(system(command), 0);
 }
 
-TestSuite(home, .init = setup, .fini = teardown, .timeout = 5);
-TestSuite(supervisor, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(home, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(supervisor, .init = setup, .fini = teardown, .timeout = 120);
 
 Test(home, keeps_the_state_as_it_was_written)
 {

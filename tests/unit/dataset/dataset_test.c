@@ -28,7 +28,7 @@ static void write_file(const char *text)
     close(fd);
 }
 
-TestSuite(dataset, .fini = teardown, .timeout = 20);
+TestSuite(dataset, .fini = teardown, .timeout = 120);
 
 static const char mapping_text[] = "transaction_id: {column: id, prefix: t}\n"
                                    "occurred_at: {column: at, format: \"YYYY-MM-DD hh:mm:ss\"}\n"

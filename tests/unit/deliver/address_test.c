@@ -21,7 +21,7 @@ static bool is_public(const char *text)
     return address_is_public((struct sockaddr *)&v6);
 }
 
-TestSuite(address, .timeout = 10);
+TestSuite(address, .timeout = 120);
 
 /* Both ends of each block of the registries, and their neighbours. */
 Test(address, blocks_end_where_the_registries_say)

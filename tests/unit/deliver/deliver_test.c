@@ -73,7 +73,7 @@ static void post(enum receiver_mode mode)
         loop_turn(loop, true);
 }
 
-TestSuite(deliver, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(deliver, .init = setup, .fini = teardown, .timeout = 180);
 
 Test(deliver, sends_the_body_and_the_headers_over_http_1_1)
 {

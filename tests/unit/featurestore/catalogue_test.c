@@ -16,7 +16,7 @@ static void teardown(void)
     arena_release(&arena);
 }
 
-TestSuite(catalogue, .fini = teardown, .timeout = 10);
+TestSuite(catalogue, .fini = teardown, .timeout = 120);
 
 static struct catalogue read(const char *yaml)
 {

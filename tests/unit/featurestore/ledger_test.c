@@ -3,7 +3,7 @@
 
 #include "featurestore/ledger.h"
 
-TestSuite(ledger, .timeout = 10);
+TestSuite(ledger, .timeout = 120);
 
 static bool is_before(const void *context, const struct ledger_entry *entry)
 {

@@ -266,7 +266,7 @@ static void compare(uint64_t seed, size_t entries)
     plan_free(plan);
 }
 
-TestSuite(featurestore_store, .timeout = 60);
+TestSuite(featurestore_store, .timeout = 180);
 
 Test(featurestore_store, equals_plain_counting_on_random_streams)
 {

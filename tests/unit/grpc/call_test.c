@@ -116,9 +116,9 @@ static void teardown(void)
     arena_release(&arena);
 }
 
-TestSuite(grpc_call, .init = setup, .fini = teardown, .timeout = 10);
-TestSuite(grpc_wire, .init = setup, .fini = teardown, .timeout = 10);
-TestSuite(grpc_large, .init = setup_with_default, .fini = teardown, .timeout = 10);
+TestSuite(grpc_call, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(grpc_wire, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(grpc_large, .init = setup_with_default, .fini = teardown, .timeout = 120);
 
 static void on_done(void *arg, enum err err, const ProtobufCMessage *reply, const struct why *reason)
 {

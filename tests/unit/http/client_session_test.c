@@ -77,7 +77,7 @@ static void teardown(void)
     }
 }
 
-TestSuite(http_client_session, .init = setup, .fini = teardown, .timeout = 5);
+TestSuite(http_client_session, .init = setup, .fini = teardown, .timeout = 120);
 
 static enum err receive(const unsigned char *bytes, size_t len)
 {

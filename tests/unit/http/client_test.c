@@ -161,7 +161,7 @@ static void teardown(void)
     loop_close(loop);
 }
 
-TestSuite(http_client, .init = setup, .fini = teardown, .timeout = 10);
+TestSuite(http_client, .init = setup, .fini = teardown, .timeout = 120);
 
 Test(http_client, gets_status_fields_body_and_trailers)
 {

@@ -35,7 +35,7 @@ static void teardown(void)
     http_router_release(&router);
 }
 
-TestSuite(router, .init = setup, .fini = teardown, .timeout = 10);
+TestSuite(router, .init = setup, .fini = teardown, .timeout = 120);
 
 static struct http_match find(const char *method, const char *path)
 {

@@ -178,7 +178,7 @@ static void teardown(void)
     shell("rm -rf %s", dir);
 }
 
-TestSuite(http_server, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(http_server, .init = setup, .fini = teardown, .timeout = 180);
 
 /* What curl prints for `path`, the version and status behind it. */
 static const char *curl(const char *options, const char *path)

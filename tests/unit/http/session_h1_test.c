@@ -23,7 +23,7 @@ static void teardown(void)
     buf_release(&out);
 }
 
-TestSuite(http1, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(http1, .init = setup, .fini = teardown, .timeout = 120);
 
 static void limits(struct http_server_conf conf)
 {

@@ -125,7 +125,7 @@ static void teardown(void)
     client_close();
 }
 
-TestSuite(http2, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(http2, .init = setup, .fini = teardown, .timeout = 120);
 
 static void again(struct http_server_conf conf)
 {

@@ -110,7 +110,7 @@ static void run_ms(int64_t ms)
         step();
 }
 
-TestSuite(admission, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(admission, .init = setup, .fini = teardown, .timeout = 180);
 
 Test(admission, refuses_nothing_that_can_be_done)
 {

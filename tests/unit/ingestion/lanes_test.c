@@ -35,7 +35,7 @@ static bool is_below(void *ctx, void *owner)
     return *(const int *)owner < *(const int *)ctx;
 }
 
-TestSuite(lanes, .init = setup, .timeout = 10);
+TestSuite(lanes, .init = setup, .timeout = 120);
 
 Test(lanes, keeps_the_order_of_one_key)
 {

@@ -13,7 +13,7 @@ static int64_t after(struct transit *t, size_t times, int64_t took_us)
     return transit_reserve_us(t, 0, MOST_US);
 }
 
-TestSuite(transit, .timeout = 10);
+TestSuite(transit, .timeout = 120);
 
 Test(transit, asks_for_little_while_nothing_is_known)
 {

@@ -81,7 +81,7 @@ static void teardown(void)
     verdicts_release(&verdicts);
 }
 
-TestSuite(shadow, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(shadow, .init = setup, .fini = teardown, .timeout = 180);
 
 static enum outcome judge(void)
 {

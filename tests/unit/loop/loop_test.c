@@ -26,7 +26,7 @@ static void teardown(void)
     buf_release(&said);
 }
 
-TestSuite(loop, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(loop, .init = setup, .fini = teardown, .timeout = 120);
 
 static void say(void *ctx)
 {

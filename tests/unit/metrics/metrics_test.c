@@ -32,7 +32,7 @@ static void teardown(void)
     buf_release(&text);
 }
 
-TestSuite(metrics, .init = setup, .fini = teardown, .timeout = 10);
+TestSuite(metrics, .init = setup, .fini = teardown, .timeout = 120);
 
 static void shows(const char *line)
 {

@@ -29,7 +29,7 @@ static void teardown(void)
     buf_release(&out);
 }
 
-TestSuite(plot, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(plot, .init = setup, .fini = teardown, .timeout = 120);
 
 static size_t count(const char *text, const char *part)
 {

@@ -64,7 +64,7 @@ static void teardown(void)
     arena_release(&arena);
 }
 
-TestSuite(policy_explain, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(policy_explain, .init = setup, .fini = teardown, .timeout = 120);
 
 /* A payment of a number, with and without what rules ask for. */
 static struct policy_input input_of(int i, struct txn *txn, float *vector)

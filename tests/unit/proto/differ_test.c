@@ -19,7 +19,7 @@ static void teardown(void)
     buf_release(&told);
 }
 
-TestSuite(differ, .init = setup, .fini = teardown, .timeout = 5);
+TestSuite(differ, .init = setup, .fini = teardown, .timeout = 120);
 
 static void on_difference(void *context, struct slice field, struct slice a, struct slice b)
 {

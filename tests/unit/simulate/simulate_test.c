@@ -20,7 +20,7 @@ static struct simulate *world(uint64_t seed, double fraud_factor)
     return simulate_new(&params);
 }
 
-TestSuite(simulate, .timeout = 30);
+TestSuite(simulate, .timeout = 120);
 
 static void digest(uint64_t seed, int count, char hex[SHA256_HEX_SIZE])
 {

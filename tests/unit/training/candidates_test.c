@@ -27,7 +27,7 @@ static void teardown(void)
     history_release(&w);
 }
 
-TestSuite(candidates, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(candidates, .init = setup, .fini = teardown, .timeout = 180);
 
 static struct trainer_result train(struct buf *out)
 {

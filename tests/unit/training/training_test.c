@@ -19,7 +19,7 @@ static void teardown(void)
     history_release(&w);
 }
 
-TestSuite(training, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(training, .init = setup, .fini = teardown, .timeout = 180);
 
 static struct txn payment(const char *id, int64_t at_us)
 {
