@@ -43,6 +43,7 @@ struct backtest_worker {
     const struct backtest_options *options;
     const struct backtest_memory *memory;
     struct timeline_reader *lists;
+    bool acted_on[TXN_TEXT_COUNT]; /* by lists, of which some may come within a chunk */
     struct side asked, compared;
     struct backtest_result result;
     size_t rule_cap;
@@ -197,6 +198,7 @@ enum err backtest_worker_new(struct backtest_worker **out, const struct backtest
         w->result.day[i].is_mature =
             (first_day + (int64_t)i + 1) * DAY_US <= options->as_of_us - options->label_delay_us;
     w->lists = timeline_read(options->timeline);
+    timeline_texts(options->timeline, w->acted_on);
     err = side_init(&w->asked, &options->asked, w->lists, why);
     if (!err)
         err = side_init(&w->compared, &options->compared, w->lists, why);
@@ -285,6 +287,15 @@ static void mark_read(void *context, size_t place)
     ((struct set *)context)->is_read[place] = true;
 }
 
+/* A velocity may be a feature of the catalogue, under its name there. */
+static bool is_source(const struct set *s, size_t place, const struct chunk *c, size_t feature)
+{
+    const unsigned char *wanted = trial_velocity(s->trial, place), *identity;
+    const char *name = chunk_feature_name(c, feature, &identity);
+
+    return slice_eq_str(s->features[place], name) || (wanted && memcmp(wanted, identity, SHA256_BYTES) == 0);
+}
+
 static enum err find_sources(struct backtest_worker *w, struct set *s, struct chunk *c,
                              const struct backtest_overlay *overlay, struct why *why)
 {
@@ -292,7 +303,6 @@ static enum err find_sources(struct backtest_worker *w, struct set *s, struct ch
 
     for (size_t i = 0; i < s->feature_count && !err; i++) {
         struct source *source = &s->sources[i];
-        const unsigned char *wanted = trial_velocity(s->trial, i);
         size_t at = overlay_find(overlay, s->features[i]);
 
         *source = (struct source){ .values = at == SIZE_MAX ? NULL : overlay->values[at] };
@@ -300,12 +310,7 @@ static enum err find_sources(struct backtest_worker *w, struct set *s, struct ch
             continue;
         source->places = arena_new(&w->arena, size_t, chunk_feature_count(c) + 1);
         for (size_t k = 0; k < chunk_feature_count(c) && !err; k++) {
-            const unsigned char *identity;
-            const char *name = chunk_feature_name(c, k, &identity);
-
-            /* A velocity may be a feature of the catalogue, under its name there. */
-            if (!slice_eq_str(s->features[i], name) &&
-                (!wanted || memcmp(wanted, identity, SHA256_BYTES) != 0))
+            if (!is_source(s, i, c, k))
                 continue;
             source->places[source->count++] = k;
             err = chunk_want_feature(c, k, why);
@@ -363,7 +368,8 @@ static enum err set_begin(struct backtest_worker *w, struct side *side, struct s
     needs = trial_needs(s->trial);
     wants.currency = needs.currency;
     wants.attributes = needs.attributes;
-    memcpy(wants.texts, needs.texts, sizeof wants.texts);
+    for (size_t i = 0; i < TXN_TEXT_COUNT; i++)
+        wants.texts[i] = needs.texts[i] || w->acted_on[i];
     err = find_sources(w, s, c, overlay, why);
     return err ? err : chunk_want(c, &wants, why);
 }
@@ -703,15 +709,22 @@ static void take_row(struct backtest_worker *w, const struct chunk *c, size_t i,
     count_row(w, &n);
 }
 
-enum err backtest_worker_take(struct backtest_worker *w, struct chunk *c,
-                              const struct backtest_overlay *overlay, struct why *why)
+size_t backtest_worker_rows(const struct backtest_worker *w, const struct chunk *c)
 {
     size_t inside = 0;
-    bool is_whole;
-    enum err err;
 
     for (size_t i = 0; i < chunk_rows(c); i++)
         inside += is_in(w, c, i);
+    return inside;
+}
+
+enum err backtest_worker_take(struct backtest_worker *w, struct chunk *c,
+                              const struct backtest_overlay *overlay, struct why *why)
+{
+    size_t inside = backtest_worker_rows(w, c);
+    bool is_whole;
+    enum err err;
+
     if (inside == 0)
         return ERR_OK;
     is_whole = inside == chunk_rows(c);
@@ -730,6 +743,15 @@ size_t backtest_worker_features(const struct backtest_worker *w, const struct sl
 {
     *names = w->asked.count ? w->asked.sets[0].features : NULL;
     return w->asked.count ? w->asked.sets[0].feature_count : 0;
+}
+
+bool backtest_worker_finds(const struct backtest_worker *w, size_t place, const struct chunk *c)
+{
+    for (size_t i = 0; i < chunk_feature_count(c); i++) {
+        if (is_source(&w->asked.sets[0], place, c, i))
+            return true;
+    }
+    return false;
 }
 
 struct slice backtest_worker_feature_text(const struct backtest_worker *w, size_t place)

@@ -155,6 +155,10 @@ MUST_USE enum err backtest_worker_take(struct backtest_worker *w, struct chunk *
 size_t backtest_worker_features(const struct backtest_worker *w, const struct slice **names);
 /* The one at `place` as rules write it. */
 struct slice backtest_worker_feature_text(const struct backtest_worker *w, size_t place);
+/* Whether the chunk has it: a velocity may go by another name there. */
+bool backtest_worker_finds(const struct backtest_worker *w, size_t place, const struct chunk *c);
+/* The rows of a chunk that are asked about. */
+size_t backtest_worker_rows(const struct backtest_worker *w, const struct chunk *c);
 
 /* Adds `other`'s figures to `w`'s, whose chunks came before. */
 void backtest_worker_add(struct backtest_worker *w, const struct backtest_worker *other);

@@ -12,6 +12,7 @@ struct known_list {
     enum list_purpose purpose;
     enum txn_text field;
     int64_t from_us, to_us; /* it is there */
+    bool is_declared;       /* only, and there where no other is */
 };
 
 struct change {
@@ -55,9 +56,13 @@ size_t timeline_add_list(struct timeline *t, enum list_type type, uint32_t accou
                          enum list_purpose purpose, enum txn_text field)
 {
     ARRAY_RESERVE_ONE(t->lists, t->list_count, t->list_cap);
-    t->lists[t->list_count] = (struct known_list){ type,     account, arena_slice(&t->arena, name),
-                                                   purpose,  field,   INT64_MIN,
-                                                   INT64_MAX };
+    t->lists[t->list_count] = (struct known_list){ .type = type,
+                                                   .account = account,
+                                                   .name = arena_slice(&t->arena, name),
+                                                   .purpose = purpose,
+                                                   .field = field,
+                                                   .from_us = INT64_MIN,
+                                                   .to_us = INT64_MAX };
     return t->list_count++;
 }
 
@@ -67,13 +72,26 @@ void timeline_list_lives(struct timeline *t, size_t list, int64_t from_us, int64
     t->lists[list].to_us = to_us;
 }
 
-bool timeline_has_list(const struct timeline *t, struct slice name)
+void timeline_texts(const struct timeline *t, bool texts[TXN_TEXT_COUNT])
 {
     for (size_t i = 0; i < t->list_count; i++) {
-        if (slice_eq(t->lists[i].name, name) && t->lists[i].to_us == INT64_MAX)
-            return true;
+        if (t->lists[i].purpose != LIST_NAMED && t->lists[i].field < TXN_TEXT_COUNT)
+            texts[t->lists[i].field] = true;
     }
-    return false;
+}
+
+void timeline_declare(struct timeline *t, enum list_type type, uint32_t account, struct slice name,
+                      enum list_purpose purpose, enum txn_text field)
+{
+    size_t place = timeline_add_list(t, type, account, name, purpose, field);
+
+    t->lists[place].is_declared = true;
+}
+
+void timeline_undeclare(struct timeline *t)
+{
+    while (t->list_count && t->lists[t->list_count - 1].is_declared)
+        t->list_count--;
 }
 
 enum err timeline_change(struct timeline *t, size_t list, int64_t at_us, struct slice value, bool is_there,
@@ -150,14 +168,37 @@ void timeline_reader_free(struct timeline_reader *r)
     mem_free(r);
 }
 
+static bool lives(const struct known_list *list, int64_t at_us)
+{
+    return list->from_us <= at_us && at_us < list->to_us;
+}
+
+/* Publishing makes a declared list where the account would find none. */
+static bool is_in_place(const struct timeline *t, const struct known_list *declared, int64_t at_us)
+{
+    for (size_t i = 0; i < t->list_count; i++) {
+        const struct known_list *other = &t->lists[i];
+
+        if (other == declared)
+            return true; /* the first of those that are declared alike */
+        if ((other->account == 0 || other->account == declared->account) && lives(other, at_us) &&
+            slice_eq(other->name, declared->name))
+            return false;
+    }
+    return true;
+}
+
 void timeline_give(const struct timeline_reader *r, struct policy *policy)
 {
     const struct timeline *t = r->timeline;
 
     policy_drop_lists(policy);
-    for (size_t i = 0; i < t->list_count; i++)
-        if (t->lists[i].from_us <= r->at_us && r->at_us < t->lists[i].to_us)
+    for (size_t i = 0; i < t->list_count; i++) {
+        const struct known_list *list = &t->lists[i];
+
+        if (list->is_declared ? is_in_place(t, list, r->at_us) : lives(list, r->at_us))
             policy_add_list(policy, r->lists[i]);
+    }
 }
 
 bool timeline_move(struct timeline_reader *r, int64_t at_us)

@@ -19,14 +19,21 @@ size_t timeline_add_list(struct timeline *t, enum list_type type, uint32_t accou
 /* It is there from `from_us` on until before `to_us` only. A rule that asks for it at another time errs, as it did then.
  * Before the first reader. */
 void timeline_list_lives(struct timeline *t, size_t list, int64_t from_us, int64_t to_us);
-/* Whether one of that name is there at the end. */
-bool timeline_has_list(const struct timeline *t, struct slice name);
+/* The texts of a transaction that some list acts on at some time: those are set. */
+void timeline_texts(const struct timeline *t, bool texts[TXN_TEXT_COUNT]);
 /* From `at_us` on the value is in the list, or is not. Changes of one time come in the order in which they are added.
  *   ERR_INVALID  it is no value of the list's type */
 MUST_USE enum err timeline_change(struct timeline *t, size_t list, int64_t at_us, struct slice value,
                                   bool is_there, int64_t expires_at_us, struct why *why);
-/* After the last change and before the first reader; lists without changes may be added later, when none reads. */
+/* After the last change and before the first reader. */
 void timeline_seal(struct timeline *t);
+
+/* A list that a rule set declares and that nobody may have made: empty, and there whenever neither the account nor all
+ * accounts have one of that name, as if the set had been published then. Between readers. */
+void timeline_declare(struct timeline *t, enum list_type type, uint32_t account, struct slice name,
+                      enum list_purpose purpose, enum txn_text field);
+/* Lets go of all that were declared: the next question has others. When none reads. */
+void timeline_undeclare(struct timeline *t);
 
 /* Lists as they were before the first change. The timeline must outlive it. */
 struct timeline_reader;

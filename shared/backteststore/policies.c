@@ -44,18 +44,22 @@ static enum err add_found(struct sets *sets, const struct pg_result *r, size_t r
     return err ? err_wrap(why, err, "rule set %.*s", SLICE_ARG(version)) : ERR_OK;
 }
 
-enum err sets_add_version(struct sets *sets, struct pg_session *s, int64_t version, struct why *why)
+enum err sets_add_version(struct sets *sets, struct pg_session *s, int64_t version, int64_t *account,
+                          struct why *why)
 {
     struct pg_params p = { 0 };
     struct pg_result *r = NULL;
     enum err err;
 
     pg_add_i64(&p, version);
-    err = pg_exec(s, "SELECT version, 0, body::text FROM rulesets WHERE version = $1::int8", &p, &r, why);
+    err = pg_exec(s, "SELECT version, 0, body::text, account FROM rulesets WHERE version = $1::int8", &p, &r,
+                  why);
     if (!err && pg_rows(r) == 0)
         err = err_set(why, ERR_NOT_FOUND, "there is no rule set %" PRId64, version);
     if (!err)
         err = add_found(sets, r, 0, why);
+    if (!err && account)
+        *account = pg_get_int(r, 0, 3);
     pg_result_free(r);
     pg_params_release(&p);
     return err;
@@ -102,7 +106,7 @@ enum err sets_add_used(struct sets *sets, struct pg_session *s, const struct arc
     for (size_t i = 0; i < archive_chunks(h); i++)
         chunk_rulesets(archive_chunk(h, i), add_used, &used);
     for (size_t i = 0; i < used.count && !err; i++) {
-        err = sets_add_version(sets, s, used.versions[i], why);
+        err = sets_add_version(sets, s, used.versions[i], NULL, why);
         if (err == ERR_NOT_FOUND)
             err = ERR_OK; /* what it decided stands as it was decided, and is counted */
     }
@@ -148,8 +152,8 @@ void policies_declared(struct timeline *t, const struct sets *asked)
         for (size_t k = 0; k < asked->documents[i].list_count; k++) {
             const struct document_list *list = &asked->documents[i].lists[k];
 
-            if (!timeline_has_list(t, list->name))
-                timeline_add_list(t, list->type, 0, list->name, list->purpose, list->field);
+            timeline_declare(t, list->type, asked->rulesets[i].account, list->name, list->purpose,
+                             list->field);
         }
     }
 }

@@ -20,8 +20,9 @@ void sets_release(struct sets *sets);
 /* Adds a document, as of all accounts.   Errors are those of document_read(). */
 MUST_USE enum err sets_add(struct sets *sets, struct slice json, uint32_t account, struct slice version,
                            struct why *why);
-/*   ERR_NOT_FOUND  no such version */
-MUST_USE enum err sets_add_version(struct sets *sets, struct pg_session *s, int64_t version, struct why *why);
+/* As of all accounts; *account, unless it is NULL, gets the one that it is of.   ERR_NOT_FOUND  no such version */
+MUST_USE enum err sets_add_version(struct sets *sets, struct pg_session *s, int64_t version, int64_t *account,
+                                   struct why *why);
 /* Those in force now, of all accounts. */
 MUST_USE enum err sets_add_live(struct sets *sets, struct pg_session *s, struct why *why);
 /* Those by which the history was decided and that are still there. */
@@ -30,7 +31,7 @@ MUST_USE enum err sets_add_used(struct sets *sets, struct pg_session *s, const s
 
 /* All lists that there ever were, with every change. */
 MUST_USE enum err policies_lists(struct timeline *t, struct pg_session *s, struct why *why);
-/* Those that documents declare and nobody has made, empty. */
+/* Those that documents declare: timeline_declare(). */
 void policies_declared(struct timeline *t, const struct sets *asked);
 /* All labels; *newest_us gets when the last became known, where that is later. */
 MUST_USE enum err policies_labels(struct labels *l, struct pg_session *s, int64_t *newest_us,

@@ -49,6 +49,8 @@ void backtest_answer_free(struct backtest_answer *a)
     if (!a)
         return;
     backtest_worker_free(a->worker);
+    if (a->ground)
+        timeline_undeclare(a->ground->timeline);
     backtest_ground_close(a->own);
     bundle_close(a->bundle);
     sets_release(&a->asked);
@@ -68,6 +70,7 @@ static struct contender contender_of(const struct sets *sets, enum contender_by 
 static enum err find_asked(struct backtest_answer *a, struct pg_session *s, const struct backtest_question *q,
                            struct why *why)
 {
+    int64_t account = 0;
     enum err err;
 
     if (q->as_it_was) {
@@ -81,7 +84,9 @@ static enum err find_asked(struct backtest_answer *a, struct pg_session *s, cons
         err = sets_add(&a->asked, q->document, (uint32_t)q->document_account, SLICE("draft"), why);
     } else {
         a->asked_name = arena_printf(&a->arena, "version %" PRId64, q->version);
-        err = sets_add_version(&a->asked, s, q->version, why);
+        err = sets_add_version(&a->asked, s, q->version, &account, why);
+        if (!a->options.account)
+            a->options.account = (uint32_t)account; /* nobody else's decisions would be made by it */
     }
     a->options.asked = contender_of(&a->asked, CONTENDER_BY_ACCOUNT);
     return err;
@@ -98,7 +103,7 @@ static enum err find_compared(struct backtest_answer *a, struct pg_session *s,
         return ERR_OK;
     if (q->against == AGAINST_VERSION) {
         a->compared_name = arena_printf(&a->arena, "version %" PRId64, q->against_version);
-        err = sets_add_version(&a->compared, s, q->against_version, why);
+        err = sets_add_version(&a->compared, s, q->against_version, NULL, why);
     } else {
         err = sets_add_live(&a->compared, s, why);
         a->compared_name = SLICE("live (no rule set)");
@@ -351,7 +356,8 @@ static void find_span(struct backtest_answer *a, const struct backtest_question 
         for (size_t k = 0; k < chunk_rows(c); k++) {
             int64_t at_us = chunk_known_at(c, k);
 
-            if (at_us < q->from_us || at_us >= q->to_us || (q->account && q->account != chunk_account(c, k)))
+            if (at_us < q->from_us || at_us >= q->to_us ||
+                (a->options.account && a->options.account != chunk_account(c, k)))
                 continue;
             first_us = at_us < first_us ? at_us : first_us;
             last_us = at_us > last_us ? at_us : last_us;
@@ -366,7 +372,7 @@ static void find_span(struct backtest_answer *a, const struct backtest_question 
     a->days = (size_t)(last_us / DAY_US - (last_us % DAY_US < 0) - a->first_day) + 1;
 }
 
-/* Features that rules name and some chunk has not got. */
+/* Features that rules name and some chunk that is asked about has not got. */
 static void find_absent(struct backtest_answer *a)
 {
     const struct slice *names;
@@ -379,9 +385,7 @@ static void find_absent(struct backtest_answer *a)
         for (size_t k = 0; k < archive_chunks(a->history) && is_there; k++) {
             const struct chunk *c = archive_chunk(a->history, k);
 
-            is_there = false;
-            for (size_t f = 0; f < chunk_feature_count(c) && !is_there; f++)
-                is_there = slice_eq_str(names[i], chunk_feature_name(c, f, NULL));
+            is_there = backtest_worker_rows(a->worker, c) == 0 || backtest_worker_finds(a->worker, i, c);
         }
         if (!is_there)
             a->absent[a->absent_count++] = backtest_worker_feature_text(a->worker, i);
@@ -408,7 +412,11 @@ static enum err prepare(struct backtest_answer *a, struct pg_session *s, const s
         err = find_compared(a, s, q, why);
     if (!err)
         err = open_bundle(a, s, q->model, why);
-    policies_declared(a->ground->timeline, &a->asked);
+    /* Those of sets that were in force were made: where they are gone, rules went without. */
+    if (!q->as_it_was)
+        policies_declared(a->ground->timeline, &a->asked);
+    if (q->against == AGAINST_VERSION)
+        policies_declared(a->ground->timeline, &a->compared);
     find_span(a, q);
     a->options.as_of_us = a->ground->as_of_us;
     a->options.timeline = a->ground->timeline;

@@ -691,12 +691,105 @@ Test(backtest, a_velocity_is_found_by_what_it_means)
     MUST(backtest_worker_take(worker, c, NULL, &why));
     cr_assert_eq(backtest_worker_result(worker)->rules[0].hits, wanted);
     cr_assert_eq(backtest_worker_result(worker)->rules[1].hits, 1000);
+    cr_assert(backtest_worker_finds(worker, 0, c), "under its name in the catalogue");
+    cr_assert_not(backtest_worker_finds(worker, 1, c));
     backtest_worker_free(worker);
     chunk_close(c);
     buf_release(&bytes);
     chunk_builder_free(b);
     trial_free(trial);
     policy_free(policy);
+}
+
+/* ---- lists that come and go ---- */
+
+/* How often the only rule of a set fired, over the first chunk. */
+static uint64_t hits_of(const char *when)
+{
+    struct policy_rule rule = { .id = SLICE("only"),
+                                .name = SLICE("only"),
+                                .expression = slice_str(when),
+                                .action = ACTION_REVIEW,
+                                .is_enabled = true };
+    struct ruleset set = { .version = SLICE("1"), .rules = &rule, .count = 1 };
+    struct backtest_worker *worker;
+    uint64_t hits;
+
+    w.options.asked.sets = &set;
+    worker = run(0, 1, NULL);
+    hits = backtest_worker_result(worker)->rules[0].hits;
+    backtest_worker_free(worker);
+    return hits;
+}
+
+/* The rows of the first chunk that were decided before `until_us`, with another card than `card`, of one account or of
+ * all. */
+static uint64_t rows_without(const char *card, uint32_t account, int64_t until_us)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < ROWS / CHUNKS; i++)
+        count += w.rows[i].decided_at_us < until_us && (!account || w.rows[i].txn.account == account) &&
+                 !slice_eq_str(w.rows[i].txn.text[TXN_card_id], card);
+    return count;
+}
+
+Test(backtest, a_list_that_was_dropped_is_there_until_it_was_and_a_rule_on_it_errs_from_then_on)
+{
+    size_t gone = timeline_add_list(w.timeline, LIST_OF_STRINGS, 0, SLICE("gone"), LIST_NAMED, TXN_card_id);
+
+    timeline_list_lives(w.timeline, gone, INT64_MIN, 2 * DAY_US);
+    MUST(timeline_change(w.timeline, gone, INT64_MIN, SLICE("card7"), true, LIST_NO_EXPIRY, &why));
+    timeline_seal(w.timeline);
+    cr_assert_eq(hits_of("!in_list(tx.card_id, \"gone\")"), rows_without("card7", 0, 2 * DAY_US));
+
+    /* A set that declares it would have made it anew. */
+    timeline_declare(w.timeline, LIST_OF_STRINGS, 0, SLICE("gone"), LIST_NAMED, TXN_card_id);
+    timeline_declare(w.timeline, LIST_OF_STRINGS, 0, SLICE("gone"), LIST_NAMED, TXN_card_id);
+    cr_assert_eq(hits_of("!in_list(tx.card_id, \"gone\")"),
+                 rows_without("card7", 0, 2 * DAY_US) + ROWS / CHUNKS - rows_without("", 0, 2 * DAY_US));
+    timeline_undeclare(w.timeline);
+    cr_assert_eq(hits_of("!in_list(tx.card_id, \"gone\")"), rows_without("card7", 0, 2 * DAY_US));
+}
+
+Test(backtest, a_declared_list_is_there_though_another_account_has_one_of_its_name)
+{
+    size_t own = timeline_add_list(w.timeline, LIST_OF_STRINGS, 2, SLICE("own"), LIST_NAMED, TXN_card_id);
+
+    MUST(timeline_change(w.timeline, own, INT64_MIN, SLICE("card7"), true, LIST_NO_EXPIRY, &why));
+    timeline_seal(w.timeline);
+    cr_assert_eq(hits_of("!in_list(tx.card_id, \"own\")"), rows_without("card7", 2, INT64_MAX));
+    timeline_declare(w.timeline, LIST_OF_STRINGS, 0, SLICE("own"), LIST_NAMED, TXN_card_id);
+    cr_assert_eq(hits_of("!in_list(tx.card_id, \"own\")"),
+                 rows_without("card7", 2, INT64_MAX) + rows_without("", 1, INT64_MAX));
+}
+
+Test(backtest, a_deny_list_that_is_made_within_a_chunk_acts_on_a_text_that_no_rule_reads)
+{
+    size_t later = timeline_add_list(w.timeline, LIST_OF_STRINGS, 0, SLICE("later"), LIST_DENY, TXN_channel);
+    struct backtest_worker *worker;
+    uint64_t declined = 0, wanted = 0;
+    struct ruleset none = { .version = SLICE("1") };
+    struct brute b;
+
+    timeline_list_lives(w.timeline, later, DAY_US, INT64_MAX);
+    MUST(timeline_change(w.timeline, later, DAY_US, SLICE("atm"), true, LIST_NO_EXPIRY, &why));
+    timeline_seal(w.timeline);
+    brute_open(&b, &none);
+    for (size_t i = 0; i < ROWS / CHUNKS; i++) {
+        struct policy_verdict v;
+
+        brute_decide(&b, i, &v);
+        wanted += v.action == ACTION_DECLINE ||
+                  (w.rows[i].decided_at_us >= DAY_US && slice_eq_str(w.rows[i].txn.text[TXN_channel], "atm"));
+    }
+    w.options.asked.sets = &none;
+    worker = run(0, 1, NULL);
+    for (size_t a = 0; a < ACTION_COUNT; a++)
+        declined += backtest_worker_result(worker)->change[a][ACTION_DECLINE].count;
+    cr_assert_eq(declined, wanted);
+    brute_close(&b);
+    backtest_worker_free(worker);
 }
 
 /* ---- figures ---- */
