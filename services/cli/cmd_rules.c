@@ -111,7 +111,7 @@ static enum exit_code check(const void *settings, char **operands, size_t operan
         print_faults(operands[0], buf_slice(&json));
         draft_release(&d);
         buf_release(&json);
-        return command_fail(EXIT_FAILED, "%s", why.text);
+        return command_end(err, &why);
     }
     print_rules(&d.document.set);
     unknown = policy_unknown_list(d.policy);
@@ -365,6 +365,7 @@ static enum exit_code prepare(const void *settings, char **operands, size_t oper
 
 static const struct option prepare_options[] = {
     { "wait", OPTION_FLAG, SETTING(waits), NULL, "until they are served" },
+    { "revision", OPTION_INT, SETTING(revision), "N", "only if it is the one that you have seen" },
     { "author", OPTION_TEXT, SETTING(author), "NAME", "who does it (your login)" },
     { "reason", OPTION_TEXT, SETTING(reason), "TEXT", "for the audit" },
 };
@@ -395,6 +396,7 @@ static enum exit_code shadow(const void *settings, char **operands, size_t opera
 
 static const struct option shadow_options[] = {
     { "wait", OPTION_FLAG, SETTING(waits), NULL, "until every process evaluates it" },
+    { "revision", OPTION_INT, SETTING(revision), "N", "only if it is the one that you have seen" },
     { "author", OPTION_TEXT, SETTING(author), "NAME", "who does it (your login)" },
     { "reason", OPTION_TEXT, SETTING(reason), "TEXT", "for the audit" },
     { "allow-unknown", OPTION_FLAG, SETTING(allows_unknown), NULL,
@@ -431,7 +433,7 @@ const struct command cmd_rules_retire = {
     .purpose = "End a set in shadow, or an account's own set",
     .text = "The set that holds for all accounts is replaced, and never just ended.\n\n"
             "  assay rules retire 12",
-    .options = shadow_options + 1,
+    .options = shadow_options + 2, /* author and reason */
     .option_count = 2,
     .operands_least = 1,
     .operands_most = 1,

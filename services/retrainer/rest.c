@@ -30,18 +30,6 @@ static const struct office *office_of(const struct call *c)
 
 /* ---- reading ---- */
 
-/* The member's JSON, in the call's arena; empty when it is not there. */
-static struct slice json_of(struct call *c, const struct json_member *m)
-{
-    char *text = m->value ? json_dumps(m->value, JSON_COMPACT) : NULL;
-    struct slice copy = { 0 };
-
-    if (text)
-        copy = slice_of(arena_strndup(&c->arena, text, strlen(text)), strlen(text));
-    free(text);
-    return copy;
-}
-
 static enum err read_id(const struct call *c, int64_t *id, struct why *why)
 {
     if (slice_to_i64(c->id, id) && *id > 0)
@@ -94,7 +82,7 @@ static enum err post_run(struct call *c, struct pg_session *s, struct why *why)
     if (!err) {
         wish.name = json_member_text(&m[NAME]);
         wish.reason = json_member_text(&m[REASON]);
-        wish.settings = json_of(c, &m[SETTINGS]);
+        wish.settings = json_member_json(&m[SETTINGS], &c->arena);
         err = check_settings(c, wish.settings, why);
     }
     if (!err) {
@@ -181,7 +169,7 @@ static enum err put_schedule(struct call *c, struct pg_session *s, struct why *w
     if (!err) {
         put.cron = json_member_text(&m[CRON]);
         put.zone = m[ZONE].value ? json_member_text(&m[ZONE]) : SLICE("UTC");
-        put.settings = json_of(c, &m[SETTINGS]);
+        put.settings = json_member_json(&m[SETTINGS], &c->arena);
         put.is_enabled = !m[ENABLED].value || json_is_true(m[ENABLED].value);
         err = due_open(&due, put.cron, put.zone, why);
         if (err)

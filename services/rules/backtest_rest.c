@@ -2,7 +2,6 @@
 #include "backtest_rest.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -11,21 +10,13 @@
 #include "json/json.h"
 #include "json/json_out.h"
 #include "json/members.h"
+#include "lifestore/row.h"
 #include "pg/session.h"
 #include "policystore/publish.h"
 #include "routes.h"
 #include "rules.h"
 
 enum { TRIAL_NICE = 10 };
-
-static struct slice json_of(struct call *c, const json_t *value)
-{
-    char *text = json_dumps(value, JSON_COMPACT);
-    struct slice copy = arena_slice(&c->arena, slice_str(text ? text : ""));
-
-    free(text);
-    return copy;
-}
 
 /* ---- writing ---- */
 
@@ -34,23 +25,6 @@ static struct slice json_of(struct call *c, const json_t *value)
     "stage, "                                                                                                \
     "b.done, b.total, encode(report_sha256, 'hex'), trouble"
 
-static void write_time(struct json_out *o, const char *key, const struct pg_result *r, size_t row, int column)
-{
-    if (pg_is_null(r, row, column))
-        json_out_null(o, key);
-    else
-        json_out_time(o, key, pg_get_time_us(r, row, column));
-}
-
-static void write_number(struct json_out *o, const char *key, const struct pg_result *r, size_t row,
-                         int column)
-{
-    if (pg_is_null(r, row, column))
-        json_out_null(o, key);
-    else
-        json_out_int(o, key, pg_get_int(r, row, column));
-}
-
 /* The object stays open. */
 static void write_row(struct json_out *o, const struct pg_result *r, size_t row)
 {
@@ -58,12 +32,12 @@ static void write_row(struct json_out *o, const struct pg_result *r, size_t row)
     json_out_int(o, "backtest", pg_get_int(r, row, 0));
     json_out_text(o, "state", pg_get_text(r, row, 1));
     json_out_text(o, "asked_by", pg_get_text(r, row, 2));
-    write_time(o, "created_at", r, row, 3);
-    write_time(o, "started_at", r, row, 4);
-    write_time(o, "ended_at", r, row, 5);
+    row_write_time(o, "created_at", r, row, 3);
+    row_write_time(o, "started_at", r, row, 4);
+    row_write_time(o, "ended_at", r, row, 5);
     json_out_json(o, "question", pg_get_text(r, row, 6));
-    write_number(o, "version", r, row, 7);
-    write_number(o, "revision", r, row, 8);
+    row_write_int(o, "version", r, row, 7);
+    row_write_int(o, "revision", r, row, 8);
     json_out_text(o, "stage", pg_get_text(r, row, 9));
     json_out_int(o, "done", pg_get_int(r, row, 10));
     json_out_int(o, "total", pg_get_int(r, row, 11));
@@ -141,7 +115,7 @@ static enum err find_document(struct call *c, struct pg_session *s, struct asked
     enum err err;
 
     if (a->m[DOCUMENT].value) {
-        a->document = json_of(c, a->m[DOCUMENT].value);
+        a->document = json_member_json(&a->m[DOCUMENT], &c->arena);
         return ERR_OK;
     }
     a->version = json_member_int(&a->m[VERSION], 0);
@@ -362,7 +336,7 @@ enum err try_backtest(struct call *c, struct pg_session *s, struct why *why)
     if (!err && q.as_it_was == (m[DRAFT].value != NULL))
         err = err_set(why, ERR_INVALID, "a document is asked about, or the sets as they were");
     if (!err && m[DRAFT].value) {
-        q.document = json_of(c, m[DRAFT].value);
+        q.document = json_member_json(&m[DRAFT], &c->arena);
         err = check_document(q.document, why);
     }
     if (!err)

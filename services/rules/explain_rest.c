@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "explain_rest.h"
 
-#include <stdlib.h>
-
 #include "json/json.h"
 #include "json/members.h"
 #include "replaystore/explain.h"
@@ -13,10 +11,9 @@ static enum err answer(struct call *c, struct pg_session *s, const struct json_m
                        struct why *why)
 {
     struct slice rule = json_member_text(&m[RULE]);
-    char *document = m[DOCUMENT].value ? json_dumps(m[DOCUMENT].value, JSON_COMPACT) : NULL;
     struct past past;
     struct explain_question q = { .past = &past,
-                                  .document = slice_str(document),
+                                  .document = json_member_json(&m[DOCUMENT], &c->arena),
                                   .version = json_member_int(&m[VERSION], 0),
                                   .which = rule.len ? EXPLAIN_ONE : EXPLAIN_ALL,
                                   .rule = rule };
@@ -33,7 +30,6 @@ static enum err answer(struct call *c, struct pg_session *s, const struct json_m
     if (!err)
         explanation_write(&o, NULL, &e);
     shelf_free(shelf);
-    free(document);
     return err;
 }
 

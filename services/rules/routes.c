@@ -2,7 +2,6 @@
 #include "routes.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "backtest_rest.h"
 #include "base/array.h"
@@ -11,6 +10,7 @@
 #include "explain_rest.h"
 #include "json/json.h"
 #include "json/members.h"
+#include "lifestore/row.h"
 #include "names.h"
 #include "policystore/lists.h"
 #include "policystore/publish.h"
@@ -64,15 +64,6 @@ static struct ruleset_change change_of(const struct call *c, struct slice reason
     };
 }
 
-static struct slice json_of(struct call *c, const json_t *value)
-{
-    char *text = json_dumps(value, JSON_COMPACT);
-    struct slice copy = arena_slice(&c->arena, slice_str(text ? text : ""));
-
-    free(text);
-    return copy;
-}
-
 /* ---- rule sets ---- */
 
 #define SET_COLUMNS                                                                                          \
@@ -80,14 +71,6 @@ static struct slice json_of(struct call *c, const json_t *value)
     "note, "                                                                                                 \
     "jsonb_array_length(body->'rules'), r.created_at, updated_at, shadowed_at, published_at, retired_at, "   \
     "previous, body::text, prepared_at FROM rulesets r LEFT JOIN accounts a USING (account) "
-
-static void write_time(struct json_out *o, const char *key, const struct pg_result *r, size_t row, int column)
-{
-    if (pg_is_null(r, row, column))
-        json_out_null(o, key);
-    else
-        json_out_time(o, key, pg_get_time_us(r, row, column));
-}
 
 static void write_set(struct json_out *o, const struct pg_result *r, size_t row, bool is_whole)
 {
@@ -100,16 +83,13 @@ static void write_set(struct json_out *o, const struct pg_result *r, size_t row,
     json_out_text(o, "approver", pg_get_text(r, row, 5));
     json_out_text(o, "note", pg_get_text(r, row, 6));
     json_out_int(o, "rules", pg_get_int(r, row, 7));
-    write_time(o, "created_at", r, row, 8);
-    write_time(o, "updated_at", r, row, 9);
-    write_time(o, "prepared_at", r, row, 15);
-    write_time(o, "shadowed_at", r, row, 10);
-    write_time(o, "published_at", r, row, 11);
-    write_time(o, "retired_at", r, row, 12);
-    if (pg_is_null(r, row, 13))
-        json_out_null(o, "previous");
-    else
-        json_out_int(o, "previous", pg_get_int(r, row, 13));
+    row_write_time(o, "created_at", r, row, 8);
+    row_write_time(o, "updated_at", r, row, 9);
+    row_write_time(o, "prepared_at", r, row, 15);
+    row_write_time(o, "shadowed_at", r, row, 10);
+    row_write_time(o, "published_at", r, row, 11);
+    row_write_time(o, "retired_at", r, row, 12);
+    row_write_int(o, "previous", r, row, 13);
     if (is_whole)
         json_out_json(o, "document", pg_get_text(r, row, 14));
     json_out_end(o);
@@ -190,7 +170,7 @@ static enum err post_set(struct call *c, struct pg_session *s, struct why *why)
     if (!err)
         err = read_account(s, json_member_text(&m[ACCOUNT]), &account, why);
     if (!err)
-        err = draft_open(&d, json_of(c, m[DOCUMENT].value), why);
+        err = draft_open(&d, json_member_json(&m[DOCUMENT], &c->arena), why);
     change.allows_unknown = json_member_bool(&m[UNKNOWN]);
     change.prepares = json_member_bool(&m[PREPARE]);
     if (!err)
@@ -218,7 +198,7 @@ static enum err put_set(struct call *c, struct pg_session *s, struct why *why)
     if (!err)
         err = json_members_read(&body, c->body, m, COUNT, why);
     if (!err)
-        err = draft_open(&d, json_of(c, m[DOCUMENT].value), why);
+        err = draft_open(&d, json_member_json(&m[DOCUMENT], &c->arena), why);
     revision = json_member_int(&m[REVISION], 0);
     change.allows_unknown = json_member_bool(&m[UNKNOWN]);
     change.prepares = json_member_bool(&m[PREPARE]);
@@ -251,7 +231,7 @@ static enum err check_set(struct call *c, struct pg_session *s, struct why *why)
     enum err err = json_members_read(&body, c->body, &document, 1, why);
 
     (void)s;
-    if (!err && review_faults(json_of(c, document.value), &c->arena, &faults, &count, why))
+    if (!err && review_faults(json_member_json(&document, &c->arena), &c->arena, &faults, &count, why))
         err = ERR_INVALID; /* the body itself could be read */
     if (!err) {
         json_out_open(&o, NULL);
@@ -276,8 +256,8 @@ static enum err diff_sets(struct call *c, struct pg_session *s, struct why *why)
     int64_t version, other;
     enum err err = read_number(c->id, &version, why);
 
-    if (!err)
-        err = read_number(c->query[QUERY_WITH], &other, why);
+    if (!err && !(slice_to_i64(c->query[QUERY_WITH], &other) && other > 0))
+        err = err_set(why, ERR_INVALID, "with says which version it is compared with");
     if (!err)
         err = find_set(s, version, &a, why);
     if (!err)
@@ -289,26 +269,28 @@ static enum err diff_sets(struct call *c, struct pg_session *s, struct why *why)
     return err;
 }
 
+/* What may be said of a step in the life of a set: the first so many. */
+enum { MOVE_REASON, MOVE_REVISION, MOVE_UNKNOWN, MOVE_EXPECTED, MOVE_MEMBERS };
+
 static enum err move(struct call *c, struct pg_session *s,
                      enum err (*how)(struct pg_session *s, int64_t version,
                                      const struct ruleset_change *change, struct why *why),
-                     struct why *why)
+                     size_t members, struct why *why)
 {
-    enum { EXPECTED, REVISION, REASON, UNKNOWN, COUNT };
-    struct json_member m[COUNT] = { [EXPECTED] = { "expected", JSON_INTEGER, false, NULL },
-                                    [REVISION] = { "revision", JSON_INTEGER, false, NULL },
-                                    [REASON] = { "reason", JSON_STRING, false, NULL },
-                                    [UNKNOWN] = { "allow_unknown", JSON_TRUE, false, NULL } };
+    struct json_member m[MOVE_MEMBERS] = { [MOVE_REASON] = { "reason", JSON_STRING, false, NULL },
+                                           [MOVE_REVISION] = { "revision", JSON_INTEGER, false, NULL },
+                                           [MOVE_UNKNOWN] = { "allow_unknown", JSON_TRUE, false, NULL },
+                                           [MOVE_EXPECTED] = { "expected", JSON_INTEGER, false, NULL } };
     struct ruleset_change change;
     json_t *body = NULL;
     int64_t version = 0;
     enum err err = read_number(c->id, &version, why);
 
     if (!err)
-        err = json_members_read(&body, c->body, m, COUNT, why);
-    change = change_of(c, json_member_text(&m[REASON]), json_member_int(&m[EXPECTED], RULESET_ANY));
-    change.revision = json_member_int(&m[REVISION], 0);
-    change.allows_unknown = json_member_bool(&m[UNKNOWN]);
+        err = json_members_read(&body, c->body, m, members, why);
+    change = change_of(c, json_member_text(&m[MOVE_REASON]), json_member_int(&m[MOVE_EXPECTED], RULESET_ANY));
+    change.revision = json_member_int(&m[MOVE_REVISION], 0);
+    change.allows_unknown = json_member_bool(&m[MOVE_UNKNOWN]);
     if (!err)
         err = how(s, version, &change, why);
     json_decref(body);
@@ -317,22 +299,22 @@ static enum err move(struct call *c, struct pg_session *s,
 
 static enum err prepare_set(struct call *c, struct pg_session *s, struct why *why)
 {
-    return move(c, s, ruleset_prepare, why);
+    return move(c, s, ruleset_prepare, MOVE_REVISION + 1, why);
 }
 
 static enum err shadow_set(struct call *c, struct pg_session *s, struct why *why)
 {
-    return move(c, s, ruleset_shadow, why);
+    return move(c, s, ruleset_shadow, MOVE_UNKNOWN + 1, why);
 }
 
 static enum err publish_set(struct call *c, struct pg_session *s, struct why *why)
 {
-    return move(c, s, ruleset_publish, why);
+    return move(c, s, ruleset_publish, MOVE_EXPECTED + 1, why);
 }
 
 static enum err retire_set(struct call *c, struct pg_session *s, struct why *why)
 {
-    return move(c, s, ruleset_retire, why);
+    return move(c, s, ruleset_retire, MOVE_REASON + 1, why);
 }
 
 static enum err roll_back(struct call *c, struct pg_session *s, struct why *why)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "json/members.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -9,6 +11,27 @@
 static bool is_of_kind(const json_t *value, json_type kind)
 {
     return json_typeof(value) == kind || (kind == JSON_TRUE && json_is_boolean(value));
+}
+
+/* What was sent is never quoted back; what may be sent is told. */
+static enum err refuse_unknown(const struct json_member *members, size_t count, struct why *why)
+{
+    char known[400] = "none";
+    size_t len = 0;
+
+    for (size_t i = 0; i < count && len < sizeof known; i++)
+        len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", i ? ", " : "", members[i].name);
+    return err_set(why, ERR_INVALID, "there is a member that is not known; known are: %s", known);
+}
+
+static const char *kind_name(json_type kind)
+{
+    static const char *const names[] = {
+        [JSON_OBJECT] = "an object",       [JSON_ARRAY] = "a list",  [JSON_STRING] = "a text",
+        [JSON_INTEGER] = "a whole number", [JSON_REAL] = "a number", [JSON_TRUE] = "true or false",
+    };
+
+    return (size_t)kind < sizeof names / sizeof *names && names[kind] ? names[kind] : "something else";
 }
 
 enum err json_members_read(json_t **root, struct slice text, struct json_member *members, size_t count,
@@ -31,10 +54,10 @@ enum err json_members_read(json_t **root, struct slice text, struct json_member 
         while (i < count && strcmp(members[i].name, name) != 0)
             i++;
         if (i == count)
-            return err_set(why, ERR_INVALID, "there is a member that is not known; known are: %s, ...",
-                           count ? members[0].name : "none");
+            return refuse_unknown(members, count, why);
         if (!is_of_kind(value, members[i].kind))
-            return err_set(why, ERR_INVALID, "%s is not of the right type", members[i].name);
+            return err_set(why, ERR_INVALID, "%s is not of the right type: it is %s", members[i].name,
+                           kind_name(members[i].kind));
         members[i].value = value;
     }
     for (size_t i = 0; i < count; i++)
@@ -79,4 +102,13 @@ enum err json_member_words(const struct json_member *m, struct arena *arena, str
     *out = arena_slice(arena, buf_slice(&text));
     buf_release(&text);
     return err;
+}
+
+struct slice json_member_json(const struct json_member *m, struct arena *arena)
+{
+    char *text = m->value ? json_dumps(m->value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    struct slice copy = text ? arena_slice(arena, slice_str(text)) : SLICE("");
+
+    free(text);
+    return copy;
 }

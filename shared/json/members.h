@@ -33,5 +33,7 @@ bool json_member_bool(const struct json_member *m);
  *   ERR_INVALID  something in the list is no text */
 MUST_USE enum err json_member_words(const struct json_member *m, struct arena *arena, struct slice *out,
                                     struct why *why);
+/* As compact JSON, in the arena; empty when it is not there. */
+struct slice json_member_json(const struct json_member *m, struct arena *arena);
 
 #endif

@@ -35,3 +35,19 @@ void row_add_object(struct pg_params *p, struct slice json)
 {
     pg_add_text(p, json.len ? json : SLICE("{}"));
 }
+
+void row_write_time(struct json_out *o, const char *key, const struct pg_result *r, size_t row, int column)
+{
+    if (pg_is_null(r, row, column))
+        json_out_null(o, key);
+    else
+        json_out_time(o, key, pg_get_time_us(r, row, column));
+}
+
+void row_write_int(struct json_out *o, const char *key, const struct pg_result *r, size_t row, int column)
+{
+    if (pg_is_null(r, row, column))
+        json_out_null(o, key);
+    else
+        json_out_int(o, key, pg_get_int(r, row, column));
+}

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "json/json_out.h"
 #include "pg/session.h"
 
 /* pg_exec(), and releases the parameters. */
@@ -18,6 +19,9 @@ struct slice row_text(const struct pg_result *r, size_t row, int column, struct 
 /* INT64_MIN for NULL, in both directions. */
 int64_t row_time(const struct pg_result *r, size_t row, int column);
 void row_add_time(struct pg_params *p, int64_t at_us);
+/* A member of the object that is open; null for NULL. */
+void row_write_time(struct json_out *o, const char *key, const struct pg_result *r, size_t row, int column);
+void row_write_int(struct json_out *o, const char *key, const struct pg_result *r, size_t row, int column);
 /* A JSON object, or {} when it is empty. */
 void row_add_object(struct pg_params *p, struct slice json);
 

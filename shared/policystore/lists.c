@@ -160,6 +160,8 @@ enum err lists_create(struct pg_session *s, const struct list_row *row, struct s
             "INSERT INTO lists (account, name, purpose, field, note, type) VALUES ($1::int4, $2::text, "
             "$3::text, $4::text, $5::text, $6::text) ON CONFLICT DO NOTHING RETURNING list",
             &p, &r, why);
+    if (err == ERR_INVALID) /* the one check that is left to the table */
+        err_set(why, err, "a list's name begins with a-z and goes on with a-z, 0-9 and _, at most 63");
     pg_params_release(&p);
     if (!err && pg_rows(r) == 0)
         err = err_set(why, ERR_CONFLICT, "there is a list %.*s already", SLICE_ARG(row->name));
@@ -293,6 +295,9 @@ enum err lists_entries(struct pg_session *s, const struct list_row *row, struct 
     struct pg_result *r = NULL;
     enum err err;
 
+    *count = 0;
+    if (!slice_is_utf8(find) || !slice_is_utf8(after))
+        return err_set(why, ERR_INVALID, "what is looked for is not UTF-8");
     pg_add_i64(&p, row->number);
     pg_add_text(&p, after.len ? after : SLICE(""));
     pg_add_i64(&p, (int64_t)most);

@@ -444,6 +444,8 @@ enum err ruleset_prepare(struct pg_session *s, int64_t version, const struct rul
         err = err_set(why, ERR_CONFLICT,
                       "version %" PRId64 " is no draft: what it asks for is computed anyway", version);
     if (!err)
+        err = check_revision(&found, version, change->revision, why);
+    if (!err)
         err = open_stored(s, version, &d, &r, why);
     if (!err)
         err = check_room(s, &d, why);

@@ -59,7 +59,7 @@ struct ruleset_change {
     struct slice actor;
     struct slice reason; /* for the audit; may be empty */
     int64_t expected;    /* the version in force before; RULESET_NONE: none; RULESET_ANY: whatever it is */
-    int64_t revision;    /* that was looked at, of what goes into shadow or into force; 0: whatever it is */
+    int64_t revision; /* that was looked at, of what is prepared, or goes into shadow or into force; 0: any */
     bool allows_unknown; /* also with features that nobody computes, and velocities that are not served yet */
     bool prepares;       /* a draft's velocities are computed from now on */
     enum ruleset_approval approval;
@@ -73,7 +73,9 @@ MUST_USE enum err ruleset_draft(struct pg_session *s, struct draft *d, int64_t a
 MUST_USE enum err ruleset_edit(struct pg_session *s, int64_t version, int64_t *revision, struct draft *d,
                                struct slice note, const struct ruleset_change *change, struct why *why);
 /* Has the velocities that a draft asks for computed, from the log on, as those of sets in shadow and in force are.
- *   ERR_CONFLICT  it is no draft   ERR_LIMIT  a plan has no room for so many   ERR_NOT_FOUND  no such version */
+ *   ERR_CONFLICT   it is no draft, or at another revision
+ *   ERR_LIMIT      a plan has no room for so many
+ *   ERR_NOT_FOUND  no such version */
 MUST_USE enum err ruleset_prepare(struct pg_session *s, int64_t version, const struct ruleset_change *change,
                                   struct why *why);
 

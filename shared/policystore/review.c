@@ -58,6 +58,30 @@ static struct slice with_rules(const json_t *root, json_t *rules, struct arena *
     return text;
 }
 
+/* The rule is read alone, so it is number 1 there: its place is told by the pointer. */
+static const char *without_number(const char *text)
+{
+    static const char first[] = "rule 1";
+    const char *colon = strncmp(text, first, sizeof first - 1) == 0 ? strstr(text, ": ") : NULL;
+
+    return colon && strchr(": (", text[sizeof first - 1]) ? colon + strlen(": ") : text;
+}
+
+/* Whether it is the condition that is wrong, and not the id, the tag or a reason. */
+static bool is_condition_wrong(const struct policy_rule *rule)
+{
+    struct policy_rule bare = {
+        .id = SLICE("rule"), .expression = rule->expression, .action = rule->action, .is_enabled = true
+    };
+    struct ruleset set = { .version = SLICE("draft"), .rules = &bare, .count = 1 };
+    struct policy *policy = policy_new();
+    struct why why;
+    bool is_wrong = policy_add_ruleset(policy, &set, &why) != ERR_OK;
+
+    policy_free(policy);
+    return is_wrong;
+}
+
 static void review_rule(struct review *r, size_t i, const json_t *rule)
 {
     json_t *alone = json_pack("{s[O]}", "rules", rule);
@@ -66,9 +90,10 @@ static void review_rule(struct review *r, size_t i, const json_t *rule)
     struct why why = { 0 };
 
     if (document_read(&d, dump(alone, r->arena), r->arena, &why))
-        add(r, arena_printf(r->arena, "#/rules/%zu", i), why.text);
+        add(r, arena_printf(r->arena, "#/rules/%zu", i), without_number(why.text));
     else if (policy_add_ruleset(policy, &d.set, &why))
-        add(r, arena_printf(r->arena, "#/rules/%zu/when", i), why.text);
+        add(r, arena_printf(r->arena, "#/rules/%zu%s", i, is_condition_wrong(&d.set.rules[0]) ? "/when" : ""),
+            without_number(why.text));
     policy_free(policy);
     json_decref(alone);
 }

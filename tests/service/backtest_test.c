@@ -142,15 +142,30 @@ static int64_t publish(const char *document)
     return version;
 }
 
-static double changes_read(int admin_port)
+static double figure(int admin_port, const char *series)
 {
-    static const char series[] = "assay_policy_list_changes_total{how=\"change\"} ";
     struct http_said said = http_ask(admin_port, "GET", "/metrics", NULL, NULL, NULL, 0);
     const char *at = strstr(said.body, series);
     double value = at ? strtod(at + strlen(series), NULL) : 0;
 
     http_said_free(&said);
     return value;
+}
+
+static double changes_read(int admin_port)
+{
+    return figure(admin_port, "assay_policy_list_changes_total{how=\"change\"} ");
+}
+
+/* Until both that decide hold no entry of any list. */
+static void await_empty_lists(void)
+{
+    static const char entries[] = "\nassay_policy_list_entries ";
+    int64_t until = clock_mono_us() + PATIENCE_US;
+
+    while ((figure(w.rules.admin_port, entries) > 0 || figure(w.ingestion.admin_port, entries) > 0) &&
+           clock_mono_us() < until)
+        usleep(5000);
 }
 
 static void change_list(const char *text)
@@ -307,6 +322,45 @@ static const json_t *rule_at(const json_t *json, size_t i)
     return json_array_get(json_object_get(json_object_get(json, "report"), "rules"), i);
 }
 
+static int64_t hits_of_first(const json_t *json)
+{
+    return json_integer_value(json_object_get(rule_at(json, 0), "hits"));
+}
+
+/* A rule errs from then on where it asks for the list: `in_list` of what is not there is neither true nor false. */
+Test(backtest_live, a_list_that_was_thrown_away_is_there_until_it_was)
+{
+    static const char set[] =
+        "{\"lists\": [{\"name\": \"known\", \"field\": \"customer_id\"}],"
+        " \"rules\": [{\"id\": \"stranger\", \"when\": \"!in_list(tx.customer_id, \\\"known\\\")\","
+        "            \"action\": \"review\"}]}";
+    const char *id = "";
+    char words[160];
+    int64_t hits;
+    json_t *json;
+
+    publish(set);
+    change_list(
+        "INSERT INTO list_entries (list, value) SELECT list, v FROM lists, unnest(ARRAY['c-1', 'c-2']) v "
+        "WHERE name = 'known'");
+    send_some(EACH);
+    database_run(w.pg, "DELETE FROM lists WHERE name = 'known'");
+    await_empty_lists();
+    send_some(EACH);
+    json = backtest_settled("--as-it-was --examples 100");
+    hits = hits_of_first(json);
+    cr_assert_eq(changed(json, &id), 0, "%s", id);
+    cr_assert(hits > 0 && hits < EACH, "nothing would be tested");
+    json_decref(json);
+
+    /* A draft that declares it would have made it again, empty. */
+    write_file("known.json", set);
+    snprintf(words, sizeof words, "%s/known.json", w.directory);
+    json = backtest_settled(words);
+    cr_assert_eq(hits_of_first(json), hits + EACH);
+    json_decref(json);
+}
+
 Test(backtest_live, a_draft_is_shown_beside_what_is_in_force_and_only_what_changed_is_asked_again)
 {
     char words[160];
@@ -460,7 +514,12 @@ Test(backtest_live, a_velocity_is_prepared_over_rest_before_its_rule_is_publishe
     cr_assert_eq(rest(bob, "/v1/rulesets/1:publish", "", "prepare version 1"), 409);
     cr_assert_eq(rest(w.key, "/v1/rulesets/1:prepare", "", NULL), 401);
     cr_assert_eq(rest(ann, "/v1/rulesets/2:prepare", "", NULL), 404);
-    cr_assert_eq(rest(ann, "/v1/rulesets/1:prepare", "{\"reason\": \"soon\"}", "\"prepared_at\":\"20"), 200);
+    cr_assert_eq(rest(ann, "/v1/rulesets/1:prepare", "{\"revision\": 2}", "at revision 1"), 409);
+    cr_assert_eq(rest(ann, "/v1/rulesets/1:prepare", "{\"expected\": 1}", "known are: reason, revision"),
+                 422);
+    cr_assert_eq(rest(ann, "/v1/rulesets/1:prepare", "{\"reason\": \"soon\", \"revision\": 1}",
+                      "\"prepared_at\":\"20"),
+                 200);
     cr_assert_eq(
         database_int(
             w.pg, "SELECT count(*) FROM audit WHERE action = 'rules.prepare' AND actor = 'ann' AND subject = "
@@ -495,5 +554,18 @@ Test(backtest_live, the_command_line_publishes_with_a_new_velocity_once_that_is_
     check_that_nothing_began_from_zero(1);
     cr_assert_eq(command_run(&said, w.conninfo, "", "rules publish 1 --wait --author bob"), 1,
                  "it is in force");
+
+    /* At once, with what nobody computes yet: it is said what rests. */
+    stop(&w.features);
+    write_file("set.yaml", "rules:\n  - {id: calm, when: 'count(card, \"19m\") > 3.0', action: decline}\n");
+    snprintf(words, sizeof words, "rules draft %s/set.yaml --author ann", w.directory);
+    cr_assert_eq(command_run(&said, w.conninfo, "", words), 0, "%s", buf_str(&said));
+    cr_assert_eq(command_run(&said, w.conninfo, "", "rules publish 2 --author bob --allow-unknown"), 0, "%s",
+                 buf_str(&said));
+    cr_assert_not_null(strstr(buf_str(&said),
+                              "published version 2\n1 of its velocities are not computed yet "
+                              "(count(card, \"19m\")): until they are, rules that ask for them "
+                              "do not fire"),
+                       "%s", buf_str(&said));
     buf_release(&said);
 }

@@ -186,10 +186,12 @@ Test(rulesets, a_draft_that_was_changed_after_it_was_read_is_not_published)
     cr_assert_eq(draft_open(&d, slice_str(review_large), &why), ERR_OK, "%s", why.text);
     cr_assert_eq(ruleset_edit(w.pg, version, &revision, &d, SLICE(""), &ann, &why), ERR_OK, "%s", why.text);
     draft_release(&d);
+    cr_assert_eq(ruleset_prepare(w.pg, version, &bob, &why), ERR_CONFLICT);
     cr_assert_eq(ruleset_shadow(w.pg, version, &bob, &why), ERR_CONFLICT);
     cr_assert_eq(ruleset_publish(w.pg, version, &bob, &why), ERR_CONFLICT);
     cr_assert_str_eq(state_of(version), "draft");
     bob.revision = revision;
+    cr_assert_eq(ruleset_prepare(w.pg, version, &bob, &why), ERR_OK, "%s", why.text);
     cr_assert_eq(ruleset_publish(w.pg, version, &bob, &why), ERR_OK, "%s", why.text);
     cr_assert_str_eq(state_of(version), "published");
 }
