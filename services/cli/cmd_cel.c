@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cmd_cel.c - `assay cel conformance|eval|check`: the rules' language by itself. */
+ * cmd_cel.c - `assay cel check`, `eval` and `conformance`: the rules' language by itself. */
 #include "command.h"
 
 #include <dirent.h>
@@ -12,7 +12,9 @@
 #include "conformance.h"
 #include "cron/zone.h"
 #include "file.h"
+#include "policy/policy.h"
 #include "textproto/textproto.h"
+#include "velocity/velocity.h"
 
 #define ZONES     "/usr/share/zoneinfo"
 #define FILE_ENDS ".textproto"
@@ -182,4 +184,78 @@ const struct command cmd_cel_eval = {
     .operands_least = 1,
     .operands_most = 1,
     .run = run_eval,
+};
+
+/* ---- check ---- */
+
+static const char *meaning_of(const struct policy *policy, struct slice name)
+{
+    if (slice_starts_with(name, SLICE("tx.")))
+        return "of the payment";
+    if (slice_eq_str(name, "score"))
+        return "of the model";
+    if (velocities_find(policy_velocities(policy), name) != VELOCITY_NONE)
+        return "velocity";
+    return name.len && name.ptr[name.len - 1] == ')' ? "how its value is" : "feature of the catalogue";
+}
+
+static void print_list_name(void *context, struct slice name)
+{
+    (void)context;
+    printf("  %-32.*s %-10s %s\n", SLICE_ARG(name), "list", "that in_list() asks");
+}
+
+static void print_program(const struct policy *policy, const struct cel_program *program)
+{
+    const struct cel_use *uses;
+    size_t count = cel_uses(program, &uses);
+    struct buf out;
+
+    buf_init(&out, 0);
+    cel_print(program, &out);
+    printf("%s\n", buf_str(&out));
+    buf_clear(&out);
+    cel_type_print(cel_result_type(program), &out);
+    printf("type %s, cost %u of %d\n", buf_str(&out), cel_cost(program), CEL_COST_MAX);
+    buf_release(&out);
+    for (size_t i = 0; i < count; i++)
+        printf("  %-32.*s %-10s %s\n", SLICE_ARG(uses[i].name),
+               uses[i].kind == CEL_DYN ? "any" : cel_kind_name(uses[i].kind),
+               meaning_of(policy, uses[i].name));
+    cel_literal_args(program, "in_list", 1, print_list_name, NULL);
+    if (cel_result_kind(program) != CEL_BOOL)
+        printf("A rule's condition comes to true or false: this does not.\n");
+}
+
+static enum exit_code run_check(const void *settings, char **operands, size_t operand_count)
+{
+    struct policy *policy = policy_new();
+    struct cel_program *program;
+    struct why why = { 0 };
+    enum err err = policy_compile(policy, slice_str(operands[0]), &program, &why);
+
+    (void)settings;
+    (void)operand_count;
+    if (!err)
+        print_program(policy, program);
+    cel_free(program);
+    policy_free(policy);
+    return err ? command_fail(EXIT_FAILED, "%s", why.text) : EXIT_DONE;
+}
+
+const struct command cmd_cel_check = {
+    .name = "cel check",
+    .operands = "EXPRESSION",
+    .purpose = "Compile an expression over what rules may name",
+    .text =
+        "  assay cel check 'count(card, \"10m\") > 5 && tx.amount > 50000'\n\n"
+        "Prints how it is read, its type and static cost, and each name that it uses. Up to three faults "
+        "are\n"
+        "shown, each with a caret below its place, and status 1. Whether a feature or a list is there is "
+        "told\n"
+        "when a rule set is kept (`assay rules draft`). `assay rules eval` evaluates rules for a payment.\n"
+        "An expression that begins with a minus comes after --.",
+    .operands_least = 1,
+    .operands_most = 1,
+    .run = run_check,
 };

@@ -8,6 +8,7 @@
 
 #include "base/array.h"
 #include "database.h"
+#include "explain_print.h"
 #include "pg/session.h"
 #include "replaystore/explain.h"
 #include "replaystore/replay.h"
@@ -67,35 +68,6 @@ static void print_replay(const struct past *p, const struct replay *r)
                SLICE_ARG(r->differences[i].stored), SLICE_ARG(r->differences[i].computed));
 }
 
-/* Literals say themselves what they are. */
-static void print_rule(const struct explain_rule *rule)
-{
-    printf("\nrule %.*s %s%s%.*s%s\n", SLICE_ARG(rule->id),
-           rule->fires ? "fires: " : "does not fire: ", rule->tag.len ? "tag " : action_name(rule->action),
-           SLICE_ARG(rule->tag), rule->is_shadow ? " (in shadow)" : "");
-    for (size_t i = 0; i < rule->step_count; i++) {
-        const struct explain_step *step = &rule->steps[i];
-        char times[32] = "";
-
-        if (step->is_literal && step->depth)
-            continue;
-        if (step->times > 1)
-            snprintf(times, sizeof times, "   (%" PRIu32 " times)", step->times);
-        printf("  %*s%.*s   %.*s%s\n", (int)(2 * step->depth), "", SLICE_ARG(step->text),
-               SLICE_ARG(step->times ? step->value : SLICE("(passed over)")), times);
-    }
-}
-
-static void print_rules(const struct explanation *e)
-{
-    for (size_t i = 0; i < e->rule_count; i++)
-        print_rule(&e->rules[i]);
-    if (e->rule_count == 0)
-        printf("\nno rule of the %zu fired\n", e->evaluated);
-    if (e->is_cut)
-        printf("\n(only the first %d steps are shown)\n", EXPLAIN_STEPS_MAX);
-}
-
 static void print_json(const struct buf *text)
 {
     printf("%.*s\n", SLICE_ARG(buf_slice(text)));
@@ -130,7 +102,7 @@ static void report(const struct explain_settings *c, const struct explaining *d,
                    : v->differing ? "differs"
                                   : "matches",
                    v->entries);
-        print_rules(e);
+        explain_print(e);
         return;
     }
     buf_init(&text, 0);
@@ -240,7 +212,7 @@ static enum exit_code explain_rules(const void *settings, char **operands, size_
         explanation_write(&o, NULL, &e);
         print_json(&text);
     } else if (!err) {
-        print_rules(&e);
+        explain_print(&e);
     }
     buf_release(&document);
     buf_release(&text);

@@ -3,78 +3,16 @@
 #include "command.h"
 
 #include <jansson.h>
-#include <math.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
-#include "base/clock.h"
-#include "file.h"
 #include "json/json.h"
-#include "policystore/publish.h"
-#include "shipped.h"
-#include "velocity/velocity.h"
-#include "yaml_json.h"
+#include "rule_case.h"
+#include "rules_file.h"
 
 enum { CASES_DEPTH = 8, CASES_TEXT_MAX = 4 << 20 };
 
-static enum err read_yaml(struct buf *json, const char *file, struct why *why)
-{
-    struct arena arena = { 0 };
-    struct slice text;
-    enum err err = strchr(file, '.') ? file_read(&text, file, CASES_TEXT_MAX, &arena, why)
-                                     : shipped_read(&text, "", file, &arena, why);
-
-    buf_init(json, 0);
-    if (!err)
-        err = yaml_to_json(json, text, why);
-    arena_release(&arena);
-    return err ? err_wrap(why, err, "%s", file) : ERR_OK;
-}
-
 /* ---- one case ---- */
-
-static enum err read_payment(struct txn *txn, const json_t *tx, struct why *why)
-{
-    const char *name;
-    json_t *value;
-
-    *txn = (struct txn){ .account = 1, .id = SLICE("test"), .currency = SLICE("EUR"), .known_at_us = 1 };
-    json_object_foreach((json_t *)tx, name, value)
-    {
-        enum txn_text field = txn_text_find(slice_str(name));
-
-        if (strcmp(name, "amount") == 0 && json_is_integer(value))
-            txn->amount_minor = txn->amount_base_minor = json_integer_value(value);
-        else if (strcmp(name, "occurred_at") == 0 && rfc3339_parse(json_slice(value), &txn->occurred_at_us))
-            txn->known_at_us = txn->occurred_at_us;
-        else if (strcmp(name, "currency") == 0 && json_is_string(value))
-            txn->currency = json_slice(value);
-        else if (field < TXN_TEXT_COUNT && json_is_string(value))
-            txn->text[field] = json_slice(value);
-        else
-            return err_set(why, ERR_INVALID, "tx.%s is unknown, or of the wrong type", name);
-    }
-    return ERR_OK;
-}
-
-/* The lists that the set declares, with the entries of the case. */
-static enum err fill_lists(struct draft *d, const json_t *lists, struct why *why)
-{
-    enum err err = ERR_OK;
-
-    policy_drop_lists(d->policy);
-    for (size_t i = 0; i < d->document.list_count && !err; i++) {
-        const struct document_list *l = &d->document.lists[i];
-        const json_t *values = json_object_get(lists, arena_slice(&d->arena, l->name).ptr);
-        struct list *list = list_new_of(l->type, 0, l->name, l->purpose, l->field);
-
-        for (size_t j = 0; j < json_array_size(values) && !err; j++)
-            err = list_add(list, json_slice(json_array_get(values, j)), LIST_NO_EXPIRY, why);
-        policy_add_list(d->policy, list);
-        list_unref(list);
-    }
-    return err;
-}
 
 static bool has_fired(const struct policy_verdict *v, const char *id)
 {
@@ -102,68 +40,73 @@ static bool check_ids(const char *name, const struct policy_verdict *v, const js
     return are_good;
 }
 
-/* What the case says of the set's features and velocities, and the names that policy_bind() finds them by. */
-struct said {
-    struct slice *names;
-    float *values;
-    size_t count;
-};
-
-static enum err read_said(struct said *said, const struct draft *d, const json_t *one, struct arena *arena,
-                          struct why *why)
+static bool is_rule(const struct draft *d, const char *id)
 {
-    const json_t *features = json_object_get(one, "features"),
-                 *velocities = json_object_get(one, "velocities");
-    const struct slice *names;
-    size_t count = policy_features(d->policy, &names), room = count + json_object_size(velocities);
-    const char *name;
-    json_t *value;
-
-    said->names = arena_new(arena, struct slice, room + 1);
-    said->values = arena_new(arena, float, room + 1);
-    for (size_t i = 0; i < count; i++) {
-        value = json_object_get(features, arena_slice(arena, names[i]).ptr);
-        said->names[i] = names[i];
-        said->values[i] = value ? (float)json_number_value(value) : NAN;
+    for (size_t i = 0; i < d->document.set.count; i++) {
+        if (slice_eq_str(d->document.set.rules[i].id, id))
+            return true;
     }
-    said->count = count;
-    json_object_foreach((json_t *)velocities, name, value)
+    return false;
+}
+
+static enum err check_ids_are_rules(const struct draft *d, const json_t *one, const char *member,
+                                    struct why *why)
+{
+    const json_t *ids = json_object_get(one, member), *id;
+    size_t i;
+
+    if (ids && !json_is_array(ids))
+        return err_set(why, ERR_INVALID, "%s is a list of rules", member);
+    json_array_foreach((json_t *)ids, i, id)
     {
-        if (velocities_find(policy_velocities(d->policy), slice_str(name)) == VELOCITY_NONE)
-            return err_set(why, ERR_INVALID, "no rule asks for the velocity %s", name);
-        said->names[said->count] = slice_str(name);
-        said->values[said->count++] = (float)json_number_value(value);
+        if (!json_is_string(id) || !is_rule(d, json_string_value(id)))
+            return err_set(why, ERR_INVALID, "%s names %s, which is no rule of the set", member,
+                           json_is_string(id) ? json_string_value(id) : "something");
     }
     return ERR_OK;
 }
 
+/* What is misspelt would be tested by nobody. */
+static enum err check_members(const struct draft *d, const json_t *one, struct why *why)
+{
+    static const char *const members[] = { "name",  "tx",    "score", "features", "velocities",
+                                           "lists", "fires", "not",   "action" };
+    const json_t *action = json_object_get(one, "action");
+    const char *name;
+    json_t *value;
+    enum err err;
+
+    if (!json_is_object(one))
+        return err_set(why, ERR_INVALID, "it is no object");
+    json_object_foreach((json_t *)one, name, value)
+    {
+        size_t i = 0;
+
+        while (i < ARRAY_LEN(members) && strcmp(name, members[i]) != 0)
+            i++;
+        if (i == ARRAY_LEN(members))
+            return err_set(why, ERR_INVALID, "a test has no member %s", name);
+    }
+    if (action && action_find(json_slice(action)) == ACTION_COUNT)
+        return err_set(why, ERR_INVALID, "action is approve, challenge, review or decline");
+    err = check_ids_are_rules(d, one, "fires", why);
+    return err ? err : check_ids_are_rules(d, one, "not", why);
+}
+
 static enum err run_case(struct draft *d, const json_t *one, const char *name, bool *is_good, struct why *why)
 {
-    const json_t *score = json_object_get(one, "score");
     const char *action = json_string_value(json_object_get(one, "action"));
     struct arena arena = { 0 };
-    struct said said;
-    struct policy_columns *columns = NULL;
+    struct rule_case c = { 0 };
+    struct policy_input in;
     struct policy_verdict v;
-    struct txn txn;
-    enum err err = read_payment(&txn, json_object_get(one, "tx"), why);
+    enum err err = check_members(d, one, why);
 
     if (!err)
-        err = fill_lists(d, json_object_get(one, "lists"), why);
-    if (!err)
-        err = read_said(&said, d, one, &arena, why);
+        err = rule_case_open(&c, d, one, &arena, why);
     if (!err) {
-        columns = policy_bind(d->policy, said.names, said.count);
-        policy_decide(d->policy,
-                      &(struct policy_input){ .txn = &txn,
-                                              .now_us = txn.known_at_us,
-                                              .vector = said.values,
-                                              .vector_count = said.count,
-                                              .columns = columns,
-                                              .has_score = score != NULL,
-                                              .score = json_number_value(score),
-                                              .thresholds = { 2, 2, 2 } },
-                      &arena, &v);
+        in = rule_case_input(&c);
+        policy_decide(d->policy, &in, &arena, &v);
         *is_good = check_ids(name, &v, json_object_get(one, "fires"), true);
         *is_good &= check_ids(name, &v, json_object_get(one, "not"), false);
         if (action && strcmp(action, action_name(v.action)) != 0) {
@@ -171,7 +114,7 @@ static enum err run_case(struct draft *d, const json_t *one, const char *name, b
             *is_good = false;
         }
     }
-    policy_columns_free(columns);
+    rule_case_release(&c);
     arena_release(&arena);
     return err;
 }
@@ -203,17 +146,19 @@ static enum exit_code test(const void *settings, char **operands, size_t operand
     json_t *root = NULL;
     const json_t *cases;
     size_t failed = 0;
-    enum err err = read_yaml(&rules, operands[0], &why);
+    enum err err = rules_file_read(&rules, operands[0], &why);
 
     (void)settings;
     (void)operand_count;
     buf_init(&tests, 0);
-    if (!err)
-        err = draft_open(&d, buf_slice(&rules), &why);
-    if (!err)
-        err = read_yaml(&tests, operands[1], &why);
-    if (!err)
-        err = json_parse(&root, buf_slice(&tests), CASES_DEPTH, &why);
+    if (!err && (err = draft_open(&d, buf_slice(&rules), &why)) != ERR_OK)
+        err = err_wrap(&why, err, "%s", operands[0]);
+    if (!err) {
+        buf_release(&tests);
+        err = yaml_file_read(&tests, operands[1], CASES_TEXT_MAX, &why);
+    }
+    if (!err && (err = json_parse(&root, buf_slice(&tests), CASES_DEPTH, &why)) != ERR_OK)
+        err = err_wrap(&why, err, "%s", operands[1]);
     cases = err ? NULL : json_object_get(root, "tests");
     if (!err && !json_is_array(cases))
         err = err_set(&why, ERR_INVALID, "%s has no list `tests`", operands[1]);
@@ -227,7 +172,7 @@ static enum exit_code test(const void *settings, char **operands, size_t operand
     buf_release(&rules);
     buf_release(&tests);
     if (err)
-        return command_fail(EXIT_FAILED, "%s", why.text);
+        return command_end(err, &why);
     return failed ? EXIT_FAILED : EXIT_DONE;
 }
 

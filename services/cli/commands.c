@@ -37,10 +37,12 @@
     X(cmd_certs_issue) \
     X(cmd_certs_rotate) \
     X(cmd_certs_show) \
-    X(cmd_cel_conformance) \
+    X(cmd_cel_check) \
     X(cmd_cel_eval) \
+    X(cmd_cel_conformance) \
     X(cmd_rules_check) \
     X(cmd_rules_test) \
+    X(cmd_rules_eval) \
     X(cmd_rules_draft) \
     X(cmd_rules_prepare) \
     X(cmd_rules_shadow) \

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "command.h"
 #include "log/log.h"
@@ -22,6 +23,39 @@ static void print_list(FILE *out)
             "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not running, 4 not found.\n");
 }
 
+/* "rules", of which there are "rules check" and others. */
+static bool is_group(const char *word)
+{
+    size_t len = strlen(word);
+
+    for (size_t i = 0; i < command_count; i++) {
+        if (strncmp(commands[i]->name, word, len) == 0 && commands[i]->name[len] == ' ')
+            return true;
+    }
+    return false;
+}
+
+/* What there is instead of the command that there is not. */
+static enum exit_code fail_unknown(char **argv, size_t argc)
+{
+    struct buf known = { 0 };
+    size_t len = strlen(argv[0]);
+
+    if (!is_group(argv[0]))
+        return command_fail(EXIT_USAGE, "no command \"%s\"; `assay help` lists them", argv[0]);
+    for (size_t i = 0; i < command_count; i++) {
+        if (strncmp(commands[i]->name, argv[0], len) == 0 && commands[i]->name[len] == ' ')
+            buf_printf(&known, "%s%s", known.len ? ", " : "", commands[i]->name + len + 1);
+    }
+    if (argc > 1)
+        command_fail(EXIT_USAGE, "no command \"%s %s\"; of %s there are %s", argv[0], argv[1], argv[0],
+                     buf_str(&known));
+    else
+        command_fail(EXIT_USAGE, "%s what? There are %s", argv[0], buf_str(&known));
+    buf_release(&known);
+    return EXIT_USAGE;
+}
+
 static bool asks_for_help(char **argv, size_t argc)
 {
     for (size_t i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
@@ -36,7 +70,7 @@ static enum exit_code help(char **argv, size_t argc)
     const struct command *c = command_find(argv, argc, &taken);
 
     if (argc && !c)
-        return command_fail(EXIT_USAGE, "no command \"%s\"; `assay help` lists them", argv[0]);
+        return fail_unknown(argv, argc);
     if (c)
         command_help(stdout, c);
     else
@@ -104,6 +138,6 @@ int main(int argc, char **argv)
     if (asks_for_help(argv, rest))
         return (int)help(argv, c ? rest : 0);
     if (!c)
-        return (int)command_fail(EXIT_USAGE, "no command \"%s\"; `assay help` lists them", argv[0]);
+        return (int)fail_unknown(argv, rest);
     return (int)run(c, argv + taken, rest - taken);
 }

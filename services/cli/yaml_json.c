@@ -71,6 +71,18 @@ static enum err put(struct conversion *c, int number, int depth)
     return err;
 }
 
+/* What is no text has an offset and no mark. */
+static size_t line_of_problem(const yaml_parser_t *parser, struct slice yaml)
+{
+    size_t line = 1;
+
+    if (parser->error != YAML_READER_ERROR)
+        return parser->problem_mark.line + 1;
+    for (size_t i = 0; i < parser->problem_offset && i < yaml.len; i++)
+        line += yaml.ptr[i] == '\n';
+    return line;
+}
+
 enum err yaml_to_json(struct buf *out, struct slice yaml, struct why *why)
 {
     struct conversion c = { .out = json_out_to(out), .why = why };
@@ -81,7 +93,7 @@ enum err yaml_to_json(struct buf *out, struct slice yaml, struct why *why)
         return err_set(why, ERR_INTERNAL, "libyaml does not start");
     yaml_parser_set_input_string(&parser, (const unsigned char *)yaml.ptr, yaml.len);
     if (!yaml_parser_load(&parser, &c.document)) {
-        err = err_set(why, ERR_SYNTAX, "line %zu: %s", parser.problem_mark.line + 1,
+        err = err_set(why, ERR_SYNTAX, "line %zu: %s", line_of_problem(&parser, yaml),
                       parser.problem ? parser.problem : "not YAML");
         yaml_parser_delete(&parser);
         return err;

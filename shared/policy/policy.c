@@ -198,8 +198,8 @@ static enum err check_rule(const struct ruleset *set, size_t i, struct why *why)
     return ERR_OK;
 }
 
-static enum err compile_rule(struct policy *policy, const struct policy_rule *rule, struct compiled_rule *out,
-                             struct why *why)
+static enum err compile(struct policy *policy, struct slice text, enum cel_kind result,
+                        struct cel_program **out, struct why *why)
 {
     struct cel_env env = { .resolve = resolve,
                            .claim = claim,
@@ -207,9 +207,21 @@ static enum err compile_rule(struct policy *policy, const struct policy_rule *ru
                            .functions = functions,
                            .function_count = FUNCTION_COUNT,
                            .dialect = CEL_ASSAY,
-                           .result = CEL_BOOL };
+                           .result = result };
+
+    return cel_compile(out, text, &env, why);
+}
+
+enum err policy_compile(struct policy *policy, struct slice text, struct cel_program **out, struct why *why)
+{
+    return compile(policy, text, CEL_DYN, out, why);
+}
+
+static enum err compile_rule(struct policy *policy, const struct policy_rule *rule, struct compiled_rule *out,
+                             struct why *why)
+{
     struct slice unknown;
-    enum err err = cel_compile(&out->program, rule->expression, &env, why);
+    enum err err = compile(policy, rule->expression, CEL_BOOL, &out->program, why);
 
     if (err)
         return err_wrap(why, ERR_INVALID, "rule %.*s", SLICE_ARG(rule->id));

@@ -127,6 +127,11 @@ void policy_columns_free(struct policy_columns *columns);
 /* Features and velocities that the plan does not have. */
 size_t policy_columns_missing(const struct policy_columns *columns);
 
+/* Compiles an expression of any type over what rules may name, for who tries one: it becomes no rule, but the policy
+ * knows its names from then on. *out, for cel_free(), must not outlive the policy.   Errors are those of cel_compile(). */
+MUST_USE enum err policy_compile(struct policy *policy, struct slice text, struct cel_program **out,
+                                 struct why *why);
+
 /* ---- deciding ---- */
 
 #define POLICY_OLDER_FEATURES "older_features"

@@ -83,33 +83,38 @@ static void add_rule(struct collecting *c, struct explain_rule *to, const struct
     };
 }
 
-static enum err run(struct explanation *out, const struct explain_question *q, const struct policy *policy,
-                    const struct policy_input *in, bool is_shadow, struct arena *arena, struct why *why)
+enum err explain_policy(struct explanation *out, const struct policy *policy, const struct policy_input *in,
+                        bool is_shadow, enum explain_which which, struct slice only, struct arena *arena,
+                        struct why *why)
 {
     struct collecting c = { .out = out, .arena = arena };
-    size_t count = policy_rules(policy, q->past->account, is_shadow);
+    uint32_t account = in->txn->account;
+    size_t count = policy_rules(policy, account, is_shadow);
     struct explain_rule *rules = arena_new(arena, struct explain_rule, count + 1);
+    struct slice version =
+        is_shadow ? policy_shadow_version(policy, account) : policy_version(policy, account);
 
-    out->evaluated = count;
-    out->rules = rules;
+    *out = (struct explanation){ .ruleset_version = arena_slice(arena, version),
+                                 .evaluated = count,
+                                 .rules = rules };
     for (size_t i = 0; i < count; i++) {
-        const struct policy_rule *rule = policy_rule_at(policy, q->past->account, is_shadow, i);
+        const struct policy_rule *rule = policy_rule_at(policy, account, is_shadow, i);
         size_t before = c.total;
         struct cel_value value;
 
-        if (q->which == EXPLAIN_ONE && !slice_eq(rule->id, q->rule))
+        if (which == EXPLAIN_ONE && !slice_eq(rule->id, only))
             continue;
         c.count = 0;
         value = policy_explain(policy, in, is_shadow, i, arena, on_step, &c);
-        if (q->which == EXPLAIN_SPOKE && !speaks(value))
+        if (which == EXPLAIN_SPOKE && !speaks(value))
             c.total = before;
         else
             add_rule(&c, &rules[out->rule_count++], rule, value);
     }
     mem_free(c.steps);
-    if (q->which == EXPLAIN_ONE && out->rule_count == 0)
+    if (which == EXPLAIN_ONE && out->rule_count == 0)
         return err_set(why, ERR_NOT_FOUND, "rule set %.*s has no rule %.*s that is switched on",
-                       SLICE_ARG(out->ruleset_version), SLICE_ARG(q->rule));
+                       SLICE_ARG(out->ruleset_version), SLICE_ARG(only));
     return ERR_OK;
 }
 
@@ -158,12 +163,10 @@ enum err explain(struct explanation *out, const struct explain_question *q, stru
         policy_free(own);
         return err;
     }
-    out->ruleset_version = arena_slice(arena, is_shadow ? policy_shadow_version(policy, q->past->account)
-                                                        : policy_version(policy, q->past->account));
     if (q->past->plan.len)
         in.columns = columns = policy_bind_plan(policy, plan);
     lists = lists_then_open(policy, shelf, s, q->past->decided_at_us);
-    err = run(out, q, policy, &in, is_shadow, arena, why);
+    err = explain_policy(out, policy, &in, is_shadow, q->which, q->rule, arena, why);
     if (!err)
         err = lists_then_err(lists, why);
     lists_then_close(lists);

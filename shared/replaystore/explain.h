@@ -61,6 +61,11 @@ struct explanation {
 MUST_USE enum err explain(struct explanation *out, const struct explain_question *question,
                           struct shelf *shelf, struct pg_session *s, struct arena *arena, struct why *why);
 
+/* The same of a policy and an input that are at hand; no I/O.   ERR_NOT_FOUND  as above */
+MUST_USE enum err explain_policy(struct explanation *out, const struct policy *policy,
+                                 const struct policy_input *in, bool is_shadow, enum explain_which which,
+                                 struct slice rule, struct arena *arena, struct why *why);
+
 /* {"ruleset_version", "evaluated", "is_cut", "rules": [{"id", "name", "action", "tag", "priority", "shadow", "expression",
  *  "fires", "value", "steps": [{"text", "at", "depth", "times", "value", "kind", "literal"}]}]} */
 void explanation_write(struct json_out *o, const char *key, const struct explanation *e);
