@@ -170,7 +170,7 @@ Test(rules_cli, of_a_file_that_cannot_be_used_it_is_said_which_and_where)
     write_text("faults.yaml", "rules:\n  - {id: a, when: 'tx.amount >', action: decline}\n"
                               "  - {id: a, when: 'tx.amount > 1', action: declin}\n"
                               "  - {id: B, when: 'tx.amount > 1', action: decline}\n");
-    runs("rules check .", 1, ".: Is a directory");
+    runs("rules check .", 4, ".: Is a directory");
     runs("rules check huge.yaml", 1, "huge.yaml has more than 1048576 bytes");
     runs("rules check empty.yaml", 1, "empty.yaml: the file is empty");
     runs("rules check list.json", 1, "list.json: the rule set: must be an object");
