@@ -6,6 +6,7 @@
 #include "app/service.h"
 #include "app/watch.h"
 #include "base/array.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "desk/desk.h"
 #include "follower.h"
@@ -22,7 +23,9 @@
 enum {
     DESKS = 3,
     PAST_PATIENCE = 30 /* times as long */,
-    FOLLOWER_RESTS = 9 /* app/watch.h */,
+    FOLLOWER_RESTS = 2 /* app/watch.h: times as long as a turn took, with its rests between pieces */,
+    WORK_RESTS = 9 /* times as long as it worked, with those rests taken off */,
+    WORK_REST_MOST_US = 2000000,
     MINUTE_MS = 60000,
     DAY_MS = 86400000
 };
@@ -155,10 +158,16 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
 {
     struct dashboard *d = ctx;
     bool is_behind = false;
+    int64_t began_us = clock_mono_us(), least_us;
     enum err err = s ? follower_turn(d->conf, &d->memory, s, &is_behind, why) : ERR_UNAVAILABLE;
 
     (void)is_ending;
+    least_us = WORK_RESTS * (clock_mono_us() - began_us - d->memory.rested_us) - d->memory.rested_us;
+    if (least_us > WORK_REST_MOST_US)
+        least_us = WORK_REST_MOST_US;
     *rest_us = is_behind ? 0 : d->conf->turn_ms * 1000;
+    if (*rest_us < least_us)
+        *rest_us = least_us;
     return err;
 }
 

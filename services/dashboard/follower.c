@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/array.h"
 #include "base/clock.h"
@@ -29,6 +30,11 @@ enum {
     DROPPED_MOST = 1000, /* old rows of a table in one turn */
     DROP_REST_MS = 60000,
     PAST_MOST = 5000, /* decided cases that tell what one without a score is worth */
+    /* Payments are stored so many at once, with a rest so many times as long as that took: a thousand at once keep a
+     * CPU busy for some 25 ms, and decisions wait for it. */
+    PIECE_ROWS = 100,
+    PIECE_RESTS = 3,
+    PIECE_REST_MOST_MS = 50,
 };
 
 /* ---- which decisions become cases ---- */
@@ -95,6 +101,7 @@ struct batch {
     struct past *past;      /* read when a payment without a score comes */
     size_t past_count;
     bool is_full;
+    int64_t rested_us; /* between the pieces */
     struct why *why;
 };
 
@@ -432,22 +439,15 @@ static bool add_payment(struct batch *b, const struct pg_result *r, size_t row, 
     return true;
 }
 
-static enum err store(struct batch *b, const struct pg_result *r)
+static enum err store_piece(struct batch *b, const struct pg_result *r, size_t from, size_t to)
 {
     struct pg_params p = { 0 };
     struct pg_array *columns[COLUMN_COUNT];
-    bool has_unscored = false;
     size_t count = 0;
-    enum err err;
 
-    for (size_t i = 0; i < pg_rows(r); i++)
-        has_unscored |= pg_is_null(r, i, 4);
-    err = has_unscored ? read_past(b) : ERR_OK;
-    if (err)
-        return err;
     for (size_t i = 0; i < COLUMN_COUNT; i++)
         columns[i] = pg_add_array(&p, column_types[i]);
-    for (size_t i = 0; i < pg_rows(r); i++) {
+    for (size_t i = from; i < to; i++) {
         wanted_of(b, r, i)->is_found = true;
         count += add_payment(b, r, i, columns);
     }
@@ -456,6 +456,36 @@ static enum err store(struct batch *b, const struct pg_result *r)
         return row_ask(b->s, insert_sql, &p, NULL, b->why);
     pg_params_release(&p);
     return ERR_OK;
+}
+
+static void rest_between_pieces(struct batch *b, int64_t took_us)
+{
+    int64_t us = took_us * PIECE_RESTS;
+
+    if (us > PIECE_REST_MOST_MS * MS_US)
+        us = PIECE_REST_MOST_MS * MS_US;
+    nanosleep(&(struct timespec){ .tv_nsec = us * 1000 }, NULL);
+    b->rested_us += us;
+}
+
+static enum err store(struct batch *b, const struct pg_result *r)
+{
+    size_t count = pg_rows(r);
+    bool has_unscored = false;
+    enum err err;
+
+    for (size_t i = 0; i < count; i++)
+        has_unscored |= pg_is_null(r, i, 4);
+    err = has_unscored ? read_past(b) : ERR_OK;
+    for (size_t from = 0; from < count && !err; from += PIECE_ROWS) {
+        int64_t began_us = clock_mono_us();
+        bool is_last = count - from <= PIECE_ROWS;
+
+        err = store_piece(b, r, from, is_last ? count : from + PIECE_ROWS);
+        if (!err && !is_last)
+            rest_between_pieces(b, clock_mono_us() - began_us);
+    }
+    return err;
 }
 
 static enum err follow_in_transaction(struct batch *b, const json_t *place)
@@ -514,6 +544,7 @@ static enum err follow(const struct dashboard_settings *conf, struct follower_me
     json_t *place = NULL;
     enum err err = read_rule(conf, &b.rule, why);
 
+    memory->rested_us = 0;
     if (!err)
         err = follower_begin(s, FOLLOWER, &place, why);
     if (err)
@@ -523,8 +554,10 @@ static enum err follow(const struct dashboard_settings *conf, struct follower_me
         follower_abandon(s);
     else
         memory->looked_ms = now_ms;
+    memory->rested_us = b.rested_us;
     memory->entries =
-        err ? BATCH_LEAST : next_batch(b.entries, b.is_full, (clock_mono_us() - began_us) / MS_US);
+        err ? BATCH_LEAST
+            : next_batch(b.entries, b.is_full, (clock_mono_us() - began_us - b.rested_us) / MS_US);
     *is_behind = b.is_full;
     json_decref(place);
     arena_release(&b.arena);

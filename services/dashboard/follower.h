@@ -26,6 +26,7 @@ struct follower_memory {
     int64_t entries;    /* so many are read at most */
     int64_t drop_at_ms; /* when it looks for what is old, by the monotonic clock */
     int64_t dropped_n;  /* payments up to there have been looked at */
+    int64_t rested_us;  /* between the pieces of the last turn */
 };
 /* One batch, and what is due. *is_behind: there is more to read at once. */
 MUST_USE enum err follower_turn(const struct dashboard_settings *conf, struct follower_memory *memory,
