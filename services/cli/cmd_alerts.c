@@ -13,6 +13,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "database.h"
+#include "listing.h"
 #include "pg/session.h"
 
 enum { LIST_MOST = 200, DELIVERIES_MOST = 50 };
@@ -68,19 +69,14 @@ static void print_alerts(const struct alert *all, size_t count, bool is_all)
         print_alert(&all[i]);
 }
 
+static void write_alert(struct json_out *o, const void *item)
+{
+    alert_write(o, NULL, item);
+}
+
 static void print_alerts_json(const struct alert *all, size_t count)
 {
-    struct buf text;
-    struct json_out o;
-
-    buf_init(&text, 0);
-    o = json_out_to(&text);
-    json_out_list(&o, NULL);
-    for (size_t i = 0; i < count; i++)
-        alert_write(&o, NULL, &all[i]);
-    json_out_end(&o);
-    puts(buf_str(&text));
-    buf_release(&text);
+    listing_print(all, count, sizeof *all, write_alert);
 }
 
 static enum exit_code list(const void *settings, char **operands, size_t operand_count)

@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "database.h"
+#include "listing.h"
 #include "pg/session.h"
 
 struct audit_options {
@@ -22,19 +23,14 @@ static const struct audit_options defaults = {
 
 /* ---- list ---- */
 
+static void write_audit_row(struct json_out *o, const void *item)
+{
+    audit_row_write(o, NULL, item);
+}
+
 static void print_json(const struct audit_row *all, size_t count)
 {
-    struct buf text;
-    struct json_out o;
-
-    buf_init(&text, 0);
-    o = json_out_to(&text);
-    json_out_list(&o, NULL);
-    for (size_t i = 0; i < count; i++)
-        audit_row_write(&o, NULL, &all[i]);
-    json_out_end(&o);
-    puts(buf_str(&text));
-    buf_release(&text);
+    listing_print(all, count, sizeof *all, write_audit_row);
 }
 
 static void print_rows(const struct audit_row *all, size_t count)

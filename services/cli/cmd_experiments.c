@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "database.h"
+#include "listing.h"
 #include "lifestore/trial.h"
 #include "pg/session.h"
 
@@ -44,19 +45,14 @@ static void print_trials(const struct trial *all, size_t count)
     }
 }
 
+static void write_trial(struct json_out *o, const void *item)
+{
+    trial_write(o, NULL, item);
+}
+
 static void print_trials_json(const struct trial *all, size_t count)
 {
-    struct buf text;
-    struct json_out o;
-
-    buf_init(&text, 0);
-    o = json_out_to(&text);
-    json_out_list(&o, NULL);
-    for (size_t i = 0; i < count; i++)
-        trial_write(&o, NULL, &all[i]);
-    json_out_end(&o);
-    puts(buf_str(&text));
-    buf_release(&text);
+    listing_print(all, count, sizeof *all, write_trial);
 }
 
 static enum exit_code list(const void *settings, char **operands, size_t operand_count)

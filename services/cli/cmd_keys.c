@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "command.h"
 #include "database.h"
+#include "listing.h"
 #include "json/json_out.h"
 #include "keystore/key.h"
 #include "pg/session.h"
@@ -109,19 +110,14 @@ static void print_rows(const struct key_row *rows, size_t count)
     }
 }
 
+static void write_key_row(struct json_out *o, const void *item)
+{
+    key_write(o, NULL, item);
+}
+
 static void print_json(const struct key_row *rows, size_t count)
 {
-    struct buf text;
-    struct json_out o;
-
-    buf_init(&text, 0);
-    o = json_out_to(&text);
-    json_out_list(&o, NULL);
-    for (size_t i = 0; i < count; i++)
-        key_write(&o, NULL, &rows[i]);
-    json_out_end(&o);
-    puts(buf_str(&text));
-    buf_release(&text);
+    listing_print(rows, count, sizeof *rows, write_key_row);
 }
 
 static enum exit_code list(const void *settings, char **operands, size_t operand_count)

@@ -13,6 +13,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "database.h"
+#include "listing.h"
 #include "pg/session.h"
 #include "userstore/password.h"
 #include "userstore/user.h"
@@ -163,19 +164,14 @@ static enum exit_code enable(const void *settings, char **operands, size_t opera
     return set_disabled(operands[0], false);
 }
 
+static void write_user(struct json_out *o, const void *item)
+{
+    user_write(o, NULL, item);
+}
+
 static void print_json(const struct user *all, size_t count)
 {
-    struct buf text;
-    struct json_out o;
-
-    buf_init(&text, 0);
-    o = json_out_to(&text);
-    json_out_list(&o, NULL);
-    for (size_t i = 0; i < count; i++)
-        user_write(&o, NULL, &all[i]);
-    json_out_end(&o);
-    puts(buf_str(&text));
-    buf_release(&text);
+    listing_print(all, count, sizeof *all, write_user);
 }
 
 static void print_table(const struct user *all, size_t count)

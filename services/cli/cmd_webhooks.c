@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "conf/conf.h"
 #include "database.h"
+#include "listing.h"
 #include "deliver/address.h"
 #include "pg/session.h"
 #include "webhook_key.h"
@@ -141,19 +142,14 @@ static void print_webhooks(const struct webhook_row *all, size_t count)
     }
 }
 
+static void write_webhook_row(struct json_out *o, const void *item)
+{
+    webhook_row_write(o, NULL, item);
+}
+
 static void print_webhooks_json(const struct webhook_row *all, size_t count)
 {
-    struct buf text;
-    struct json_out o;
-
-    buf_init(&text, 0);
-    o = json_out_to(&text);
-    json_out_list(&o, NULL);
-    for (size_t i = 0; i < count; i++)
-        webhook_row_write(&o, NULL, &all[i]);
-    json_out_end(&o);
-    puts(buf_str(&text));
-    buf_release(&text);
+    listing_print(all, count, sizeof *all, write_webhook_row);
 }
 
 static enum exit_code list(const void *settings, char **operands, size_t operand_count)
