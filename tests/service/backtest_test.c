@@ -10,6 +10,7 @@
 #include "harness/cluster.h"
 #include "harness/command.h"
 #include "harness/database.h"
+#include "harness/decider.h"
 #include "harness/http.h"
 #include "harness/process.h"
 #include "modelstore/modelstore.h"
@@ -22,7 +23,7 @@ enum { PATIENCE_US = 30 * 1000000, EACH = 60 };
 static struct {
     const char *conninfo;
     struct pg_session *pg;
-    struct process features, scoring, rules, ingestion;
+    struct decider decider;
     char key[64], pg_url[512], directory[64];
     int64_t champion;
     int sent;
@@ -51,8 +52,6 @@ static void promote_a_model(void)
 
 static void setup(void)
 {
-    char features[64], scoring[64], rules[64];
-
     w.conninfo = test_database();
     snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
     strcpy(w.directory, "/tmp/assay-backtest-XXXXXX");
@@ -61,31 +60,15 @@ static void setup(void)
     database_run(w.pg, "INSERT INTO accounts (name) VALUES ('shop')");
     database_key(w.pg, 1, "decide,label", w.key);
     promote_a_model();
-    process_start(&w.features, "features", (const char *const[]){ w.pg_url, NULL });
-    process_start(&w.scoring, "scoring", (const char *const[]){ w.pg_url, NULL });
-    process_start(&w.rules, "rules", (const char *const[]){ w.pg_url, NULL });
-    snprintf(features, sizeof features, "ASSAY_FEATURES_ADDR=127.0.0.1:%d", w.features.port);
-    snprintf(scoring, sizeof scoring, "ASSAY_SCORING_ADDR=127.0.0.1:%d", w.scoring.port);
-    snprintf(rules, sizeof rules, "ASSAY_RULES_ADDR=127.0.0.1:%d", w.rules.port);
-    process_start(&w.ingestion, "ingestion",
-                  (const char *const[]){ w.pg_url, features, scoring, rules, "ASSAY_DEADLINE=5s", NULL });
-}
-
-static void stop(struct process *p)
-{
-    if (p->pid)
-        cr_expect_eq(process_stop(p), 0, "it ends gracefully");
-    p->pid = 0;
+    decider_start_parts(&w.decider, w.pg_url);
+    decider_start_ingestion(&w.decider, w.pg_url);
 }
 
 static void teardown(void)
 {
     char command[128];
 
-    stop(&w.ingestion);
-    stop(&w.rules);
-    stop(&w.scoring);
-    stop(&w.features);
+    decider_stop(&w.decider);
     pg_session_close(w.pg);
     arena_release(&w.arena);
     snprintf(command, sizeof command, "rm -rf '%s'", w.directory);
@@ -107,7 +90,8 @@ static void send_some(int count)
                  "\"attributes\":{\"basket\":%d}}",
                  w.sent, at, 100 + w.sent * 7919 % 6000, w.sent % 37, w.sent % 11, w.sent % 2 ? "pos" : "atm",
                  w.sent % 5);
-        said = http_ask(w.ingestion.port, "POST", "/v1/transactions", w.key, NULL, body, strlen(body));
+        said =
+            http_ask(w.decider.ingestion.port, "POST", "/v1/transactions", w.key, NULL, body, strlen(body));
         cr_assert_eq(said.status, 200, "%s", said.body);
         http_said_free(&said);
     }
@@ -163,21 +147,24 @@ static void await_empty_lists(void)
     static const char entries[] = "\nassay_policy_list_entries ";
     int64_t until = clock_mono_us() + PATIENCE_US;
 
-    while ((figure(w.rules.admin_port, entries) > 0 || figure(w.ingestion.admin_port, entries) > 0) &&
+    while ((figure(w.decider.rules.admin_port, entries) > 0 ||
+            figure(w.decider.ingestion.admin_port, entries) > 0) &&
            clock_mono_us() < until)
         usleep(5000);
 }
 
 static void change_list(const char *text)
 {
-    double rules = changes_read(w.rules.admin_port), ingestion = changes_read(w.ingestion.admin_port);
+    double rules = changes_read(w.decider.rules.admin_port),
+           ingestion = changes_read(w.decider.ingestion.admin_port);
     int64_t until = clock_mono_us() + PATIENCE_US;
 
     database_run(w.pg, text);
-    while ((changes_read(w.rules.admin_port) == rules || changes_read(w.ingestion.admin_port) == ingestion) &&
+    while ((changes_read(w.decider.rules.admin_port) == rules ||
+            changes_read(w.decider.ingestion.admin_port) == ingestion) &&
            clock_mono_us() < until)
         usleep(5000);
-    cr_assert_neq(changes_read(w.rules.admin_port), rules, "%s", text);
+    cr_assert_neq(changes_read(w.decider.rules.admin_port), rules, "%s", text);
 }
 
 /* ---- asking ---- */
@@ -274,11 +261,11 @@ Test(backtest_live, the_policy_of_each_time_gives_the_decisions_that_were_made)
     send_some(EACH);
     publish(second_set);
     send_some(EACH);
-    process_kill(&w.rules); /* ingestion decides by its own copy */
-    w.rules.pid = 0;
+    process_kill(&w.decider.rules); /* ingestion decides by its own copy */
+    w.decider.rules.pid = 0;
     send_some(EACH);
-    process_kill(&w.scoring);
-    w.scoring.pid = 0;
+    process_kill(&w.decider.scoring);
+    w.decider.scoring.pid = 0;
     send_some(EACH);
 
     cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM decisions"), w.sent);
@@ -481,7 +468,7 @@ static void make_rules_key(char key[64], const char *owner, const char *scopes)
 /* The status; `has` stands in the answer. */
 static int rest(const char *key, const char *path, const char *body, const char *has)
 {
-    struct http_said said = http_ask(w.rules.port, "POST", path, key, NULL, body, strlen(body));
+    struct http_said said = http_ask(w.decider.rules.port, "POST", path, key, NULL, body, strlen(body));
     int status = said.status;
 
     cr_expect(!has || (said.body && strstr(said.body, has)), "%s: %d %s", path, status,
@@ -556,7 +543,7 @@ Test(backtest_live, the_command_line_publishes_with_a_new_velocity_once_that_is_
                  "it is in force");
 
     /* At once, with what nobody computes yet: it is said what rests. */
-    stop(&w.features);
+    cr_assert_eq(process_stop(&w.decider.features), 0);
     write_file("set.yaml", "rules:\n  - {id: calm, when: 'count(card, \"19m\") > 3.0', action: decline}\n");
     snprintf(words, sizeof words, "rules draft %s/set.yaml --author ann", w.directory);
     cr_assert_eq(command_run(&said, w.conninfo, "", words), 0, "%s", buf_str(&said));

@@ -14,6 +14,7 @@
 #include "harness/cluster.h"
 #include "harness/command.h"
 #include "harness/database.h"
+#include "harness/decider.h"
 #include "harness/http.h"
 #include "harness/process.h"
 #include "harness/visit.h"
@@ -24,7 +25,8 @@
 static struct {
     const char *conninfo;
     struct pg_session *pg;
-    struct process features, scoring, rules, ingestion, dashboard;
+    struct decider decider;
+    struct process dashboard;
     struct visit ann, author;
     char key[64], pg_url[512], directory[64];
     struct why why;
@@ -73,8 +75,6 @@ static void publish(void)
 
 static void setup(void)
 {
-    char features[64], scoring[64], rules[64];
-
     w.conninfo = test_database();
     snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
     strcpy(w.directory, "/tmp/assay-flip-XXXXXX");
@@ -87,37 +87,23 @@ static void setup(void)
     w.ann = visit_of(w.pg, "ann", "now()");
     w.author = visit_of(w.pg, "rue", "now()");
     promote(5);
-    process_start(&w.features, "features", (const char *const[]){ w.pg_url, NULL });
-    process_start(&w.scoring, "scoring", (const char *const[]){ w.pg_url, NULL });
-    process_start(&w.rules, "rules", (const char *const[]){ w.pg_url, NULL });
+    decider_start_parts(&w.decider, w.pg_url);
     publish();
-    snprintf(features, sizeof features, "ASSAY_FEATURES_ADDR=127.0.0.1:%d", w.features.port);
-    snprintf(scoring, sizeof scoring, "ASSAY_SCORING_ADDR=127.0.0.1:%d", w.scoring.port);
-    snprintf(rules, sizeof rules, "ASSAY_RULES_ADDR=127.0.0.1:%d", w.rules.port);
-    process_start(&w.ingestion, "ingestion",
-                  (const char *const[]){ w.pg_url, features, scoring, rules, "ASSAY_DEADLINE=5s", NULL });
+    decider_start_ingestion(&w.decider, w.pg_url);
     process_start(&w.dashboard, "dashboard",
                   (const char *const[]){ w.pg_url, "ASSAY_DASHBOARD_CASES=approve,challenge,review,decline",
                                          "ASSAY_DASHBOARD_TURN=20ms", "ASSAY_DASHBOARD_KEEP=0",
                                          "ASSAY_DASHBOARD_KEEP_MINUTES=0", NULL });
 }
 
-static void stop(struct process *p)
-{
-    if (p->pid)
-        cr_expect_eq(process_stop(p), 0, "it ends gracefully");
-    p->pid = 0;
-}
-
 static void teardown(void)
 {
     char command[128];
 
-    stop(&w.dashboard);
-    stop(&w.ingestion);
-    stop(&w.rules);
-    stop(&w.scoring);
-    stop(&w.features);
+    if (w.dashboard.pid)
+        cr_expect_eq(process_stop(&w.dashboard), 0, "it ends gracefully");
+    w.dashboard.pid = 0;
+    decider_stop(&w.decider);
     pg_session_close(w.pg);
     snprintf(command, sizeof command, "rm -rf '%s'", w.directory);
     cr_expect_eq(system(command), 0);
@@ -135,7 +121,7 @@ static void send(const char *id, int amount, int basket, const char *card)
              "{\"transaction_id\":\"%s\",\"occurred_at\":\"%s\",\"amount\":%d,\"currency\":\"USD\","
              "\"customer_id\":\"c-1\",\"card_id\":\"%s\",\"attributes\":{\"basket\":%d}}",
              id, at, amount, card, basket);
-    said = http_ask(w.ingestion.port, "POST", "/v1/transactions", w.key, NULL, body, strlen(body));
+    said = http_ask(w.decider.ingestion.port, "POST", "/v1/transactions", w.key, NULL, body, strlen(body));
     cr_assert_eq(said.status, 200, "%s", said.body);
     http_said_free(&said);
 }
@@ -275,8 +261,8 @@ Test(dashboard_flip, what_was_away_is_said_and_no_change_of_it_is_made_up)
     int64_t number;
     json_t *answer;
 
-    process_kill(&w.scoring);
-    w.scoring.pid = 0;
+    process_kill(&w.decider.scoring);
+    w.decider.scoring.pid = 0;
     answer = flip(decide("unscored", 600, 3, "card-1"));
     cr_assert(json_is_true(json_object_get(answer, "is_known")), "%s", json_dumps(answer, 0));
     cr_assert(is_noted(answer, "No model scored"));
@@ -291,10 +277,10 @@ Test(dashboard_flip, what_was_away_is_said_and_no_change_of_it_is_made_up)
     cr_assert(is_noted(answer, "4711"));
     json_decref(answer);
 
-    process_kill(&w.features);
-    w.features.pid = 0;
+    process_kill(&w.decider.features);
+    w.decider.features.pid = 0;
     send("bare", 600, 3, "card-1");
-    process_start(&w.features, "features",
+    process_start(&w.decider.features, "features",
                   (const char *const[]){ w.pg_url, NULL }); /* it takes it from the outbox */
     number = case_of("bare");
     answer = flip(number);

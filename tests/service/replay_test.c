@@ -15,6 +15,7 @@
 #include "harness/cluster.h"
 #include "harness/command.h"
 #include "harness/database.h"
+#include "harness/decider.h"
 #include "harness/http.h"
 #include "harness/process.h"
 #include "modelstore/modelstore.h"
@@ -26,7 +27,7 @@ enum { DECISIONS = 600 };
 static struct {
     const char *conninfo;
     struct pg_session *pg;
-    struct process features, scoring, rules, ingestion;
+    struct decider decider;
     char key[64], pg_url[512], directory[64];
     int64_t champion;
     struct why why;
@@ -61,7 +62,7 @@ static void promote(uint32_t seed)
         model_promote(w.pg, w.champion, MODEL_ANY, &(struct model_change){ .actor = SLICE("test") }, &w.why));
     buf_release(&bytes);
     bundle_sample_release(&sample);
-    if (!w.scoring.pid)
+    if (!w.decider.scoring.pid)
         return;
     snprintf(question, sizeof question,
              "SELECT count(*) FROM serving WHERE alias = 'champion' AND version = %lld",
@@ -71,8 +72,6 @@ static void promote(uint32_t seed)
 
 static void setup(void)
 {
-    char features[64], scoring[64], rules[64];
-
     w.conninfo = test_database();
     snprintf(w.pg_url, sizeof w.pg_url, "ASSAY_PG_URL=%s", w.conninfo);
     strcpy(w.directory, "/tmp/assay-replay-XXXXXX");
@@ -81,31 +80,15 @@ static void setup(void)
     database_run(w.pg, "INSERT INTO accounts (name) VALUES ('shop')");
     database_key(w.pg, 1, "decide,read", w.key);
     promote(5);
-    process_start(&w.features, "features", (const char *const[]){ w.pg_url, NULL });
-    process_start(&w.scoring, "scoring", (const char *const[]){ w.pg_url, NULL });
-    process_start(&w.rules, "rules", (const char *const[]){ w.pg_url, NULL });
-    snprintf(features, sizeof features, "ASSAY_FEATURES_ADDR=127.0.0.1:%d", w.features.port);
-    snprintf(scoring, sizeof scoring, "ASSAY_SCORING_ADDR=127.0.0.1:%d", w.scoring.port);
-    snprintf(rules, sizeof rules, "ASSAY_RULES_ADDR=127.0.0.1:%d", w.rules.port);
-    process_start(&w.ingestion, "ingestion",
-                  (const char *const[]){ w.pg_url, features, scoring, rules, "ASSAY_DEADLINE=5s", NULL });
-}
-
-static void stop(struct process *p)
-{
-    if (p->pid)
-        cr_expect_eq(process_stop(p), 0, "it ends gracefully");
-    p->pid = 0;
+    decider_start_parts(&w.decider, w.pg_url);
+    decider_start_ingestion(&w.decider, w.pg_url);
 }
 
 static void teardown(void)
 {
     char command[128];
 
-    stop(&w.ingestion);
-    stop(&w.rules);
-    stop(&w.scoring);
-    stop(&w.features);
+    decider_stop(&w.decider);
     pg_session_close(w.pg);
     snprintf(command, sizeof command, "rm -rf '%s'", w.directory);
     cr_expect_eq(system(command), 0);
@@ -127,7 +110,7 @@ static bool send_one(int i)
              "\"customer_id\":\"c-%d\",\"card_id\":\"card-%d\",\"channel\":\"%s\",\"ip\":\"10.0.%d.%d\","
              "\"attributes\":{\"basket\":%d}}",
              i, at, 100 + i * 7919 % 6000, i % 37, i % 11, i % 2 ? "pos" : "atm", i % 5, i % 250, i % 5);
-    said = http_ask(w.ingestion.port, "POST", "/v1/transactions", w.key, NULL, body, strlen(body));
+    said = http_ask(w.decider.ingestion.port, "POST", "/v1/transactions", w.key, NULL, body, strlen(body));
     is_taken = said.status == 200;
     http_said_free(&said);
     return is_taken;
@@ -240,14 +223,14 @@ static void live_through_changes(void)
     wait_for(74);
     assay("", "rules rollback --wait");
     wait_for(82);
-    process_kill(&w.rules); /* ingestion decides by its own copy */
-    w.rules.pid = 0;
+    process_kill(&w.decider.rules); /* ingestion decides by its own copy */
+    w.decider.rules.pid = 0;
     wait_for(88);
-    process_kill(&w.scoring);
-    w.scoring.pid = 0;
+    process_kill(&w.decider.scoring);
+    w.decider.scoring.pid = 0;
     wait_for(94);
-    process_kill(&w.features);
-    w.features.pid = 0;
+    process_kill(&w.decider.features);
+    w.decider.features.pid = 0;
     w.allowed = w.wanted;
 }
 
@@ -445,7 +428,7 @@ Test(replay, a_rule_is_explained_by_the_values_that_it_had)
              "{\"transaction_id\": \"t-77\", \"document\": {\"rules\": [{\"id\": \"twice\", \"when\": "
              "\"tx.amount * 2.0 > "
              "7000.0\", \"action\": \"review\"}]}}");
-    said = http_ask(w.rules.port, "POST", "/v1/rulesets:explain", w.key, NULL, body, strlen(body));
+    said = http_ask(w.decider.rules.port, "POST", "/v1/rulesets:explain", w.key, NULL, body, strlen(body));
     cr_assert_eq(said.status, 200, "%s", said.body);
     json = json_loads(said.body, 0, NULL);
     cr_assert_str_eq(value(json, "ruleset_version"), "draft");
@@ -454,7 +437,7 @@ Test(replay, a_rule_is_explained_by_the_values_that_it_had)
     json_decref(json);
     http_said_free(&said);
     snprintf(body, sizeof body, "{\"transaction_id\": \"nobody\", \"version\": 1}");
-    said = http_ask(w.rules.port, "POST", "/v1/rulesets:explain", w.key, NULL, body, strlen(body));
+    said = http_ask(w.decider.rules.port, "POST", "/v1/rulesets:explain", w.key, NULL, body, strlen(body));
     cr_assert_eq(said.status, 404, "%s", said.body);
     http_said_free(&said);
 }
