@@ -296,7 +296,8 @@ const struct command cmd_users_disable = {
     .name = "users disable",
     .operands = "<name>",
     .purpose = "Let a user in no more",
-    .text = "It ends the user's sessions at once. What the user did stays under the name.",
+    .text = "It ends the user's sessions at once, and the user's cases are open again. What the user did "
+            "stays under the name.",
     .operands_least = 1,
     .operands_most = 1,
     .settings_size = sizeof(struct users_options),

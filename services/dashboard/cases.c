@@ -18,6 +18,7 @@ enum {
     BULK_MOST = 500,
     LISTS_MOST = 8,
     NOTE_MOST = 4000,
+    NOTES_MOST = 1000, /* of a case, as remarks of their own */
     FILTER_MOST = 4096,
     SNOOZE_MOST_DAYS = 30,
     VIEWS_MOST = 100
@@ -246,18 +247,24 @@ enum err cases_list(struct call *c, struct pg_session *s, struct why *why)
     return ERR_OK;
 }
 
+/* Who gets a case is held until he has it, so that it cannot be missed when he is disabled (userstore/user.h). */
+#define HOLDER_SQL(name)                                                                                     \
+    "holder AS MATERIALIZED (SELECT name FROM users WHERE name = " name " AND NOT is_disabled AND roles && " \
+    "'{analyst,lead}' FOR SHARE)"
+
 /* The row is chosen once, before the update; what another holds is passed over, and what another has just taken is
  * looked at again and no longer fits. */
-static const char next_sql[] = "WITH put AS (UPDATE review_cases SET state = 'assigned', assignee = "
-                               "$1::text, locked_until = now() + $2::int8 "
-                               "* interval '1 ms', version = version + 1 WHERE \"case\" = (SELECT \"case\" "
-                               "FROM review_cases WHERE state IN "
-                               "('open', 'assigned') AND (state = 'open' OR locked_until <= now()) ORDER BY "
-                               "(-expected_loss), \"case\" LIMIT 1 "
-                               "FOR UPDATE SKIP LOCKED) RETURNING *), noted AS (INSERT INTO audit (account, "
-                               "actor, action, subject) SELECT "
-                               "account, $1::text, 'case.take', \"case\"::text FROM put) SELECT "
-                               "case_json(put::review_cases)::text FROM put";
+static const char next_sql[] = "WITH " HOLDER_SQL(
+    "$1::text") ", put AS (UPDATE review_cases SET state = 'assigned', assignee = "
+                "$1::text, locked_until = now() + $2::int8 "
+                "* interval '1 ms', version = version + 1 WHERE \"case\" = (SELECT \"case\" "
+                "FROM review_cases WHERE EXISTS (SELECT FROM holder) AND state IN "
+                "('open', 'assigned') AND (state = 'open' OR locked_until <= now()) ORDER BY "
+                "(-expected_loss), \"case\" LIMIT 1 "
+                "FOR UPDATE SKIP LOCKED) RETURNING *), noted AS (INSERT INTO audit (account, "
+                "actor, action, subject) SELECT "
+                "account, $1::text, 'case.take', \"case\"::text FROM put) SELECT "
+                "case_json(put::review_cases)::text FROM put";
 
 enum err cases_next(struct call *c, struct pg_session *s, struct why *why)
 {
@@ -293,6 +300,27 @@ static void add_mine(struct pg_params *p, const struct call *c, int64_t number, 
     pg_add_bool(p, user_roles_meet(c->roles, SLICE("lead")));
 }
 
+/* Whether cases can be given to him. */
+static enum err check_assignee(struct pg_session *s, struct slice name, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    pg_add_text(&p, name);
+    err = row_ask(s, "SELECT is_disabled, roles && '{analyst,lead}' FROM users WHERE name = $1::text", &p, &r,
+                  why);
+    if (!err && pg_rows(r) == 0)
+        err = err_set(why, ERR_INVALID, "there is no user of that name to give it to");
+    else if (!err && pg_get_bool(r, 0, 0))
+        err = err_set(why, ERR_INVALID, "%.*s is disabled and gets no cases", SLICE_ARG(name));
+    else if (!err && !pg_get_bool(r, 0, 1))
+        err =
+            err_set(why, ERR_INVALID, "%.*s is neither analyst nor lead and gets no cases", SLICE_ARG(name));
+    pg_result_free(r);
+    return err;
+}
+
 enum err case_assign(struct call *c, struct pg_session *s, struct why *why)
 {
     enum { VERSION, ASSIGNEE, COUNT };
@@ -310,20 +338,26 @@ enum err case_assign(struct call *c, struct pg_session *s, struct why *why)
     if (!err && assignee.len && !slice_eq_str(assignee, c->actor) &&
         !user_roles_meet(c->roles, SLICE("lead")))
         err = err_set(why, ERR_FORBIDDEN, "only a lead gives a case to somebody else");
+    if (!err && assignee.len)
+        err = check_assignee(s, assignee, why);
     if (!err) {
         add_mine(&p, c, number, json_member_int(&m[VERSION], 0));
         pg_add_text(&p, assignee);
         err = change(
             c, s,
-            "WITH put AS (UPDATE review_cases SET state = CASE WHEN $5::text = '' THEN 'open' ELSE "
-            "'assigned' END, assignee = nullif($5::text, ''), locked_until = NULL, snoozed_until = NULL, "
-            "version = version + 1 WHERE " MINE_SQL
-            " AND ($5::text = '' OR EXISTS (SELECT FROM users u WHERE u.name = $5::text AND NOT "
-            "u.is_disabled AND u.roles && '{analyst,lead}')) RETURNING *), noted AS (INSERT INTO audit "
-            "(account, actor, action, subject, detail) SELECT account, $3::text, 'case.assign', "
-            "\"case\"::text, jsonb_build_object('assignee', $5::text) FROM put) SELECT "
-            "case_json(put::review_cases)::text FROM put",
-            &p, number, NOT_MINE ", or there is no such analyst", why);
+            "WITH " HOLDER_SQL(
+                "$5::text") ", put AS (UPDATE review_cases SET state = CASE WHEN $5::text = '' THEN 'open' "
+                            "ELSE "
+                            "'assigned' END, assignee = nullif($5::text, ''), locked_until = NULL, "
+                            "snoozed_until = NULL, "
+                            "version = version + 1 WHERE " MINE_SQL
+                            " AND ($5::text = '' OR EXISTS (SELECT FROM holder)) RETURNING *), noted AS "
+                            "(INSERT INTO audit "
+                            "(account, actor, action, subject, detail) SELECT account, $3::text, "
+                            "'case.assign', "
+                            "\"case\"::text, jsonb_build_object('assignee', $5::text) FROM put) SELECT "
+                            "case_json(put::review_cases)::text FROM put",
+            &p, number, NOT_MINE, why);
     }
     json_decref(body);
     return err;
@@ -342,8 +376,9 @@ enum err case_extend(struct call *c, struct pg_session *s, struct why *why)
     pg_add_i64(&p, dashboard_conf(c->ctx)->lock_ms);
     return change(
         c, s,
-        "WITH put AS (UPDATE review_cases SET locked_until = now() + $3::int8 * interval '1 ms' WHERE "
-        "\"case\" = $1::int8 AND state = 'assigned' AND assignee = $2::text RETURNING *) SELECT "
+        "WITH put AS (UPDATE review_cases SET locked_until = CASE WHEN locked_until IS NOT NULL THEN now() + "
+        "$3::int8 * interval '1 ms' END WHERE \"case\" = $1::int8 AND state = 'assigned' AND assignee = "
+        "$2::text RETURNING *) SELECT "
         "case_json(put::review_cases)::text FROM put",
         &p, number, "it is not yours", why);
 }
@@ -401,12 +436,17 @@ enum err case_note(struct call *c, struct pg_session *s, struct why *why)
         pg_add_i64(&p, number);
         pg_add_text(&p, slice_str(c->actor));
         pg_add_text(&p, json_member_text(&m));
+        pg_add_i32(&p, NOTES_MOST);
         err = change(
             c, s,
             "WITH of AS (SELECT * FROM review_cases WHERE \"case\" = $1::int8), said AS (INSERT INTO "
-            "review_notes (\"case\", author, text) SELECT \"case\", $2::text, $3::text FROM of) SELECT "
-            "case_json(of::review_cases)::text FROM of",
-            &p, number, "", why);
+            "review_notes (\"case\", author, text) SELECT \"case\", $2::text, $3::text FROM of WHERE (SELECT "
+            "count(*) FROM review_notes n WHERE n.\"case\" = $1::int8) < $4::int4 RETURNING \"case\"), noted "
+            "AS (INSERT INTO audit (account, actor, action, subject) SELECT account, $2::text, 'case.note', "
+            "\"case\"::text FROM of JOIN said USING (\"case\")) SELECT case_json(of::review_cases)::text "
+            "FROM "
+            "of WHERE EXISTS (SELECT FROM said)",
+            &p, number, "it has as many notes as a case can have", why);
     }
     json_decref(body);
     return err;
@@ -613,12 +653,18 @@ enum err case_undo(struct call *c, struct pg_session *s, struct why *why)
     pg_add_i64(&p, dashboard_conf(c->ctx)->lock_ms);
     return change(
         c, s,
-        "WITH put AS (UPDATE review_cases SET state = 'assigned', assignee = $2::text, locked_until = "
-        "now() + $3::int8 * interval '1 ms', outcome = NULL, reason = NULL, decided_by = NULL, decided_at "
-        "= NULL, effective_at = NULL, effects = '[]', version = version + 1 WHERE \"case\" = $1::int8 AND "
-        "state = 'decided' AND NOT is_applied AND decided_by = $2::text AND effective_at > now() RETURNING "
-        "*), noted AS (INSERT INTO audit (account, actor, action, subject) SELECT account, $2::text, "
-        "'case.undo', \"case\"::text FROM put) SELECT case_json(put::review_cases)::text FROM put",
+        "WITH " HOLDER_SQL(
+            "$2::text") ", put AS (UPDATE review_cases SET state = 'assigned', assignee = $2::text, "
+                        "locked_until = "
+                        "now() + $3::int8 * interval '1 ms', outcome = NULL, reason = NULL, decided_by = "
+                        "NULL, decided_at "
+                        "= NULL, effective_at = NULL, effects = '[]', version = version + 1 WHERE \"case\" = "
+                        "$1::int8 AND "
+                        "state = 'decided' AND NOT is_applied AND decided_by = $2::text AND effective_at > "
+                        "clock_timestamp() AND EXISTS (SELECT FROM holder) RETURNING *), noted AS (INSERT "
+                        "INTO audit (account, actor, action, subject) SELECT account, $2::text, "
+                        "'case.undo', \"case\"::text FROM put) SELECT case_json(put::review_cases)::text "
+                        "FROM put",
         &p, number, "it has taken effect, or is not your decision", why);
 }
 
@@ -692,6 +738,9 @@ static enum err read_cases(const json_t *all, int64_t *numbers, int64_t *version
 
         if (!json_is_integer(number) || !json_is_integer(version))
             return err_set(why, ERR_INVALID, "cases are {case, version}");
+        for (size_t k = 0; k < i; k++)
+            if (numbers[k] == json_integer_value(number))
+                return err_set(why, ERR_INVALID, "no case twice");
         numbers[i] = json_integer_value(number);
         versions[i] = json_integer_value(version);
     }

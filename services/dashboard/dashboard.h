@@ -3,6 +3,7 @@
 #ifndef ASSAY_DASHBOARD_DASHBOARD_H
 #define ASSAY_DASHBOARD_DASHBOARD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,7 +25,8 @@ struct dashboard_settings {
     const char *pg_url, *pg_role;
     const char *pages; /* a directory; empty: none */
     const char *base_currency;
-    int64_t idle_ms, longest_ms;           /* of a session */
+    bool is_behind_tls;          /* a proxy before us speaks TLS, and says in X-Forwarded-For who asks */
+    int64_t idle_ms, longest_ms; /* of a session */
     const char *case_actions, *case_score; /* which decisions become cases */
     int64_t review_cost;                   /* minor units of the base currency */
     int64_t sla_ms;                        /* until a case is due */

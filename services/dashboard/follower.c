@@ -566,7 +566,8 @@ static enum err follow(const struct dashboard_settings *conf, struct follower_me
 
 /* ---- what takes effect ---- */
 
-/* An account on a simulated clock lives in the time of its newest entry. */
+/* An account on a simulated clock lives in the time of its newest entry. What is being undone is left for the next turn:
+ * then it is undone, or cannot be any more. */
 static const char due_sql[] =
     "SELECT c.\"case\", c.account, c.transaction_id, c.outcome, c.decided_by, c.effects::text, CASE WHEN "
     "a.clock = "
@@ -574,7 +575,8 @@ static const char due_sql[] =
     "BY l.n "
     "DESC LIMIT 1)) ELSE c.decided_at END FROM review_cases c JOIN accounts a USING (account) WHERE c.state "
     "= "
-    "'decided' AND NOT c.is_applied AND c.effective_at <= now() ORDER BY c.effective_at LIMIT $1::int8";
+    "'decided' AND NOT c.is_applied AND c.effective_at <= now() ORDER BY c.effective_at LIMIT $1::int8 FOR "
+    "UPDATE OF c SKIP LOCKED";
 
 /* Exactly once, whoever else is at it. Without a body ("unclear") there is no label. */
 static const char apply_sql[] = "WITH put AS (UPDATE review_cases SET is_applied = true, version = version + "

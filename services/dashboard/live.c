@@ -2,6 +2,7 @@
 #include "live.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,6 +52,7 @@ struct live {
     struct loop_timer heartbeat;
     uint64_t serials;
     bool is_closing;
+    atomic_bool must_look; /* at the sessions */
 
     pthread_mutex_t lock; /* of what follows */
     struct listener listeners[STREAMS_MOST];
@@ -336,7 +338,7 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
         err = look(st, s, &events, why);
     if (!err && seen.fresh)
         err = greet(st, s, &greeting, why);
-    if (!err && ++st->turns % SESSION_TURNS == 0)
+    if (!err && (++st->turns % SESSION_TURNS == 0 || atomic_exchange(&st->must_look, false)))
         err = check_sessions(st, s, why);
     pthread_mutex_lock(&st->lock);
     if (!err && st->events.len < HTTP_STREAM_BYTES) /* the loop may be late */
@@ -419,6 +421,12 @@ enum err live_get(struct call *c, struct pg_session *s, struct why *why)
     (void)why;
     c->take_over = take_over;
     return ERR_OK;
+}
+
+void live_look(struct live *st)
+{
+    atomic_store(&st->must_look, true);
+    watch_wake(st->watch);
 }
 
 /* ---- its life ---- */

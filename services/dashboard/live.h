@@ -33,6 +33,9 @@ MUST_USE enum err live_open(struct live **out, struct service *app, const struct
 /* Ends all streams. */
 void live_close(struct live *st);
 
+/* Sessions may be over that were not before: their streams end at once, and not in five seconds. Any thread. */
+void live_look(struct live *st);
+
 /* An answer (desk/desk.h): the request becomes a stream. */
 enum err live_get(struct call *c, struct pg_session *s, struct why *why);
 

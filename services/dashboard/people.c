@@ -5,6 +5,7 @@
 #include "dashboard.h"
 #include "desk/desk.h"
 #include "json/members.h"
+#include "live.h"
 #include "userstore/user.h"
 
 enum err users_list(struct call *c, struct pg_session *s, struct why *why)
@@ -57,6 +58,8 @@ enum err users_password(struct call *c, struct pg_session *s, struct why *why)
 
     if (!err)
         err = user_set_password(s, c->id, json_member_text(&m), slice_str(c->actor), why);
+    if (!err)
+        live_look(dashboard_live(c->ctx));
     json_decref(body);
     c->status = 204;
     return err;
@@ -73,6 +76,8 @@ enum err users_roles(struct call *c, struct pg_session *s, struct why *why)
         err = json_member_words(&m, &c->arena, &roles, why);
     if (!err)
         err = user_set_roles(s, c->id, roles, slice_str(c->actor), why);
+    if (!err)
+        live_look(dashboard_live(c->ctx));
     json_decref(body);
     c->status = 204;
     return err;
@@ -80,10 +85,15 @@ enum err users_roles(struct call *c, struct pg_session *s, struct why *why)
 
 enum err users_disable(struct call *c, struct pg_session *s, struct why *why)
 {
+    enum err err;
+
     if (slice_eq_str(c->id, c->actor))
         return err_set(why, ERR_CONFLICT, "nobody locks himself out");
     c->status = 204;
-    return user_disable(s, c->id, true, slice_str(c->actor), why);
+    err = user_disable(s, c->id, true, slice_str(c->actor), why);
+    if (!err)
+        live_look(dashboard_live(c->ctx));
+    return err;
 }
 
 enum err users_enable(struct call *c, struct pg_session *s, struct why *why)

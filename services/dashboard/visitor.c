@@ -13,11 +13,16 @@
 #include "json/json_out.h"
 #include "json/members.h"
 #include "lifestore/row.h"
+#include "live.h"
 #include "userstore/password.h"
 #include "userstore/user.h"
 
-#define COOKIE_NAME    "assay_session"
-#define BROWSER_COOKIE "assay_browser"
+/* Over TLS with the prefixes of RFC 6265bis, 4.1.3: then nobody but this host, over TLS, can have set them. The second is
+ * of one path, which the prefix of the first does not allow. */
+#define COOKIE_NAME           "assay_session"
+#define BROWSER_COOKIE        "assay_browser"
+#define COOKIE_PREFIX         "__Host-"
+#define BROWSER_COOKIE_PREFIX "__Secure-"
 enum {
     TOKEN_BYTES = 32,
     TOKEN_HEX = 2 * TOKEN_BYTES,
@@ -42,9 +47,25 @@ static bool read_cookie(const struct call *c, struct slice cookie, struct slice 
     return hex_decode(*token, bytes, sizeof bytes);
 }
 
+/* Whether the browser speaks TLS, to us or to the proxy before us. */
+static bool is_secure(const struct call *c)
+{
+    return c->is_tls || dashboard_conf(c->ctx)->is_behind_tls;
+}
+
+static const char *session_cookie(const struct call *c)
+{
+    return is_secure(c) ? COOKIE_PREFIX COOKIE_NAME : COOKIE_NAME;
+}
+
+static const char *browser_cookie(const struct call *c)
+{
+    return is_secure(c) ? BROWSER_COOKIE_PREFIX BROWSER_COOKIE : BROWSER_COOKIE;
+}
+
 static bool read_token(const struct call *c, struct slice *token)
 {
-    return read_cookie(c, SLICE(COOKIE_NAME), token);
+    return read_cookie(c, slice_str(session_cookie(c)), token);
 }
 
 static void make_token(char hex[TOKEN_HEX + 1])
@@ -194,7 +215,7 @@ static enum err find_browser(struct call *c, struct pg_session *s, struct slice 
     struct pg_result *r = NULL;
     enum err err;
 
-    if (!read_cookie(c, SLICE(BROWSER_COOKIE), token)) {
+    if (!read_cookie(c, slice_str(browser_cookie(c)), token)) {
         *token = SLICE("");
         return ERR_OK;
     }
@@ -305,9 +326,12 @@ static enum err note_failure(struct pg_session *s, const struct counters *k, str
 
 /* ---- log-in ---- */
 
-/* Whether it is the password of somebody who may log in; if not, it is remembered. */
+#define WRONG "the name or the password is wrong"
+
+/* Whether it is the password of somebody who may log in, and then the hash that it was compared with; if not, it is
+ * remembered. */
 static enum err check_password(struct call *c, struct pg_session *s, struct slice name, struct slice password,
-                               struct why *why)
+                               char hash[PASSWORD_HASH_SIZE], struct why *why)
 {
     struct counters counters;
     struct pg_params p = { 0 };
@@ -326,28 +350,36 @@ static enum err check_password(struct call *c, struct pg_session *s, struct slic
     err = row_ask(s, "SELECT password FROM users WHERE name = $1::text AND NOT is_disabled", &p, &r, why);
     if (err)
         return err;
-    is_right = password_is(password, pg_rows(r) ? pg_get_text(r, 0, 0).ptr : NULL);
+    snprintf(hash, PASSWORD_HASH_SIZE, "%s", pg_rows(r) ? pg_get_text(r, 0, 0).ptr : "");
     pg_result_free(r);
+    is_right = password_is(password, *hash ? hash : NULL);
     if (is_right)
         return ERR_OK;
     err = note_failure(s, &counters, why);
-    return err ? err : err_set(why, ERR_UNAUTHORIZED, "the name or the password is wrong");
+    return err ? err : err_set(why, ERR_UNAUTHORIZED, WRONG);
 }
 
+/* $7 the hash that was compared with: who has another password by now, or is disabled, does not come in. The lock waits
+ * for a change of the user that is under way, and one that comes later waits for this (userstore/user.h). */
 static const char begin_sql[] =
-    "WITH old AS (DELETE FROM sessions WHERE expires_at < now() OR seen_at < now() - $4::int8 * interval '1 "
+    "WITH holder AS (SELECT name FROM users WHERE name = $2::text AND NOT is_disabled AND password = "
+    "$7::text FOR SHARE), old AS (DELETE FROM sessions WHERE expires_at < now() OR seen_at < now() - "
+    "$4::int8 * interval '1 "
     "ms' OR token_sha256 IN (SELECT token_sha256 FROM sessions WHERE name = $2::text ORDER BY created_at "
     "DESC "
     "OFFSET $6::int4)), "
-    "made AS (INSERT INTO sessions (token_sha256, name, address, expires_at) VALUES ($1::bytea, $2::text, "
-    "$3::text, now() + $5::int8 * interval '1 ms')) "
-    "INSERT INTO audit (actor, action, subject) VALUES ($2::text, 'session.begin', $3::text)";
+    "made AS (INSERT INTO sessions (token_sha256, name, address, expires_at) SELECT $1::bytea, name, "
+    "$3::text, now() + $5::int8 * interval '1 ms' FROM holder RETURNING name) "
+    "INSERT INTO audit (actor, action, subject) SELECT name, 'session.begin', $3::text FROM made RETURNING "
+    "id";
 
-static enum err begin(struct call *c, struct pg_session *s, struct slice name, struct slice token,
-                      struct why *why)
+static enum err begin(struct call *c, struct pg_session *s, struct slice name, const char *hash,
+                      struct slice token, struct why *why)
 {
     const struct dashboard_settings *conf = dashboard_conf(c->ctx);
     struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
 
     add_token(&p, token);
     pg_add_text(&p, name);
@@ -355,7 +387,12 @@ static enum err begin(struct call *c, struct pg_session *s, struct slice name, s
     pg_add_i64(&p, conf->idle_ms);
     pg_add_i64(&p, conf->longest_ms);
     pg_add_i32(&p, SESSIONS_MOST - 1);
-    return row_ask(s, begin_sql, &p, NULL, why);
+    pg_add_text(&p, slice_str(hash));
+    err = row_ask(s, begin_sql, &p, &r, why);
+    if (!err && pg_rows(r) == 0)
+        err = err_set(why, ERR_UNAUTHORIZED, WRONG);
+    pg_result_free(r);
+    return err;
 }
 
 /* $1 the new token of a browser from which somebody has logged in, $2 the one that it was known by (empty: none). */
@@ -432,7 +469,32 @@ static struct slice cookie_of(struct call *c, const char *name, const char *path
                               int64_t max_age_s)
 {
     return arena_printf(&c->arena, "%s=%.*s; Path=%s; Max-Age=%lld; HttpOnly; SameSite=Strict%s", name,
-                        SLICE_ARG(token), path, (long long)max_age_s, c->is_tls ? "; Secure" : "");
+                        SLICE_ARG(token), path, (long long)max_age_s, is_secure(c) ? "; Secure" : "");
+}
+
+/* A session, and a browser that is known, of whoever has shown the password with this hash; the answer tells of it. */
+static enum err let_in(struct call *c, struct pg_session *s, struct slice name, const char *hash,
+                       struct why *why)
+{
+    char token[TOKEN_HEX + 1], browser[TOKEN_HEX + 1];
+    enum err err;
+
+    make_token(token);
+    make_token(browser);
+    err = begin(c, s, name, hash, slice_str(token), why);
+    if (!err)
+        err = know_browser(c, s, name, slice_str(browser), why);
+    if (!err)
+        err = show(c, s, slice_str(token), why);
+    if (!err) {
+        c->set_cookies[0] =
+            cookie_of(c, session_cookie(c), "/", slice_str(token), dashboard_conf(c->ctx)->longest_ms / 1000);
+        c->set_cookies[1] =
+            cookie_of(c, browser_cookie(c), "/v1/session", slice_str(browser), BROWSER_DAYS * INT64_C(86400));
+    }
+    sodium_memzero(token, sizeof token);
+    sodium_memzero(browser, sizeof browser);
+    return err;
 }
 
 enum err session_begin(struct call *c, struct pg_session *s, struct why *why)
@@ -441,27 +503,14 @@ enum err session_begin(struct call *c, struct pg_session *s, struct why *why)
     struct json_member m[COUNT] = {
         [NAME] = { "name", JSON_STRING, true, NULL }, [PASSWORD] = { "password", JSON_STRING, true, NULL }
     };
-    char hex[TOKEN_HEX + 1], browser[TOKEN_HEX + 1];
+    char hash[PASSWORD_HASH_SIZE];
     json_t *body = NULL;
     enum err err = json_members_read(&body, c->body, m, COUNT, why);
 
     if (!err)
-        err = check_password(c, s, json_member_text(&m[NAME]), json_member_text(&m[PASSWORD]), why);
-    if (!err) {
-        make_token(hex);
-        make_token(browser);
-        err = begin(c, s, json_member_text(&m[NAME]), slice_str(hex), why);
-    }
+        err = check_password(c, s, json_member_text(&m[NAME]), json_member_text(&m[PASSWORD]), hash, why);
     if (!err)
-        err = know_browser(c, s, json_member_text(&m[NAME]), slice_str(browser), why);
-    if (!err)
-        err = show(c, s, slice_str(hex), why);
-    if (!err) {
-        c->set_cookies[0] =
-            cookie_of(c, COOKIE_NAME, "/", slice_str(hex), dashboard_conf(c->ctx)->longest_ms / 1000);
-        c->set_cookies[1] =
-            cookie_of(c, BROWSER_COOKIE, "/v1/session", slice_str(browser), BROWSER_DAYS * INT64_C(86400));
-    }
+        err = let_in(c, s, json_member_text(&m[NAME]), hash, why);
     json_decref(body);
     return err;
 }
@@ -482,7 +531,7 @@ enum err session_end(struct call *c, struct pg_session *s, struct why *why)
         return ERR_INTERNAL;
     add_token(&p, token);
     c->status = 204;
-    c->set_cookies[0] = cookie_of(c, COOKIE_NAME, "/", SLICE(""), 0);
+    c->set_cookies[0] = cookie_of(c, session_cookie(c), "/", SLICE(""), 0);
     return row_ask(
         s,
         "WITH gone AS (DELETE FROM sessions WHERE token_sha256 = $1::bytea RETURNING name, address) "
@@ -490,24 +539,29 @@ enum err session_end(struct call *c, struct pg_session *s, struct why *why)
         &p, NULL, why);
 }
 
-/* All sessions of the user end with the old password; this one begins again under the same token. */
+/* All sessions of the user end with the old password; he goes on in one of another token. */
 enum err session_password(struct call *c, struct pg_session *s, struct why *why)
 {
     enum { OLD, NEW, COUNT };
     struct json_member m[COUNT] = {
         [OLD] = { "old", JSON_STRING, true, NULL }, [NEW] = { "new", JSON_STRING, true, NULL }
     };
-    struct slice token, name = slice_str(c->actor);
+    char old[PASSWORD_HASH_SIZE], hash[PASSWORD_HASH_SIZE];
+    struct slice name = slice_str(c->actor);
     json_t *body = NULL;
     enum err err = json_members_read(&body, c->body, m, COUNT, why);
 
+    if (!err) {
+        err = check_password(c, s, name, json_member_text(&m[OLD]), old, why);
+        if (err == ERR_UNAUTHORIZED) /* which would say that nobody is logged in */
+            err = err_set(why, ERR_FORBIDDEN, "the password until now is another one");
+    }
     if (!err)
-        err = check_password(c, s, name, json_member_text(&m[OLD]), why);
+        err = user_change_password(s, name, old, json_member_text(&m[NEW]), hash, why);
     if (!err)
-        err = user_set_password(s, name, json_member_text(&m[NEW]), name, why);
-    if (!err && read_token(c, &token))
-        err = begin(c, s, name, token, why);
+        err = let_in(c, s, name, hash, why);
     json_decref(body);
-    c->status = 204;
+    if (!err)
+        live_look(dashboard_live(c->ctx));
     return err;
 }

@@ -4,6 +4,9 @@
  * A session is 256 random bits in a cookie; the database has their SHA-256. The CSRF token is another hash of the same
  * bits, so it belongs to the session and needs no place of its own; a page of another site can read neither.
  *
+ * Over TLS, its own or a proxy's (dashboard_settings.is_behind_tls), the cookies are Secure and their names have the
+ * prefixes that say so. Who changes his password gets another session in place of all he had.
+ *
  * Wrong passwords are counted, and from some number on each further one doubles the wait, up to a quarter of an hour:
  *
  *   name and address  from 5 on          so a stranger keeps himself waiting, and not the name's owner elsewhere;

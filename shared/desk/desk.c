@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desk/desk.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -213,6 +214,40 @@ static void collect(void *ctx)
     }
 }
 
+/* The last that X-Forwarded-For names, which the proxy next to us has put there; what stands before it anybody can say.
+ * Empty when that is no address. */
+static void find_forwarded(const struct http_request *req, char *address, size_t size)
+{
+    struct slice said = SLICE("");
+    struct in6_addr six;
+    struct in_addr four;
+    size_t from;
+
+    *address = '\0';
+    for (size_t i = 0; i < req->header_count; i++)
+        if (slice_eq_str(req->headers[i].name, "x-forwarded-for"))
+            said = req->headers[i].value;
+    for (from = said.len; from > 0 && said.ptr[from - 1] != ',' && said.ptr[from - 1] != ' ';)
+        from--;
+    if (said.len - from >= size)
+        return;
+    snprintf(address, size, "%.*s", (int)(said.len - from), said.ptr + from);
+    if (inet_pton(AF_INET, address, &four) != 1 && inet_pton(AF_INET6, address, &six) != 1)
+        *address = '\0';
+}
+
+static void find_address(const struct desk *d, const struct http_request *req, char *address, size_t size)
+{
+    *address = '\0';
+    if (d->conf.is_behind_proxy)
+        find_forwarded(req, address, size);
+    if (*address)
+        return;
+    snprintf(address, size, "%s", req->peer->address);
+    if (strrchr(address, ':'))
+        *strrchr(address, ':') = '\0';
+}
+
 static bool read_limit(struct http_request *req, const char *name, int64_t fallback, int64_t most,
                        int64_t *out)
 {
@@ -269,9 +304,7 @@ void desk_ask_with(struct desk *d, struct http_request *req, const char *scope, 
     if (http_header(req, "x-assay-actor").ptr)
         c->on_behalf = arena_slice(&c->arena, http_header(req, "x-assay-actor"));
     c->is_tls = req->peer->is_tls;
-    snprintf(c->address, sizeof c->address, "%s", req->peer->address);
-    if (strrchr(c->address, ':'))
-        *strrchr(c->address, ':') = '\0';
+    find_address(d, req, c->address, sizeof c->address);
     c->id = arena_slice(&c->arena, http_param(req, "id"));
     c->name = arena_slice(&c->arena, http_param(req, "name"));
     for (size_t i = 0; i < DESK_QUERY_MAX && d->conf.queries && d->conf.queries[i]; i++) {

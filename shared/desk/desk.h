@@ -27,7 +27,7 @@ struct call {
     struct slice content_type;
     struct slice on_behalf; /* the header X-Assay-Actor, which only the key of a delegate may send */
     const char *body_type;  /* what a body must be; NULL: application/json */
-    char address[64];       /* of the peer, without its port */
+    char address[64];       /* of who asks, without a port: the peer, or whom the proxy names */
     bool is_tls;
     struct slice query[DESK_QUERY_MAX]; /* what the query says for conf.queries; ptr NULL: nothing */
     int64_t before, limit;              /* of a list: as its query says */
@@ -60,7 +60,8 @@ struct desk_conf {
     const char *application;      /* "assay-retrainer-desk" */
     const char *session_sql;      /* run once on each connection; NULL: none; borrowed */
     const char *const *queries; /* names that requests may have in their query, NULL-terminated; NULL: none */
-    bool has_owners;            /* the role may read api_keys.owner */
+    bool is_behind_proxy; /* who asks is the last that X-Forwarded-For names, where it names an address */
+    bool has_owners;      /* the role may read api_keys.owner */
     /* Who may ask, instead of the holders of keys: looks at `scope`, and fills `actor` and `roles`. NULL: keys. */
     enum err (*admit)(struct call *c, struct pg_session *s, struct why *why);
     const struct http_header *headers; /* of every reply; borrowed */

@@ -128,22 +128,52 @@ enum err user_add(struct pg_session *s, const struct user *user, struct slice pa
 
 #define SESSIONS_END "ended AS (DELETE FROM sessions USING put WHERE sessions.name = put.name)"
 
-static enum err change(struct pg_session *s, const char *sql, struct pg_params *p, struct why *why)
-{
-    struct pg_result *r = NULL;
-    enum err err = row_ask(s, sql, p, &r, why);
+/* What he was to decide is everybody's again, where `lost` holds of `put`; $3 who does it. */
+#define CASES_END(lost)                                                                                      \
+    "freed AS (UPDATE review_cases c SET state = 'open', assignee = NULL, locked_until = NULL, version = "   \
+    "version + 1 FROM put WHERE c.assignee = put.name AND c.state = 'assigned' AND " lost                    \
+    " RETURNING c.account, c.\"case\", put.name), told AS (INSERT INTO audit (account, actor, action, "      \
+    "subject, detail) SELECT account, $3::text, 'case.release', \"case\"::text, "                            \
+    "jsonb_build_object('assignee', name) FROM freed)"
 
+/* Waits for whoever makes a session of his, or gives him a case: the statement after it sees both. */
+static enum err hold(struct pg_session *s, struct slice name, struct why *why)
+{
+    struct pg_params p = { 0 };
+    struct pg_result *r = NULL;
+    enum err err;
+
+    pg_add_text(&p, name);
+    err = row_ask(s, "SELECT 1 FROM users WHERE name = $1::text FOR NO KEY UPDATE", &p, &r, why);
     if (!err && pg_rows(r) == 0)
         err = err_set(why, ERR_NOT_FOUND, "there is no user of that name");
     pg_result_free(r);
     return err;
 }
 
-enum err user_set_password(struct pg_session *s, struct slice name, struct slice password, struct slice actor,
-                           struct why *why)
+/* A statement without rows has changed nothing: `otherwise`. */
+static enum err change(struct pg_session *s, struct slice name, const char *sql, struct pg_params *p,
+                       const char *otherwise, struct why *why)
+{
+    struct pg_result *r = NULL;
+    enum err err = pg_exec_script(s, "BEGIN", why);
+
+    if (!err)
+        err = hold(s, name, why);
+    if (!err)
+        err = pg_exec(s, sql, p, &r, why);
+    if (!err && pg_rows(r) == 0)
+        err = err_set(why, ERR_CONFLICT, "%s", otherwise);
+    pg_params_release(p);
+    pg_result_free(r);
+    return pg_commit_or_abort(s, err, why);
+}
+
+/* `old` empty: whatever it was. */
+static enum err put_password(struct pg_session *s, struct slice name, const char *old, struct slice password,
+                             struct slice actor, char hash[PASSWORD_HASH_SIZE], struct why *why)
 {
     struct pg_params p = { 0 };
-    char hash[PASSWORD_HASH_SIZE];
     enum err err = password_hash(password, hash, why);
 
     if (err)
@@ -151,17 +181,32 @@ enum err user_set_password(struct pg_session *s, struct slice name, struct slice
     pg_add_text(&p, name);
     pg_add_text(&p, slice_str(hash));
     pg_add_text(&p, actor);
-    err =
-        change(s,
-               "WITH put AS (UPDATE users SET password = $2::text, password_at = now() WHERE name = $1::text "
-               "RETURNING name), " SESSIONS_END
-               ", forgiven AS (DELETE FROM login_failures f USING put WHERE (f.kind = 'user' AND f.subject = "
-               "put.name) OR (f.kind = 'pair' AND starts_with(f.subject, put.name || ' '))), noted AS "
-               "(INSERT INTO audit (actor, action, subject) SELECT $3::text, "
-               "'user.password', name FROM put) SELECT name FROM put",
-               &p, why);
+    pg_add_text(&p, slice_str(old));
+    return change(
+        s, name,
+        "WITH put AS (UPDATE users SET password = $2::text, password_at = now() WHERE name = $1::text AND "
+        "($4::text = '' OR (password = $4::text AND NOT is_disabled)) RETURNING name), " SESSIONS_END
+        ", unknown AS (DELETE FROM known_browsers b USING put WHERE b.name = put.name), forgiven AS (DELETE "
+        "FROM login_failures f USING put WHERE (f.kind = 'user' AND f.subject = put.name) OR (f.kind = "
+        "'pair' AND starts_with(f.subject, put.name || ' '))), noted AS (INSERT INTO audit (actor, action, "
+        "subject) SELECT $3::text, 'user.password', name FROM put) SELECT name FROM put",
+        &p, "the password has been changed meanwhile, or the user is disabled", why);
+}
+
+enum err user_set_password(struct pg_session *s, struct slice name, struct slice password, struct slice actor,
+                           struct why *why)
+{
+    char hash[PASSWORD_HASH_SIZE];
+    enum err err = put_password(s, name, "", password, actor, hash, why);
+
     sodium_memzero(hash, sizeof hash);
     return err;
+}
+
+enum err user_change_password(struct pg_session *s, struct slice name, const char *old, struct slice password,
+                              char hash[PASSWORD_HASH_SIZE], struct why *why)
+{
+    return put_password(s, name, old, password, name, hash, why);
 }
 
 enum err user_set_roles(struct pg_session *s, struct slice name, struct slice roles, struct slice actor,
@@ -176,14 +221,15 @@ enum err user_set_roles(struct pg_session *s, struct slice name, struct slice ro
     add_roles(&p, roles);
     pg_add_text(&p, actor);
     return change(
-        s,
-        "WITH old AS (SELECT name, roles FROM users WHERE name = $1::text FOR UPDATE), put AS (UPDATE "
-        "users u SET roles = array(SELECT DISTINCT unnest($2::text[]) ORDER BY 1) FROM old WHERE "
-        "u.name = old.name RETURNING u.name, u.roles, old.roles AS before), " SESSIONS_END
-        ", noted AS (INSERT INTO audit (actor, action, subject, detail) SELECT $3::text, "
-        "'user.roles', name, jsonb_build_object('roles', roles, 'before', before) FROM put) "
-        "SELECT name FROM put",
-        &p, why);
+        s, name,
+        "WITH old AS (SELECT name, roles FROM users WHERE name = $1::text), put AS (UPDATE users u SET roles "
+        "= array(SELECT DISTINCT unnest($2::text[]) ORDER BY 1) FROM old WHERE u.name = old.name RETURNING "
+        "u.name, u.roles, old.roles AS before), " SESSIONS_END ", " CASES_END(
+            "NOT put.roles && '{analyst,lead}'") ", noted AS (INSERT INTO audit (actor, action, subject, "
+                                                 "detail) SELECT $3::text, 'user.roles', name, "
+                                                 "jsonb_build_object('roles', roles, 'before', before) FROM "
+                                                 "put) SELECT name FROM put",
+        &p, "", why);
 }
 
 enum err user_disable(struct pg_session *s, struct slice name, bool is_disabled, struct slice actor,
@@ -194,13 +240,13 @@ enum err user_disable(struct pg_session *s, struct slice name, bool is_disabled,
     pg_add_text(&p, name);
     pg_add_bool(&p, is_disabled);
     pg_add_text(&p, actor);
-    return change(
-        s,
-        "WITH put AS (UPDATE users SET is_disabled = $2::bool WHERE name = $1::text RETURNING "
-        "name), " SESSIONS_END
-        ", noted AS (INSERT INTO audit (actor, action, subject) SELECT $3::text, CASE WHEN $2::bool "
-        "THEN 'user.disable' ELSE 'user.enable' END, name FROM put) SELECT name FROM put",
-        &p, why);
+    return change(s, name,
+                  "WITH put AS (UPDATE users SET is_disabled = $2::bool WHERE name = $1::text RETURNING "
+                  "name), " SESSIONS_END ", " CASES_END(
+                      "$2::bool") ", noted AS (INSERT INTO audit (actor, action, subject) SELECT $3::text, "
+                                  "CASE WHEN $2::bool THEN 'user.disable' ELSE 'user.enable' END, name FROM "
+                                  "put) SELECT name FROM put",
+                  &p, "", why);
 }
 
 /* ---- reading ---- */

@@ -2,7 +2,9 @@
  * user.h - people who may log in: the table `users`, for the command line and over REST.
  *
  * Each change has a row of `audit` in the same SQL transaction. What takes rights away (another password, other
- * roles, disabling) ends the user's sessions with it.
+ * roles, disabling) ends the user's sessions with it, and cases that he may not decide any more are open again, each
+ * with a row of `audit`. Changes of a user come one after the other: each holds his row while it is under way, and whoever
+ * makes a session or gives him a case holds it too (FOR SHARE), so none slips through between the two.
  *
  * Blocking (pg/session.h). Errors that are not named here are those of pg/pg.h. */
 #ifndef ASSAY_USERSTORE_USER_H
@@ -16,6 +18,7 @@
 #include "base/err.h"
 #include "json/json_out.h"
 #include "pg/session.h"
+#include "userstore/password.h"
 
 enum { USER_NAME_MOST = 63, USER_ROLES_MOST = 7 };
 
@@ -42,6 +45,10 @@ MUST_USE enum err user_list(struct pg_session *s, struct user **out, size_t *cou
 /*   ERR_NOT_FOUND  there is none of that name */
 MUST_USE enum err user_set_password(struct pg_session *s, struct slice name, struct slice password,
                                     struct slice actor, struct why *why);
+/* By the user himself, who has shown that he knows the password whose hash `old` is; `hash` gets that of the new one.
+ *   ERR_CONFLICT  it is not his password any more, or he is disabled */
+MUST_USE enum err user_change_password(struct pg_session *s, struct slice name, const char *old,
+                                       struct slice password, char hash[PASSWORD_HASH_SIZE], struct why *why);
 MUST_USE enum err user_set_roles(struct pg_session *s, struct slice name, struct slice roles,
                                  struct slice actor, struct why *why);
 MUST_USE enum err user_disable(struct pg_session *s, struct slice name, bool is_disabled, struct slice actor,

@@ -249,6 +249,93 @@ Test(dashboard_cases, without_a_score_a_case_ranks_by_its_amount_and_by_what_bec
     cr_assert_gt(database_int(w.pg, "SELECT count(*) FROM review_cases WHERE state = 'open'"), 0);
 }
 
+/* ---- whose it is ---- */
+
+static json_t *give(int64_t number, const char *assignee, int64_t version, int status)
+{
+    char path[64], body[128];
+
+    snprintf(path, sizeof path, "/v1/cases/%lld:assign", (long long)number);
+    snprintf(body, sizeof body, "{\"version\": %lld, \"assignee\": \"%s\"}", (long long)version, assignee);
+    return get("POST", path, &w.lead, body, status);
+}
+
+Test(dashboard_cases, a_case_is_given_to_nobody_who_could_not_decide_it)
+{
+    json_t *said;
+
+    add_user("roy", "rule_author");
+    said = give(1, "roy", 1, 422);
+    cr_assert(strstr(text(said, "detail"), "neither analyst nor lead") != NULL, "%s", text(said, "detail"));
+    json_decref(said);
+    said = give(1, "zoe", 1, 422);
+    cr_assert(strstr(text(said, "detail"), "no user") != NULL, "%s", text(said, "detail"));
+    json_decref(said);
+    database_run(w.pg, "UPDATE users SET is_disabled = true WHERE name = 'bob'");
+    said = give(1, "bob", 1, 422);
+    cr_assert(strstr(text(said, "detail"), "bob is disabled") != NULL, "%s", text(said, "detail"));
+    json_decref(said);
+    json_decref(give(1, "ann", 1, 200));
+}
+
+Test(dashboard_cases, who_is_disabled_or_is_no_analyst_any_more_leaves_his_cases_to_others)
+{
+    struct visit root = add_user("root", "admin");
+
+    json_decref(give(1, "bob", 1, 200));
+    json_decref(give(2, "bob", 1, 200));
+    json_decref(give(3, "ann", 1, 200));
+    json_decref(get("POST", "/v1/users/bob:roles", &root, "{\"roles\": [\"lead\"]}", 204));
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM review_cases WHERE assignee = 'bob'"), 2);
+    json_decref(get("POST", "/v1/users/bob:disable", &root, NULL, 204));
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM review_cases WHERE assignee = 'bob'"), 0);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM audit WHERE action = 'case.release' AND actor = "
+                                    "'root' AND detail->>'assignee' = 'bob' AND subject IN ('1', '2')"),
+                 2);
+    cr_assert_eq(database_int(w.pg, "SELECT version FROM review_cases WHERE \"case\" = 1"), 3);
+    json_decref(get("POST", "/v1/users/ann:roles", &root, "{\"roles\": [\"auditor\"]}", 204));
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM review_cases WHERE state = 'assigned'"), 0);
+}
+
+Test(dashboard_cases, what_a_lead_gave_stays_given_when_its_lock_is_asked_for_again)
+{
+    json_decref(give(1, "ann", 1, 200));
+    json_decref(get("POST", "/v1/cases/1:extend", &w.ann, "{}", 200));
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM review_cases WHERE \"case\" = 1 AND state = "
+                                    "'assigned' AND locked_until IS NULL"),
+                 1);
+}
+
+Test(dashboard_cases, a_list_of_another_account_is_none)
+{
+    static const char body[] = "{\"version\": 1, \"outcome\": \"fraud\", \"reason\": \"stolen_card\", "
+                               "\"lists\": [{\"list\": \"theirs\", \"field\": \"customer_id\"}]}";
+
+    database_run(w.pg, "INSERT INTO accounts (name) VALUES ('another'); INSERT INTO lists (account, name, "
+                       "purpose, field) SELECT account, 'theirs', 'deny', 'customer_id' FROM accounts WHERE "
+                       "name = 'another'");
+    json_decref(get("POST", "/v1/cases/1:decide", &w.ann, body, 422));
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM review_cases WHERE state = 'decided'"), 0);
+}
+
+Test(dashboard_cases, what_is_being_undone_when_its_time_is_over_takes_no_effect)
+{
+    static const char body[] = "{\"version\": 1, \"outcome\": \"fraud\", \"reason\": \"stolen_card\", "
+                               "\"lists\": [{\"list\": \"blocked\", \"field\": \"customer_id\"}]}";
+
+    database_run(w.pg, "INSERT INTO lists (name, purpose, field) VALUES ('blocked', 'deny', 'customer_id')");
+    json_decref(get("POST", "/v1/cases/1:decide", &w.ann, body, 200));
+    database_run(w.pg, "BEGIN; UPDATE review_cases SET state = 'open', outcome = NULL, effects = '[]' WHERE "
+                       "\"case\" = 1");
+    json_decref(get("POST", "/v1/cases/2:decide", &w.ann,
+                    "{\"version\": 1, \"outcome\": \"legit\", \"reason\": \"known\"}", 200));
+    database_wait(w.pg, "SELECT count(*) FROM review_cases WHERE \"case\" = 2 AND is_applied", 1, NULL);
+    database_run(w.pg, "COMMIT");
+    sleep(1);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM list_entries"), 0, "neither label nor entry");
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM outbox WHERE kind = 2"), 1);
+}
+
 /* ---- deciding ---- */
 
 Test(dashboard_cases, a_decision_takes_effect_after_the_time_to_undo_as_a_label_and_an_entry)

@@ -171,6 +171,28 @@ Test(dashboard_stream, ends_with_its_session)
     pclose(still);
 }
 
+Test(dashboard_stream, ends_when_its_user_is_disabled_or_gets_another_password)
+{
+    static const struct {
+        const char *verb, *body;
+    } changes[] = { { "password", "{\"password\": \"123456789012\"}" }, { "disable", NULL } };
+    struct visit root;
+
+    visit_add_user(w.pg, "root", "admin");
+    root = visit_of(w.pg, "root", "now()");
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+        struct visit v = visit_of(w.pg, "ann", "now()");
+        FILE *f = listen_with("", &v);
+        char path[64];
+
+        json_decref(next_event(f, "queue"));
+        snprintf(path, sizeof path, "/v1/users/ann:%s", changes[i].verb);
+        cr_assert_eq(visit_status(w.dashboard.port, "POST", path, &root, changes[i].body), 204);
+        cr_assert_null(next_event(f, "nothing"), "%s", path);
+        pclose(f);
+    }
+}
+
 Test(dashboard_stream, a_session_has_so_many_and_makes_room_when_one_goes)
 {
     enum { MOST = 8 };

@@ -2,6 +2,7 @@
  * dashboard_test.c - who may do what on the dashboard: the real program, real PostgreSQL. What is expected stands in
  * docs/api/dashboard.yaml. */
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,20 +245,26 @@ static struct http_said log_in(const char *name, const char *password)
     return ask("POST", "/v1/session", NULL, body);
 }
 
-static struct visit enter(const char *name, const char *password)
+/* The headers of the session that an answer tells of. */
+static struct visit visit_said(struct http_said *said)
 {
-    struct http_said said = log_in(name, password);
     struct visit v = { 0 };
-    const char *cookie;
+    const char *cookie = http_said_header(said, "set-cookie");
 
-    cr_assert_eq(said.status, 200, "%s", said.body);
-    cookie = http_said_header(&said, "set-cookie");
+    cr_assert_eq(said->status, 200, "%s", said->body);
     cr_assert(strstr(cookie, "HttpOnly") && strstr(cookie, "SameSite=Strict") && !strstr(cookie, "Secure"));
     snprintf(v.cookie, sizeof v.cookie, "Cookie: %.78s", cookie);
     snprintf(v.csrf, sizeof v.csrf, "X-CSRF-Token: %s",
-             json_string_value(json_object_get(said.json, "csrf")));
-    http_said_free(&said);
+             json_string_value(json_object_get(said->json, "csrf")));
+    http_said_free(said);
     return v;
+}
+
+static struct visit enter(const char *name, const char *password)
+{
+    struct http_said said = log_in(name, password);
+
+    return visit_said(&said);
 }
 
 Test(dashboard, a_session_begins_with_the_password_and_ends_when_it_is_told_to)
@@ -436,24 +443,175 @@ Test(dashboard, sessions_end_with_the_rights_that_they_were_made_with)
     buf_release(&said);
 }
 
-Test(dashboard, a_password_is_changed_by_who_knows_the_old_one_and_other_sessions_end)
+Test(dashboard, a_password_is_changed_by_who_knows_the_old_one_and_he_goes_on_in_another_session)
 {
-    struct visit one, other;
+    struct http_said said;
+    struct visit one, other, fresh;
 
     add_user("ann", "analyst");
     one = enter("ann", PASSWORD);
     other = enter("ann", PASSWORD);
     cr_assert_eq(
-        status_of("POST", "/v1/session/password", &one, "{\"old\": \"x\", \"new\": \"123456789012\"}"), 401);
+        status_of("POST", "/v1/session/password", &one, "{\"old\": \"x\", \"new\": \"123456789012\"}"), 403,
+        "which does not say that he is not logged in");
     cr_assert_eq(
         status_of("POST", "/v1/session/password", &one, "{\"old\": \"" PASSWORD "\", \"new\": \"short\"}"),
         422);
-    cr_assert_eq(status_of("POST", "/v1/session/password", &one,
-                           "{\"old\": \"" PASSWORD "\", \"new\": \"123456789012\"}"),
-                 204);
-    cr_assert_eq(status_of("GET", "/v1/session", &one, NULL), 200);
+    said =
+        ask("POST", "/v1/session/password", &one, "{\"old\": \"" PASSWORD "\", \"new\": \"123456789012\"}");
+    fresh = visit_said(&said);
+    cr_assert_eq(status_of("GET", "/v1/session", &fresh, NULL), 200);
+    cr_assert_eq(status_of("GET", "/v1/session", &one, NULL), 401, "its token may be known to somebody");
     cr_assert_eq(status_of("GET", "/v1/session", &other, NULL), 401);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM known_browsers"), 1, "and those browsers too");
     enter("ann", "123456789012");
+}
+
+/* ---- at the same time ---- */
+
+struct login {
+    const char *password;
+    int status;
+};
+
+static void *log_ann_in(void *arg)
+{
+    struct login *l = arg;
+    struct http_said said = log_in("ann", l->password);
+
+    l->status = said.status;
+    http_said_free(&said);
+    return NULL;
+}
+
+/* Somebody waits for the lock that a transaction of w.pg holds. */
+static void wait_for_waiting(void)
+{
+    struct pg_session *other; /* a transaction sees the activity of its first look */
+
+    MUST(pg_session_open(&other, w.conninfo, "test", &w.why));
+    database_wait(other,
+                  "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                  "wait_event_type = 'Lock'",
+                  1, NULL);
+    pg_session_close(other);
+}
+
+Test(dashboard, a_log_in_that_began_before_a_change_of_the_user_does_not_come_in_after_it)
+{
+    static const char *const changes[] = {
+        "UPDATE users SET password = '$argon2id$another' WHERE name = 'ann'",
+        "UPDATE users SET is_disabled = true WHERE name = 'ann'"
+    };
+
+    add_user("ann", "analyst");
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+        struct login l = { .password = PASSWORD };
+        pthread_t thread;
+
+        database_run(w.pg, "CREATE TABLE IF NOT EXISTS before AS SELECT * FROM users; BEGIN");
+        database_run(w.pg, changes[i]);
+        cr_assert_eq(pthread_create(&thread, NULL, log_ann_in, &l), 0);
+        wait_for_waiting();
+        database_run(w.pg, "COMMIT");
+        pthread_join(thread, NULL);
+        cr_assert_eq(l.status, 401, "%s: %d", changes[i], l.status);
+        cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM sessions"), 0, "%s", changes[i]);
+        database_run(w.pg, "UPDATE users u SET password = b.password, is_disabled = false FROM before b");
+    }
+    enter("ann", PASSWORD);
+}
+
+static void *disable_ann(void *arg)
+{
+    struct buf said;
+
+    buf_init(&said, 0);
+    *(int *)arg = command_run(&said, w.conninfo, "", "users disable ann");
+    buf_release(&said);
+    return NULL;
+}
+
+Test(dashboard, a_session_that_is_being_made_when_its_user_is_disabled_ends_too)
+{
+    pthread_t thread;
+    int code = -1;
+
+    add_user("ann", "analyst");
+    database_run(w.pg, "BEGIN; SELECT 1 FROM users WHERE name = 'ann' FOR SHARE; INSERT INTO sessions "
+                       "(token_sha256, name, address, expires_at) SELECT sha256('x'), name, 'test', now() + "
+                       "interval '1 hour' FROM users");
+    cr_assert_eq(pthread_create(&thread, NULL, disable_ann, &code), 0);
+    wait_for_waiting();
+    database_run(w.pg, "COMMIT");
+    pthread_join(thread, NULL);
+    cr_assert_eq(code, 0);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM sessions"), 0);
+}
+
+/* ---- behind a proxy ---- */
+
+static void start_behind_proxy(void)
+{
+    start_with("ASSAY_DASHBOARD_TLS_PROXY=yes");
+}
+
+TestSuite(dashboard_proxy, .init = start_behind_proxy, .fini = stop, .timeout = 300);
+
+static struct http_said log_in_for(const char *forwarded, const char *password)
+{
+    const char *const headers[] = { "Content-Type: application/json", forwarded, NULL };
+    char body[128];
+
+    snprintf(body, sizeof body, "{\"name\": \"ann\", \"password\": \"%s\"}", password);
+    return http_ask(w.dashboard.port, "POST", "/v1/session", NULL, headers, body, strlen(body));
+}
+
+Test(dashboard_proxy, cookies_are_of_this_host_alone_and_secure)
+{
+    struct http_said said;
+    struct visit v = { 0 };
+    const char *at;
+
+    add_user("ann", "analyst");
+    said = log_in_for(NULL, PASSWORD);
+    cr_assert_eq(said.status, 200, "%s", said.body);
+    at = strstr(said.headers, "__Host-assay_session=");
+    cr_assert_not_null(at, "%s", said.headers);
+    snprintf(v.cookie, sizeof v.cookie, "Cookie: %.85s", at);
+    snprintf(v.csrf, sizeof v.csrf, "X-CSRF-Token: %s",
+             json_string_value(json_object_get(said.json, "csrf")));
+    cr_assert_eq(strncmp(at + 85, "; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure", 58), 0, "%s",
+                 at);
+    at = strstr(said.headers, "__Secure-assay_browser=");
+    cr_assert(at && strstr(at, "; Path=/v1/session; Max-Age=7776000; HttpOnly; SameSite=Strict; Secure"));
+    http_said_free(&said);
+    cr_assert_eq(status_of("GET", "/v1/session", &v, NULL), 200);
+    memmove(strstr(v.cookie, "__Host-"), strstr(v.cookie, "assay_session"), strlen("assay_session=") + 65);
+    cr_assert_eq(status_of("GET", "/v1/session", &v, NULL), 401, "a neighbour could have set that one");
+}
+
+Test(dashboard_proxy, who_guesses_is_told_apart_by_what_the_proxy_says_and_by_nothing_that_he_says)
+{
+    struct http_said said;
+    int status = 0;
+
+    add_user("ann", "analyst");
+    for (int i = 0; i < 10 && status != 429; i++) {
+        char forwarded[96];
+
+        snprintf(forwarded, sizeof forwarded, "X-Forwarded-For: 198.51.100.%d, 203.0.113.9", i);
+        said = log_in_for(forwarded, "wrong");
+        status = said.status;
+        http_said_free(&said);
+    }
+    cr_assert_eq(status, 429);
+    cr_assert_eq(database_int(w.pg, "SELECT count(*) FROM login_failures WHERE subject LIKE '%203.0.113.9'"),
+                 2);
+    said = log_in_for("X-Forwarded-For: 203.0.113.9, 198.51.100.7", PASSWORD);
+    cr_assert_eq(said.status, 200);
+    http_said_free(&said);
+    cr_assert_str_eq(database_text(w.pg, "SELECT address FROM sessions"), "198.51.100.7");
 }
 
 Test(dashboard, a_body_that_a_form_of_another_site_could_send_is_refused)

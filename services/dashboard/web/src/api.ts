@@ -302,7 +302,7 @@ export const api = {
   session: () => call<Session>("GET", "/v1/session").then(keep),
   logIn: (name: string, password: string) => call<Session>("POST", "/v1/session", { name, password }).then(keep),
   logOut: () => call<void>("DELETE", "/v1/session"),
-  changePassword: (old: string, fresh: string) => call<void>("POST", "/v1/session/password", { old, new: fresh }),
+  changePassword: (old: string, fresh: string) => call<Session>("POST", "/v1/session/password", { old, new: fresh }).then(keep),
 
   cases: (filter: Filter, cursor: string | null, limit: number, signal?: AbortSignal) =>
     call<Cases>("GET", `/v1/cases${query({ ...filter, cursor, limit })}`, undefined, signal),
