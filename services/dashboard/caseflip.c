@@ -82,6 +82,11 @@ static bool is_as_stored(const struct asking *a)
            (!p->has_score || (a->answer.score == p->score && (!a->bundle || a->answer.margin == p->margin)));
 }
 
+static bool is_left(const void *call)
+{
+    return desk_is_left(call);
+}
+
 /* By the lists of the moment; where that is not what was decided, by others that could have been in force. */
 static enum err search(struct asking *a, struct why *why)
 {
@@ -92,11 +97,14 @@ static enum err search(struct asking *a, struct why *why)
 
     if (err)
         return err;
+    flip_limit(flip, 0, is_left, a->call);
     lists = lists_then_open(a->policy, a->shelf, a->s, a->past.decided_at_us);
     do {
-        flip_find(flip, &in, &FLIP_ANY, &a->call->arena, &a->answer);
+        flip_decide(flip, &in, &a->call->arena, &a->answer);
         a->is_same = is_as_stored(a);
-    } while (!a->is_same && lists_then_next(lists));
+    } while (!a->is_same && !desk_is_left(a->call) && lists_then_next(lists));
+    if (a->is_same)
+        flip_find(flip, &in, &FLIP_ANY, &a->call->arena, &a->answer);
     err = lists_then_err(lists, why);
     lists_then_close(lists);
     flip_free(flip);
@@ -131,6 +139,10 @@ static void write_notes(struct json_out *o, const struct asking *a)
             o, NULL,
             "No forest scored this payment, but the model that learns as labels come. Its score was taken as "
             "it was, and only what rules read was tried.");
+    if (a->answer.is_cut)
+        json_out_str(o, NULL,
+                     "The search was cut: there are more values to try than it may. What is shown was found; "
+                     "what is not shown was not ruled out.");
     if (!a->plan)
         json_out_str(o, NULL, "Features were away. Only fields of the payment that rules read were tried.");
     if (past_lacked(&a->past, POLICY_OLDER_FEATURES))
@@ -189,6 +201,7 @@ static void write_answer(const struct asking *a)
     else
         json_out_null(&o, "score");
     json_out_int(&o, "tried", (int64_t)a->answer.tried);
+    json_out_bool(&o, "is_cut", a->answer.is_cut);
     write_notes(&o, a);
     write_side(&o, "milder", &a->answer.milder);
     write_side(&o, "harder", &a->answer.harder);

@@ -2,6 +2,7 @@
 #include "dashboard.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "app/service.h"
 #include "app/watch.h"
@@ -12,6 +13,7 @@
 #include "follower.h"
 #include "fraud/money.h"
 #include "gateway.h"
+#include "http/server.h"
 #include "live.h"
 #include "pages.h"
 #include "pg/session.h"
@@ -20,9 +22,15 @@
 #include "similar.h"
 #include "visitor.h"
 
+/* Who changes something or is only let through waits for nobody who reads, who reads for nobody who asks what takes long,
+ * and nobody who is logged in for those who try to. */
 enum {
-    DESKS = 3,
-    PAST_PATIENCE = 30 /* times as long */,
+    QUICK_DESKS = 2,
+    READING_DESKS = 3,
+    LOGIN_MOST = 24,    /* passwords waiting to be looked at: some two seconds */
+    LONG_MOST = 24,     /* what takes long, waiting */
+    LONG_OF_PERSON = 6, /* of these */
+    LONG_PATIENCE = 30 /* times as long */,
     FOLLOWER_RESTS = 2 /* app/watch.h: times as long as a turn took, with its rests between pieces */,
     WORK_RESTS = 9 /* times as long as it worked, with those rests taken off */,
     WORK_REST_MOST_US = 2000000,
@@ -91,13 +99,12 @@ struct dashboard {
     struct pages *pages;
     struct gateway *gateway;
     struct live *live;
-    struct desk *desks[DESKS], *slow, *past;
+    struct desk *quick[QUICK_DESKS], *reading[READING_DESKS], *login, *hashing, *past, *sums;
     struct shelf *shelf; /* of `past` */
-    size_t next;         /* of the desks */
     struct watch *watch;
     struct follower_memory memory; /* of its thread */
     struct similar *similar;
-    char limit_sql[64], past_limit_sql[64]; /* of the sessions that answer requests */
+    char limit_sql[64], long_limit_sql[64]; /* of the sessions that answer requests */
 };
 
 const struct dashboard_settings *dashboard_conf(const struct dashboard *d)
@@ -125,22 +132,43 @@ struct similar *dashboard_similar(const struct dashboard *d)
     return d->similar;
 }
 
-void dashboard_ask(struct dashboard *d, struct http_request *req, const char *roles,
-                   enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+void dashboard_ask(struct dashboard *d, struct http_request *req, const char *roles, dashboard_answer *answer)
 {
-    desk_ask_for(d->desks[d->next++ % DESKS], req, roles, answer);
+    desk_ask_for(desk_least_busy(d->quick, QUICK_DESKS), req, roles, answer);
 }
 
-void dashboard_ask_slow(struct dashboard *d, struct http_request *req, const char *roles,
-                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+void dashboard_ask_reading(struct dashboard *d, struct http_request *req, const char *roles,
+                           dashboard_answer *answer)
 {
-    desk_ask_for(d->slow, req, roles, answer);
+    desk_ask_for(desk_least_busy(d->reading, READING_DESKS), req, roles, answer);
 }
 
-void dashboard_ask_past(struct dashboard *d, struct http_request *req, const char *roles,
-                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+void dashboard_ask_hashing(struct dashboard *d, struct http_request *req, const char *roles,
+                           dashboard_answer *answer)
 {
-    desk_ask_for(d->past, req, roles, answer);
+    desk_ask_for(strcmp(roles, "none") == 0 ? d->login : d->hashing, req, roles, answer);
+}
+
+static void ask_again(struct desk *desk, struct call *c, dashboard_answer *answer)
+{
+    if (c->req->is_gone)
+        http_reply(c->req, &(struct http_reply){ .status = 503 });
+    else
+        desk_ask_as(desk, c->req, c->scope, c->actor, answer);
+}
+
+void dashboard_ask_past(struct call *c, dashboard_answer *answer)
+{
+    struct dashboard *d = c->ctx;
+
+    ask_again(d->past, c, answer);
+}
+
+void dashboard_ask_sums(struct call *c, dashboard_answer *answer)
+{
+    struct dashboard *d = c->ctx;
+
+    ask_again(d->sums, c, answer);
 }
 
 struct shelf *dashboard_shelf(const struct dashboard *d)
@@ -149,10 +177,9 @@ struct shelf *dashboard_shelf(const struct dashboard *d)
 }
 
 void dashboard_ask_with(struct dashboard *d, struct http_request *req, const char *roles,
-                        const char *body_type,
-                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+                        const char *body_type, dashboard_answer *answer)
 {
-    desk_ask_with(d->desks[d->next++ % DESKS], req, roles, body_type, answer);
+    desk_ask_with(desk_least_busy(d->quick, QUICK_DESKS), req, roles, body_type, answer);
 }
 
 static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const atomic_bool *is_ending,
@@ -180,24 +207,53 @@ static bool is_follower_well(void *arg, struct why *detail)
     return watch_is_well(d->watch, detail);
 }
 
+/* What may take long changes nothing, and its statements may take longer. */
 static enum err open_desk(struct dashboard *d, struct desk **out, struct service *app,
-                          const char *application, const char *session_sql, struct why *why)
+                          const char *application, size_t most, bool is_long, struct why *why)
 {
     return desk_open(out,
                      &(struct desk_conf){ .loop = service_loop(app),
                                           .pg_url = d->conf->pg_url,
                                           .pg_role = d->conf->pg_role,
                                           .application = application,
-                                          .session_sql = session_sql,
+                                          .session_sql = is_long ? d->long_limit_sql : d->limit_sql,
                                           .queries = dashboard_queries,
                                           .admit = visitor_admit,
                                           .is_behind_proxy = d->conf->is_behind_tls,
                                           .headers = rest_headers,
                                           .header_count = rest_header_count,
-                                          .ctx = d,
                                           .spans = service_spans(app),
-                                          .trace_share = service_trace_share(app) },
+                                          .trace_share = service_trace_share(app),
+                                          .most = most,
+                                          .most_of_person = is_long ? LONG_OF_PERSON : 0,
+                                          .changes_nothing = is_long,
+                                          .ctx = d },
                      why);
+}
+
+static enum err open_desks(struct dashboard *d, struct service *app, struct why *why)
+{
+    const struct dashboard_settings *conf = d->conf;
+    enum err err = ERR_OK;
+
+    snprintf(d->limit_sql, sizeof d->limit_sql, "SET statement_timeout = %lld",
+             (long long)conf->statement_ms);
+    snprintf(d->long_limit_sql, sizeof d->long_limit_sql, "SET statement_timeout = %lld",
+             (long long)conf->statement_ms * LONG_PATIENCE);
+    d->shelf = shelf_new();
+    for (size_t i = 0; i < QUICK_DESKS && !err; i++)
+        err = open_desk(d, &d->quick[i], app, "assay-dashboard-desk", 0, false, why);
+    for (size_t i = 0; i < READING_DESKS && !err; i++)
+        err = open_desk(d, &d->reading[i], app, "assay-dashboard-reading", 0, false, why);
+    if (!err)
+        err = open_desk(d, &d->login, app, "assay-dashboard-login", LOGIN_MOST, false, why);
+    if (!err)
+        err = open_desk(d, &d->hashing, app, "assay-dashboard-hashing", 0, false, why);
+    if (!err)
+        err = open_desk(d, &d->past, app, "assay-dashboard-past", LONG_MOST, true, why);
+    if (!err)
+        err = open_desk(d, &d->sums, app, "assay-dashboard-sums", LONG_MOST, true, why);
+    return err;
 }
 
 enum err dashboard_open(struct dashboard **out, struct service *app, const struct dashboard_settings *conf,
@@ -208,10 +264,6 @@ enum err dashboard_open(struct dashboard **out, struct service *app, const struc
 
     *out = NULL;
     d->conf = conf;
-    snprintf(d->limit_sql, sizeof d->limit_sql, "SET statement_timeout = %lld",
-             (long long)conf->statement_ms);
-    snprintf(d->past_limit_sql, sizeof d->past_limit_sql, "SET statement_timeout = %lld",
-             (long long)conf->statement_ms * PAST_PATIENCE);
     err = follower_check(conf, why);
     if (!err)
         err = pages_open(&d->pages, conf->pages, why);
@@ -219,13 +271,8 @@ enum err dashboard_open(struct dashboard **out, struct service *app, const struc
         err = gateway_open(&d->gateway, d, app, conf, why);
     if (!err)
         err = live_open(&d->live, app, conf, why);
-    for (size_t i = 0; i < DESKS && !err; i++)
-        err = open_desk(d, &d->desks[i], app, "assay-dashboard-desk", d->limit_sql, why);
     if (!err)
-        err = open_desk(d, &d->slow, app, "assay-dashboard-login", d->limit_sql, why);
-    d->shelf = shelf_new();
-    if (!err)
-        err = open_desk(d, &d->past, app, "assay-dashboard-past", d->past_limit_sql, why);
+        err = open_desks(d, app, why);
     if (!err)
         err = watch_open(&d->watch,
                          &(struct watch_conf){ .name = "dashboard",
@@ -261,11 +308,15 @@ void dashboard_close(struct dashboard *d)
     if (!d)
         return;
     watch_close(d->watch);
-    desk_close(d->slow);
+    for (size_t i = 0; i < QUICK_DESKS; i++)
+        desk_close(d->quick[i]);
+    for (size_t i = 0; i < READING_DESKS; i++)
+        desk_close(d->reading[i]);
+    desk_close(d->login);
+    desk_close(d->hashing);
     desk_close(d->past);
+    desk_close(d->sums);
     shelf_free(d->shelf);
-    for (size_t i = 0; i < DESKS; i++)
-        desk_close(d->desks[i]);
     live_close(d->live);
     gateway_close(d->gateway);
     similar_close(d->similar);

@@ -77,20 +77,25 @@ enum dashboard_query {
 
 extern const char *const dashboard_queries[];
 
+typedef enum err dashboard_answer(struct call *c, struct pg_session *s, struct why *why);
+
 /* Answers a request that one of `roles` may make ("analyst lead", "any" who is logged in, "none": anybody), on one of
- * a few threads; what hashes passwords on a thread of its own. */
+ * a few threads; what reads much on others, and what hashes passwords on one of its own: log-ins, and the others. */
 void dashboard_ask(struct dashboard *d, struct http_request *req, const char *roles,
-                   enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
-void dashboard_ask_slow(struct dashboard *d, struct http_request *req, const char *roles,
-                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
-/* The same about past decisions, one after the other on a thread of its own: loading a model holds up nobody else. */
-void dashboard_ask_past(struct dashboard *d, struct http_request *req, const char *roles,
-                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
+                   dashboard_answer *answer);
+void dashboard_ask_reading(struct dashboard *d, struct http_request *req, const char *roles,
+                           dashboard_answer *answer);
+void dashboard_ask_hashing(struct dashboard *d, struct http_request *req, const char *roles,
+                           dashboard_answer *answer);
+/* What takes long and changes nothing, for a call.take_over: whoever asks has been let in, and is admitted again when it is
+ * his turn. About past decisions, so that loading a model holds up nobody else; and sums over much. Each goes one after
+ * the other on a thread of its own, with a bound on what one person may have waiting there. */
+void dashboard_ask_past(struct call *c, dashboard_answer *answer);
+void dashboard_ask_sums(struct call *c, dashboard_answer *answer);
 /* What past decisions were made with; only for answers by dashboard_ask_past(). */
 struct shelf *dashboard_shelf(const struct dashboard *d);
 /* As desk_ask_with(). */
 void dashboard_ask_with(struct dashboard *d, struct http_request *req, const char *roles,
-                        const char *body_type,
-                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why));
+                        const char *body_type, dashboard_answer *answer);
 
 #endif

@@ -460,6 +460,14 @@ void gateway_listen(struct gateway *g, struct service *app)
         http_server_add_routes(service_http(app), &rows[i].route, 1, g);
 }
 
+const struct http_route *gateway_route(size_t i, const char **roles)
+{
+    if (i >= ARRAY_LEN(rows))
+        return NULL;
+    *roles = rows[i].roles;
+    return &rows[i].route;
+}
+
 void gateway_close(struct gateway *g)
 {
     if (!g)

@@ -15,11 +15,14 @@
 #ifndef ASSAY_DASHBOARD_GATEWAY_H
 #define ASSAY_DASHBOARD_GATEWAY_H
 
+#include <stddef.h>
+
 #include "base/err.h"
 
 struct dashboard;
 struct dashboard_settings;
 struct gateway;
+struct http_route;
 struct service;
 
 /* On success *out is the caller's.   ERR_INVALID  an address that cannot be read */
@@ -27,6 +30,8 @@ MUST_USE enum err gateway_open(struct gateway **out, struct dashboard *d, struct
                                const struct dashboard_settings *conf, struct why *why);
 /* Adds its routes to the listener, which is there. */
 void gateway_listen(struct gateway *g, struct service *app);
+/* The table: its i-th route and who may ask it; NULL after the last. */
+const struct http_route *gateway_route(size_t i, const char **roles);
 /* What is under way is answered with a 503. */
 void gateway_close(struct gateway *g);
 

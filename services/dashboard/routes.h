@@ -10,6 +10,8 @@
 
 extern const struct http_route dashboard_routes[];
 extern const size_t dashboard_route_count;
+/* Who may ask it, with spaces between; NULL for those of pages, which come last and are everybody's. */
+const char *dashboard_route_roles(size_t route);
 
 /* What every answer of REST carries. */
 extern const struct http_header rest_headers[];

@@ -191,6 +191,7 @@ static enum err open_desks(struct rules *rules, struct service *app, const struc
     if (!err)
         err = desk_open(&rules->desk, &desk, why);
     desk.application = "assay-rules-trials";
+    desk.changes_nothing = true; /* they are tried, and nothing is kept */
     if (!err)
         err = desk_open(&rules->trial_desk, &desk, why);
     return err;

@@ -19,13 +19,16 @@
 #include "trace/span.h"
 #include "userstore/delegate.h"
 
-enum { QUEUE_MAX = 64, LIST_LIMIT = 50, LIST_LIMIT_MAX = 1000, REST_US = 60000000 };
+enum { WAIT_MOST_S = 60, LIST_LIMIT = 50, LIST_LIMIT_MAX = 1000, REST_US = 60000000 };
 
 struct desk {
     struct desk_conf conf;
     struct watch *watch;
-    size_t under_way;       /* the loop's, */
-    struct trace_dice dice; /* and this */
+    /* The loop's: */
+    size_t under_way;
+    struct call *all; /* that are */
+    struct trace_dice dice;
+    int64_t usual_us; /* that an answer takes, of late */
     /* Between the threads, under the lock: */
     pthread_mutex_t lock;
     struct call *asked, **asked_end, *done;
@@ -170,9 +173,50 @@ static void reply_problem(const struct desk *d, struct call *c)
                                              .header_count = count });
 }
 
+/* It is not under way any more, and the request is as it was. */
+static void forget(struct desk *d, struct call *c)
+{
+    struct call **at = &d->all;
+
+    while (*at != c)
+        at = &(*at)->next_under_way;
+    *at = c->next_under_way;
+    d->under_way--;
+    c->req->on_gone = NULL;
+    c->req->user = NULL;
+}
+
+/* Whoever asked has gone: what is still in the queue is taken out of it, and what is under way is told. */
+static void on_gone(struct http_request *req)
+{
+    struct call *c = req->user, **at;
+    struct desk *d = c->desk;
+    bool is_queued;
+
+    atomic_store(&c->is_left, true);
+    if (!c->changes_nothing)
+        return;
+    pthread_mutex_lock(&d->lock);
+    for (at = &d->asked; *at && *at != c;)
+        at = &(*at)->next;
+    is_queued = *at == c;
+    if (is_queued) {
+        *at = c->next;
+        if (!c->next)
+            d->asked_end = at;
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (!is_queued)
+        return;
+    forget(d, c);
+    http_reply(req, &(struct http_reply){ .status = 503 }); /* nobody sees it */
+    call_free(c);
+}
+
 static void reply(struct desk *d, struct call *c)
 {
-    d->under_way--;
+    forget(d, c);
+    d->usual_us = d->usual_us ? (7 * d->usual_us + c->took_us) / 8 : c->took_us;
     if (c->err) {
         if (c->err == ERR_INTERNAL)
             log_limited(LOG_ERROR, "request_failed", "path=%s trace=%.*s why=%s", log_quoted(c->req->path),
@@ -257,26 +301,45 @@ static bool read_limit(struct http_request *req, const char *name, int64_t fallb
     return !text.ptr || (slice_to_i64(text, out) && *out > 0 && *out <= most);
 }
 
-void desk_ask(struct desk *d, struct http_request *req,
-              enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+static size_t count_of(const struct desk *d, const char *person)
 {
-    desk_ask_for(d, req, "admin", answer);
+    size_t count = 0;
+
+    for (const struct call *c = d->all; c && person; c = c->next_under_way)
+        count += c->person && strcmp(c->person, person) == 0;
+    return count;
 }
 
-void desk_ask_for(struct desk *d, struct http_request *req, const char *scope,
-                  enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+/* When there may be room again: once those are answered that wait now. */
+static void refuse(const struct desk *d, struct http_request *req, int status, const char *detail)
 {
-    desk_ask_with(d, req, scope, NULL, answer);
+    int64_t wait_s = (d->usual_us * (int64_t)d->under_way + 999999) / 1000000;
+    struct call c = { .req = req,
+                      .retry_after_s = wait_s < 1             ? 1
+                                       : wait_s > WAIT_MOST_S ? WAIT_MOST_S
+                                                              : wait_s };
+
+    c.err = status == 429 ? ERR_LIMIT : ERR_UNAVAILABLE;
+    err_set(&c.why, c.err, "%s", detail);
+    buf_init(&c.out, 0);
+    reply_problem(d, &c);
+    buf_release(&c.out);
 }
 
-void desk_ask_with(struct desk *d, struct http_request *req, const char *scope, const char *body_type,
-                   enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+static void take_in(struct desk *d, struct http_request *req, const char *scope, const char *body_type,
+                    const char *person,
+                    enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
 {
     struct call *c;
     int64_t before, limit;
 
-    if (d->under_way == QUEUE_MAX) {
-        http_reply_problem(req, 503, "too many requests are under way");
+    if (d->under_way >= (d->conf.most ? d->conf.most : DESK_MOST)) {
+        refuse(d, req, 503, "too many requests wait here; ask again later");
+        return;
+    }
+    if (d->conf.most_of_person && count_of(d, person) >= d->conf.most_of_person) {
+        refuse(d, req, 429,
+               "too many of your own requests of this kind are under way; wait for their answers");
         return;
     }
     if (!read_limit(req, "before", 0, INT64_MAX, &before) ||
@@ -286,7 +349,12 @@ void desk_ask_with(struct desk *d, struct http_request *req, const char *scope, 
     }
     c = mem_new(struct call);
     c->req = req;
+    c->desk = d;
     c->answer = answer;
+    c->changes_nothing = d->conf.changes_nothing || slice_eq_str(req->method, "GET") ||
+                         slice_eq_str(req->method, "HEAD") || strcmp(scope, "none") == 0;
+    if (person)
+        c->person = arena_strndup(&c->arena, person, strlen(person));
     c->ctx = d->conf.ctx;
     c->status = 200;
     c->scope = scope;
@@ -314,11 +382,49 @@ void desk_ask_with(struct desk *d, struct http_request *req, const char *scope, 
             c->query[i] = arena_slice(&c->arena, said);
     }
     d->under_way++;
+    c->next_under_way = d->all;
+    d->all = c;
+    req->user = c;
+    req->on_gone = on_gone;
     pthread_mutex_lock(&d->lock);
     *d->asked_end = c;
     d->asked_end = &c->next;
     pthread_mutex_unlock(&d->lock);
     watch_wake(d->watch);
+}
+
+void desk_ask(struct desk *d, struct http_request *req,
+              enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+{
+    desk_ask_for(d, req, "admin", answer);
+}
+
+void desk_ask_for(struct desk *d, struct http_request *req, const char *scope,
+                  enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+{
+    desk_ask_with(d, req, scope, NULL, answer);
+}
+
+void desk_ask_as(struct desk *d, struct http_request *req, const char *scope, const char *person,
+                 enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+{
+    take_in(d, req, scope, NULL, person, answer);
+}
+
+void desk_ask_with(struct desk *d, struct http_request *req, const char *scope, const char *body_type,
+                   enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+{
+    take_in(d, req, scope, body_type, NULL, answer);
+}
+
+struct desk *desk_least_busy(struct desk *const *desks, size_t count)
+{
+    struct desk *least = desks[0];
+
+    for (size_t i = 1; i < count; i++)
+        if (desks[i]->under_way < least->under_way)
+            least = desks[i];
+    return least;
 }
 
 /* ---- the desk's thread ---- */
@@ -362,6 +468,10 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
     (void)is_ending;
     *rest_us = REST_US;
     while (!lost && (c = take(d)) != NULL) {
+        int64_t began_us = clock_mono_us();
+
+        if (s && c->changes_nothing)
+            pg_session_heed(s, &c->is_left);
         if (!s)
             c->err = err_set(&c->why, ERR_UNAVAILABLE, "the database cannot be reached");
         else if (!(c->err = d->conf.admit ? d->conf.admit(c, s, &c->why)
@@ -370,6 +480,9 @@ static enum err turn(void *ctx, struct pg_session *s, int64_t *rest_us, const at
         if (s && c->err == ERR_TIMEOUT && strcmp(pg_sqlstate(s), "57014") == 0)
             err_set(&c->why, ERR_TIMEOUT,
                     "the database took too long and was stopped; ask for less, or again later");
+        if (s)
+            pg_session_heed(s, NULL);
+        c->took_us = clock_mono_us() - began_us;
         if (is_lost(c->err) && s) {
             lost = c->err; /* with a new connection the next one may fare better */
             *why = c->why;
@@ -414,10 +527,9 @@ void desk_close(struct desk *d)
     if (!d)
         return;
     watch_close(d->watch);
-    while ((c = take(d)) != NULL)
-        call_free(c);
-    for (c = d->done; c; c = d->done) {
-        d->done = c->next;
+    while ((c = d->all) != NULL) {
+        forget(d, c);
+        http_reply(c->req, &(struct http_reply){ .status = 503 });
         call_free(c);
     }
     pthread_mutex_destroy(&d->lock);

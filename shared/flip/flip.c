@@ -20,6 +20,9 @@ struct flip {
     struct forest_walk *walk;
     uint16_t *from;       /* [the bundle's columns]: places in the vector */
     size_t *model_column; /* [the plan's columns]; SIZE_MAX: the model does not read it */
+    size_t steps_most;
+    bool (*is_left)(const void *ctx);
+    const void *ctx;
 };
 
 const char *flip_way_name(enum flip_way way)
@@ -64,6 +67,7 @@ enum err flip_new(struct flip **out, const struct bundle *bundle, const struct p
     f->bundle = bundle;
     f->plan = plan;
     f->policy = policy;
+    f->steps_most = FLIP_STEPS_MAX;
     f->trial = trial_new(policy, account);
     f->rules = trial_rule_count(f->trial);
     f->base = mem_new_n(uint8_t, f->rules + 1);
@@ -96,6 +100,13 @@ void flip_free(struct flip *f)
     mem_free(f->from);
     mem_free(f->model_column);
     mem_free(f);
+}
+
+void flip_limit(struct flip *f, size_t steps, bool (*is_left)(const void *ctx), const void *ctx)
+{
+    f->steps_most = steps ? steps : FLIP_STEPS_MAX;
+    f->is_left = is_left;
+    f->ctx = ctx;
 }
 
 /* ---- applying ---- */
@@ -271,6 +282,20 @@ static void note_action(struct search *s, int64_t key, enum action action)
         note(&s->found_harder, s, key, action);
 }
 
+/* Whether the search ends here, whatever has been found. */
+static bool is_cut(struct search *s)
+{
+    enum { STEPS_TO_ASK = 256 };
+    const struct flip *f = s->f;
+    struct flip_answer *out = s->out;
+
+    if (!out->is_cut &&
+        (out->steps >= f->steps_most || (f->is_left && out->steps % STEPS_TO_ASK == 0 && f->is_left(f->ctx))))
+        out->is_cut = true;
+    s->is_proven &= !out->is_cut;
+    return out->is_cut;
+}
+
 static bool is_done(const struct search *s)
 {
     return (s->found_milder.is_found || s->milder == ACTION_COUNT) &&
@@ -304,8 +329,9 @@ static void search_stretch(struct search *s, int64_t near, int64_t far)
     int64_t low = near < far ? near : far, high = near < far ? far : near;
     int64_t middle = low + (int64_t)(((uint64_t)high - (uint64_t)low) / 2);
 
-    if (is_done(s))
+    if (is_done(s) || is_cut(s))
         return;
+    s->out->steps++;
     set_value(s, s->c, axis_value(&s->c->axis, near));
     if (!may_differ(s, near, far)) {
         try_at(s, near);
@@ -335,7 +361,7 @@ static void search_way(struct search *s, int64_t from, int step)
     s->found_milder = s->found_harder = (struct outcome){ 0 };
     if (from < axis->least || from > axis->most)
         return;
-    for (size_t i = 0; i < count && !is_done(s); i++) {
+    for (size_t i = 0; i < count && !is_done(s) && !is_cut(s); i++) {
         int64_t at = axis_ceil(axis, (double)splits[step > 0 ? i : count - 1 - i]);
 
         /* A stretch begins with the first value at or above the split. */
@@ -516,7 +542,7 @@ static void try_candidate(struct search *s, struct candidate *c)
     for (size_t i = 0; i < f->rules && !c->is_read_by_rules; i++)
         c->is_read_by_rules =
             trial_rule_acts(f->trial, i) && trial_rule_reads(f->trial, i, s->in.columns, &c->what);
-    if (!c->is_read_by_rules && c->model_column == SIZE_MAX)
+    if ((!c->is_read_by_rules && c->model_column == SIZE_MAX) || is_cut(s))
         return;
     know_readers(s, false);
     if (isnan(c->now)) {
@@ -636,18 +662,30 @@ static void begin(struct search *s, const struct policy_input *in)
     s->in.columns = s->vector ? s->f->columns : NULL;
 }
 
+static void decide_as_it_was(struct search *s, const struct policy_input *in)
+{
+    *s->out = (struct flip_answer){ 0 };
+    begin(s, in);
+    score(s);
+    s->out->action = decide(s);
+    s->out->decider = s->decider;
+    s->out->has_score = s->in.has_score;
+    s->out->score = s->in.score;
+}
+
+void flip_decide(struct flip *f, const struct policy_input *in, struct arena *arena, struct flip_answer *out)
+{
+    struct search s = { .f = f, .in = *in, .arena = arena, .out = out };
+
+    decide_as_it_was(&s, in);
+}
+
 void flip_find(struct flip *f, const struct policy_input *in, const struct flip_wish *wish,
                struct arena *arena, struct flip_answer *out)
 {
     struct search s = { .f = f, .in = *in, .arena = arena, .out = out };
 
-    *out = (struct flip_answer){ 0 };
-    begin(&s, in);
-    score(&s);
-    out->action = decide(&s);
-    out->decider = s.decider;
-    out->has_score = s.in.has_score;
-    out->score = s.in.score;
+    decide_as_it_was(&s, in);
     memcpy(f->base, f->outcomes, f->rules);
     s.milder = wish->milder < out->action     ? wish->milder
                : out->action > ACTION_APPROVE ? (enum action)(out->action - 1)

@@ -41,8 +41,9 @@
 #include "policy/trial.h"
 
 enum {
-    FLIP_FIELDS_MAX = 64,   /* of the transaction, tried */
-    FLIP_HALVES_MAX = 1024, /* stretches halved for one number and way */
+    FLIP_FIELDS_MAX = 64,     /* of the transaction, tried */
+    FLIP_HALVES_MAX = 1024,   /* stretches halved for one number and way */
+    FLIP_STEPS_MAX = 1 << 20, /* values tried in one search */
 };
 
 struct flip;
@@ -54,6 +55,10 @@ struct flip;
 MUST_USE enum err flip_new(struct flip **out, const struct bundle *bundle, const struct plan *plan,
                            const struct policy *policy, uint32_t account, struct why *why);
 void flip_free(struct flip *f);
+
+/* How much one search may do: so many values are tried (0: FLIP_STEPS_MAX), counted and not timed, so that the same question
+ * has the same answer. `is_left` (may be NULL) is asked now and then whether anybody still waits for it. */
+void flip_limit(struct flip *f, size_t steps, bool (*is_left)(const void *ctx), const void *ctx);
 
 enum flip_way { FLIP_UP, FLIP_DOWN, FLIP_MISSING, FLIP_GIVEN, FLIP_WAY_COUNT };
 const char *flip_way_name(enum flip_way way); /* "up", "down", "missing", "given" */
@@ -89,6 +94,9 @@ struct flip_answer {
     double score;
     float margin; /* 0 without a bundle */
     size_t tried; /* numbers and ways */
+    size_t steps; /* values */
+    bool
+        is_cut; /* by flip_limit(): numbers are left that were not tried, or not to their end. What was found holds. */
     struct flip_side milder, harder;
 };
 
@@ -102,6 +110,9 @@ struct flip_wish {
  * not looked at. The answer's texts are the arena's, the plan's and the policy's. */
 void flip_find(struct flip *f, const struct policy_input *in, const struct flip_wish *wish,
                struct arena *arena, struct flip_answer *out);
+
+/* The first four members of the answer and nothing else, at the cost of one decision. */
+void flip_decide(struct flip *f, const struct policy_input *in, struct arena *arena, struct flip_answer *out);
 
 /* Makes the change in a vector (NULL when there is none) and a transaction, whose attributes are then the arena's. */
 void flip_apply(const struct flip_change *change, float *vector, struct txn *txn, struct arena *arena);

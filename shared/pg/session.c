@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <endian.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <string.h>
 
 #include "base/array.h"
@@ -16,7 +17,8 @@ enum { COPY_FIELDS_MAX = 64, COPY_FLUSH_BYTES = 1 << 18 };
 struct pg_session {
     PGconn *conn;
     char sqlstate[PG_SQLSTATE_SIZE];
-    struct buf copy; /* rows of a COPY that are not handed to libpq yet */
+    const atomic_bool *is_unwanted; /* NULL: nobody says so */
+    struct buf copy;                /* rows of a COPY that are not handed to libpq yet */
 };
 
 /* "PGCOPY\n\377\r\n\0", no flags, no extension. Source: sql-copy.html, "Binary Format". */
@@ -121,6 +123,45 @@ static enum err check(struct pg_session *s, const PGresult *r, struct why *why)
                       PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY));
 }
 
+void pg_session_heed(struct pg_session *s, const atomic_bool *is_unwanted)
+{
+    s->is_unwanted = is_unwanted;
+}
+
+static void cancel(struct pg_session *s)
+{
+    char why[256];
+    PGcancel *cancel = PQgetCancel(s->conn);
+
+    PQcancel(cancel, why, sizeof why);
+    PQfreeCancel(cancel);
+}
+
+/* As PQexecParams(), but for one who may lose interest. */
+static PGresult *exec_heeding(struct pg_session *s, const char *sql, const struct pg_wire *w)
+{
+    enum { LOOK_MS = 100 };
+    struct pollfd socket = { .fd = PQsocket(s->conn), .events = POLLIN };
+    bool is_told = false;
+    PGresult *r = NULL, *last;
+
+    if (!PQsendQueryParams(s->conn, sql, w->count, w->types, w->values, w->lengths, w->formats, 1))
+        return NULL;
+    while (PQisBusy(s->conn)) {
+        if (!is_told && atomic_load(s->is_unwanted)) {
+            is_told = true;
+            cancel(s);
+        }
+        if (poll(&socket, 1, is_told ? -1 : LOOK_MS) > 0 && !PQconsumeInput(s->conn))
+            break;
+    }
+    while ((last = PQgetResult(s->conn)) != NULL) {
+        PQclear(r);
+        r = last;
+    }
+    return r;
+}
+
 enum err pg_exec(struct pg_session *s, const char *sql, const struct pg_params *params,
                  struct pg_result **out, struct why *why)
 {
@@ -129,7 +170,8 @@ enum err pg_exec(struct pg_session *s, const char *sql, const struct pg_params *
     enum err err;
 
     pg_wire_init(&w, params);
-    r = PQexecParams(s->conn, sql, w.count, w.types, w.values, w.lengths, w.formats, 1);
+    r = s->is_unwanted ? exec_heeding(s, sql, &w)
+                       : PQexecParams(s->conn, sql, w.count, w.types, w.values, w.lengths, w.formats, 1);
     err = check(s, r, why);
     if (out)
         *out = err ? NULL : r;
@@ -218,13 +260,9 @@ enum err pg_copy_out(struct pg_session *s, const char *query, pg_row_fn *on_row,
         if (goes_on && !err && (size_t)len > skip) {
             err = parse_row(slice_of(data + skip, (size_t)len - skip), fields, &count, why);
             if (!err && count && !on_row(ctx, fields, count)) {
-                char cancel_why[256];
-                PGcancel *cancel = PQgetCancel(s->conn);
-
                 /* The rest is not wanted: the server stops sending it, and what is under way is dropped. */
                 goes_on = false;
-                PQcancel(cancel, cancel_why, sizeof(cancel_why));
-                PQfreeCancel(cancel);
+                cancel(s);
             }
         }
         is_first = false;

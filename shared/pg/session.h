@@ -15,6 +15,7 @@
 #ifndef ASSAY_PG_SESSION_H
 #define ASSAY_PG_SESSION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,6 +41,10 @@ MUST_USE enum err pg_session_verifier(struct pg_session *s, const char *user, co
  * `out` may be NULL. */
 MUST_USE enum err pg_exec(struct pg_session *s, const char *sql, const struct pg_params *params,
                           struct pg_result **out, struct why *why);
+/* From now on pg_exec() asks `*is_unwanted` several times a second, and has the server stop what it is doing when that says
+ * yes: ERR_TIMEOUT, as a statement that takes too long. NULL: not any more. Borrowed; any thread may set it. Statements of
+ * pg_exec_script(), which begin and end transactions, are never stopped. */
+void pg_session_heed(struct pg_session *s, const atomic_bool *is_unwanted);
 /* Several statements in one text, without parameters or results: scripts, BEGIN, COMMIT. */
 MUST_USE enum err pg_exec_script(struct pg_session *s, const char *sql, struct why *why);
 /* Ends a transaction: commits after ERR_OK, rolls back after anything else, so that the session can be gone on

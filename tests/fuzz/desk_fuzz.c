@@ -66,6 +66,13 @@ void desk_ask_with(struct desk *d, struct http_request *req, const char *scope, 
     desk_ask(d, req, answer);
 }
 
+struct desk *desk_least_busy(struct desk *const *desks, size_t count)
+{
+    (void)desks;
+    (void)count;
+    return NULL;
+}
+
 /* ---- PostgreSQL ---- */
 
 static enum err away(struct why *why)
@@ -197,15 +204,25 @@ void dashboard_ask(struct dashboard *d, struct http_request *req, const char *ro
     (void)d;
     desk_ask_for(NULL, req, roles, answer);
 }
-void dashboard_ask_slow(struct dashboard *d, struct http_request *req, const char *roles,
-                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+void dashboard_ask_reading(struct dashboard *d, struct http_request *req, const char *roles,
+                           enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
 {
     dashboard_ask(d, req, roles, answer);
 }
-void dashboard_ask_past(struct dashboard *d, struct http_request *req, const char *roles,
-                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+void dashboard_ask_hashing(struct dashboard *d, struct http_request *req, const char *roles,
+                           enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
 {
     dashboard_ask(d, req, roles, answer);
+}
+void dashboard_ask_past(struct call *c,
+                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+{
+    dashboard_ask(c->ctx, c->req, c->scope, answer);
+}
+void dashboard_ask_sums(struct call *c,
+                        enum err (*answer)(struct call *c, struct pg_session *s, struct why *why))
+{
+    dashboard_ask(c->ctx, c->req, c->scope, answer);
 }
 void dashboard_ask_with(struct dashboard *d, struct http_request *req, const char *roles,
                         const char *body_type,

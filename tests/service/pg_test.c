@@ -130,6 +130,26 @@ static bool on_copied(void *ctx, const struct slice *fields, size_t count)
     return c->rows < c->most;
 }
 
+Test(pg_session, gives_up_a_statement_that_nobody_wants_and_goes_on)
+{
+    struct pg_session *s = open_session(test_database());
+    atomic_bool is_unwanted = true;
+    struct pg_result *r = NULL;
+    struct why why = { 0 };
+
+    pg_session_heed(s, &is_unwanted);
+    cr_assert_eq(pg_exec(s, "SELECT pg_sleep(3600)", NULL, NULL, &why), ERR_TIMEOUT, "%s", why.text);
+    cr_assert_str_eq(pg_sqlstate(s), "57014");
+    cr_assert_eq(pg_exec_script(s, "BEGIN; ROLLBACK", &why), ERR_OK, "%s", why.text);
+    atomic_store(&is_unwanted, false);
+    cr_assert_eq(pg_exec(s, "SELECT 7", NULL, &r, &why), ERR_OK, "%s", why.text);
+    cr_assert_eq(pg_get_int(r, 0, 0), 7);
+    pg_result_free(r);
+    cr_assert_eq(pg_exec(s, "SELECT 1 / 0", NULL, &r, &why), ERR_INVALID, "%s", why.text);
+    pg_session_heed(s, NULL);
+    pg_session_close(s);
+}
+
 Test(pg_session, copies_many_rows_in_and_out_and_stops_when_told)
 {
     struct pg_session *s = open_session(test_database());

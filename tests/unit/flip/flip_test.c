@@ -434,6 +434,47 @@ Test(flip, a_rule_that_cannot_be_followed_is_tried_value_by_value_and_beyond_tha
     cr_assert(is_untold(&answer.harder, "tx.amount"));
 }
 
+static bool has_left(const void *ctx)
+{
+    return *(const bool *)ctx;
+}
+
+Test(flip, a_search_ends_after_so_many_values_and_says_so_and_what_it_found_holds)
+{
+    static const struct policy_rule asking[] = { RULE("large", "tx.amount > 500 && count_1h > 3",
+                                                      ACTION_DECLINE, 9) };
+    struct flip_answer whole, cut, alone;
+    bool is_gone = true;
+
+    publish(asking, 1);
+    bind();
+    take_case(3000);
+    flip_find(flip, &in, &FLIP_ANY, &cases, &whole);
+    cr_assert(!whole.is_cut);
+    cr_assert_gt(whole.steps, 20);
+    flip_decide(flip, &in, &cases, &alone);
+    cr_assert(alone.action == whole.action && alone.decider == whole.decider && alone.steps == 0);
+    cr_assert(alone.has_score == whole.has_score && alone.score == whole.score);
+    for (size_t most = 1; most < whole.steps; most += 1 + most / 2) {
+        flip_limit(flip, most, NULL, NULL);
+        flip_find(flip, &in, &FLIP_ANY, &cases, &cut);
+        cr_assert(cut.is_cut && cut.steps <= most, "%zu of %zu", cut.steps, most);
+        cr_assert(cut.action == whole.action && cut.score == whole.score);
+        for (size_t i = 0; i < cut.milder.count; i++) {
+            const struct flip_change *found = &cut.milder.changes[i],
+                                     *again = shown(&whole.milder, found, found->way);
+
+            cr_assert(again && (!found->is_smallest || again->after == found->after || isnan(found->after)));
+        }
+    }
+    flip_limit(flip, whole.steps + 1, NULL, NULL);
+    flip_find(flip, &in, &FLIP_ANY, &cases, &cut);
+    cr_assert(!cut.is_cut && cut.steps == whole.steps, "as much as it takes is enough");
+    flip_limit(flip, 0, has_left, &is_gone);
+    flip_find(flip, &in, &FLIP_ANY, &cases, &cut);
+    cr_assert(cut.is_cut && cut.steps == 0, "nobody waits for it");
+}
+
 Test(flip, a_value_that_is_given_is_the_smallest_only_when_both_ways_have_been_followed)
 {
     static const struct policy_rule asking[] = {

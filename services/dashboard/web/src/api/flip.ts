@@ -33,6 +33,7 @@ export interface Flip {
   decided_by?: string;
   score?: number | null;
   tried?: number;
+  is_cut?: boolean;
   milder?: FlipSide;
   harder?: FlipSide;
 }
