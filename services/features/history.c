@@ -24,13 +24,9 @@ enum {
  * commit meets more than one or two of them. */
 static const struct timespec between_pieces = { .tv_nsec = 10 * 1000 * 1000 };
 
-const char *const history_setup[] = { "SET enable_seqscan = off",
-                                      "SET enable_sort = off",
-                                      "SET enable_hashjoin = off",
-                                      "SET enable_mergejoin = off",
-                                      "SET enable_bitmapscan = off",
-                                      "SET plan_cache_mode = force_generic_plan",
-                                      NULL };
+const char *const history_setup[] = { "SET enable_seqscan = off",    "SET enable_sort = off",
+                                      "SET enable_hashjoin = off",   "SET enable_mergejoin = off",
+                                      "SET enable_bitmapscan = off", NULL };
 
 enum err history_open(struct pg_session **out, const char *conninfo, struct why *why)
 {

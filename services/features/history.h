@@ -17,8 +17,7 @@
 #include "pg/session.h"
 #include "replica.h"
 
-/* Settings that make PostgreSQL read the log by its key, whatever its statistics say at the moment, and plan a
- * prepared statement once: else it plans each group of entries anew, with the group's arrays as constants. */
+/* Settings that make PostgreSQL read the log by its key, whatever its statistics say at the moment. */
 extern const char *const history_setup[];
 MUST_USE enum err history_open(struct pg_session **out, const char *conninfo, struct why *why);
 

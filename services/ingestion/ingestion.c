@@ -194,7 +194,6 @@ enum err ingestion_open(struct ingestion *in, struct why *why)
         .conninfo = in->conf.pg_url,
         .service = "ingestion",
         .role = "assay_ingestion",
-        .setup = statements_setup,
         .statements = statements,
         .statement_count = SQL_COUNT,
         .connections = (size_t)in->conf.pg_connections,

@@ -52,9 +52,6 @@ enum statement {
     SQL_COUNT
 };
 extern const struct pg_statement statements[SQL_COUNT];
-/* Of the sessions that they are prepared in: each is planned once, not for each group anew, and goes by keys, also
- * when it was planned while the tables were empty. */
-extern const char *const statements_setup[];
 
 enum counted {
     M_ACTIONS,

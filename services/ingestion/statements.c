@@ -13,10 +13,6 @@
     "account, transaction_id, known_at, decided_at, n, action, score, margin, p_allow, model_version, "      \
     "ruleset_version, arm, plan, vector, amount_base_minor, record"
 
-const char *const statements_setup[] = { "SET plan_cache_mode = force_generic_plan",
-                                         "SET enable_seqscan = off", "SET enable_hashjoin = off",
-                                         "SET enable_mergejoin = off", NULL };
-
 const struct pg_statement statements[SQL_COUNT] = {
     [SQL_KEYS] = { "keys",
                    "SELECT k.prefix, k.account, k.secret_sha256, k.scopes, k.rate_per_s, k.burst, "
