@@ -27,6 +27,7 @@ enum {
     WINDOWS = 1000,
     REPEATS = 50,
     LABELLED = 5000, /* decisions in a window of labels */
+    STARTS = 20,     /* places in the replay where something changes */
 };
 
 struct row {
@@ -186,11 +187,13 @@ static void load(void)
 
 struct change {
     const char *name;
-    double scale;        /* of the amount */
-    double new_channel;  /* share of a channel never seen */
-    double missing;      /* share of amounts missing, 1 % before */
-    bool is_zero;        /* a customer's mean amount is 0: what a broken upstream sends */
-    bool is_other_fraud; /* fraud comes to all alike */
+    double scale;         /* of the amount */
+    double new_channel;   /* share of a channel never seen */
+    double missing;       /* share of amounts missing, 1 % before */
+    bool is_zero;         /* a customer's mean amount is 0: what a broken upstream sends */
+    bool is_other_fraud;  /* fraud comes to all alike */
+    enum drift_kind kind; /* whose alarm says so */
+    const char *subject;
 };
 static const struct change nothing = { .name = "nothing", .scale = 1, .missing = 0.01 };
 
@@ -446,12 +449,14 @@ static void false_alarms(size_t n)
 /* ---- detection ---- */
 
 static const struct change shifts[] = {
-    { "amount times 1.2", 1.2, 0, 0.01, false, false },
-    { "a new channel at 1 %", 1, 0.01, 0.01, false, false },
-    { "amount missing at 5 %, 1 % before", 1, 0, 0.05, false, false },
-    { "a mean amount that is 0", 1, 0, 0.01, true, false },
+    { "amount times 1.2", 1.2, 0, 0.01, false, false, DRIFT_FEATURE, "amount" },
+    { "a new channel at 1 %", 1, 0.01, 0.01, false, false, DRIFT_FIELD, "channel" },
+    { "amount missing at 5 %, 1 % before", 1, 0, 0.05, false, false, DRIFT_FEATURE, "amount" },
+    { "a mean amount that is 0", 1, 0, 0.01, true, false, DRIFT_FEATURE, "c_mean_7" },
 };
-static const struct change other_fraud = { "fraud that comes to all alike", 1, 0, 0.01, false, true };
+static const struct change other_fraud = {
+    .name = "fraud that comes to all alike", .scale = 1, .missing = 0.01, .is_other_fraud = true
+};
 
 enum { FINE_BINS = 200, FINE_ROWS = 200000 };
 
@@ -512,15 +517,17 @@ static double best_delay(const struct change *c, double between_false)
     return fmax(bound, c->new_channel > 0 ? 1 / c->new_channel : 1);
 }
 
-static void report_delay(const struct change *c, size_t n, double mean, size_t seen, double between_false)
+static void report_delay(const char *how, const struct change *c, size_t n, double mean, size_t seen,
+                         size_t times, double between_false)
 {
     char name[128], note[200];
 
-    snprintf(name, sizeof name, "drift/delay, n = %zu: %s", n, c->name);
+    snprintf(name, sizeof name, "drift/%s, n = %zu: %s", how, n, c->name);
     snprintf(note, sizeof note,
-             "seen in %zu of %d, the others counted as 200 windows; the baseline's false alarms: one in %.0f "
-             "transactions",
-             seen, (int)REPEATS, between_false);
+             "seen in %zu of %zu, the others counted as all that was looked at; the baseline's false alarms: "
+             "one in "
+             "%.0f transactions",
+             seen, times, between_false);
     report(&(struct result){ .name = name,
                              .value = mean,
                              .unit = "transactions",
@@ -561,7 +568,7 @@ static void detect(const struct change *change, size_t n)
         delay += (double)(windows * n);
         drift_alarms_free(alarms);
     }
-    report_delay(change, n, delay / REPEATS, seen, time_between(n));
+    report_delay("delay", change, n, delay / REPEATS, seen, REPEATS, time_between(n));
     drift_window_release(&w);
     drift_judge_free(judge);
 }
@@ -604,7 +611,174 @@ static void detect_by_labels(void)
         seen += running == 2;
         delay += (double)(windows * LABELLED);
     }
-    report_delay(&other_fraud, LABELLED, delay / REPEATS, seen, time_between(LABELLED));
+    report_delay("delay", &other_fraud, LABELLED, delay / REPEATS, seen, REPEATS, time_between(LABELLED));
+}
+
+/* ---- the same in a replay: rows in the order in which they came ---- */
+
+/* The next `n` from `from` on; what comes at `start` or later is changed. */
+static void count_in_order(struct drift_window *w, size_t from, size_t n, size_t start,
+                           const struct change *change)
+{
+    float features[COLUMNS];
+    struct drift_row row;
+
+    for (size_t i = from; i < from + n; i++) {
+        fill_row(&row, features, &pool.rows[i], i < start ? &nothing : change);
+        drift_window_add(w, &row);
+    }
+}
+
+static bool is_raised_for(const struct change *c, const struct drift_alarm *of, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct drift_subject *subject = drift_layout_subject(layout, of[i].subject);
+
+        if (of[i].change == DRIFT_RAISED && subject->kind == c->kind &&
+            slice_eq_str(subject->name, c->subject))
+            return true;
+    }
+    return false;
+}
+
+/* From the end of the reference on. Returns at which row the change that comes at `start` is an alarm of its subject, or
+ * the pool's end. */
+static size_t replay(struct drift_judge *judge, const struct change *change, size_t n, size_t start)
+{
+    struct drift_alarms *alarms = drift_alarms_new(layout);
+    size_t at = REFERENCE + (start - REFERENCE) % n; /* one window ends where the change begins */
+    struct drift_window w;
+    bool is_seen = false;
+
+    drift_window_init(&w, layout);
+    for (; at + n <= pool.count && !is_seen; at += n) {
+        drift_window_clear(&w);
+        count_in_order(&w, at, n, start, change);
+        drift_judge_window(judge, &w, verdicts);
+        is_seen =
+            is_raised_for(change, changes,
+                          drift_alarms_step(alarms, verdicts, drift_settings_default.windows, changes)) &&
+            at >= start;
+    }
+    drift_window_release(&w);
+    drift_alarms_free(alarms);
+    return is_seen ? at : pool.count;
+}
+
+static size_t start_of(size_t i)
+{
+    return REFERENCE + (pool.count - REFERENCE) * 2 / 3 * i / STARTS;
+}
+
+/* Nothing is injected: whose alarms the world itself raises, as its weekends do. */
+static void replay_unchanged(struct drift_judge *judge, size_t n)
+{
+    struct drift_alarms *alarms = drift_alarms_new(layout);
+    size_t *raised = mem_new_n(size_t, drift_layout_subjects(layout)), windows = 0;
+    struct drift_window w;
+    char name[96], note[400] = "";
+    size_t all = 0;
+
+    drift_window_init(&w, layout);
+    for (size_t at = REFERENCE; at + n <= pool.count; at += n, windows++) {
+        size_t changed;
+
+        drift_window_clear(&w);
+        count_in_order(&w, at, n, pool.count, &nothing);
+        drift_judge_window(judge, &w, verdicts);
+        changed = drift_alarms_step(alarms, verdicts, drift_settings_default.windows, changes);
+        for (size_t i = 0; i < changed; i++)
+            raised[changes[i].subject] += changes[i].change == DRIFT_RAISED;
+    }
+    for (size_t i = 0; i < drift_layout_subjects(layout); i++) {
+        size_t len = strlen(note);
+
+        all += raised[i];
+        if (raised[i])
+            snprintf(note + len, sizeof note - len, "%s%.*s %zu", len ? ", " : "",
+                     SLICE_ARG(drift_layout_subject(layout, i)->name), raised[i]);
+    }
+    snprintf(name, sizeof name, "drift/replay, n = %zu: alarms of the world itself", n);
+    report(&(struct result){ .name = name,
+                             .value = (double)all,
+                             .unit = "alarms",
+                             .baseline = (double)windows,
+                             .against = "windows",
+                             .note = all ? note : "none" });
+    drift_window_release(&w);
+    drift_alarms_free(alarms);
+    mem_free(raised);
+}
+
+static void replay_change(struct drift_judge *judge, const struct change *change, size_t n)
+{
+    double delay = 0;
+    size_t seen = 0;
+
+    for (size_t i = 0; i < STARTS; i++) {
+        size_t start = start_of(i), at = replay(judge, change, n, start);
+
+        seen += at < pool.count;
+        delay += (double)(at - start);
+    }
+    report_delay("replay", change, n, delay / STARTS, seen, STARTS, time_between(n));
+}
+
+/* The labels that came, in windows one after the other; from `start` on fraud comes to all alike. */
+static size_t replay_labels(size_t start, bool is_changed)
+{
+    struct quality_day *day = mem_new(struct quality_day);
+    struct quality_calibration c;
+    size_t running = 0, at = start;
+
+    for (; at + LABELLED <= pool.count && running < 2; at += LABELLED) {
+        memset(day, 0, sizeof *day);
+        for (size_t i = at; i < at + LABELLED; i++) {
+            const struct quality_row r = { .score = pool.rows[i].score, .p_label = 1 };
+            bool is_fraud = is_changed ? random_unit(&dice) < pool.fraud_rate : pool.rows[i].is_fraud;
+
+            quality_day_add(day, &r);
+            if (is_fraud)
+                quality_day_label(day, &r, 0);
+        }
+        quality_calibration(&c, day);
+        running = c.p_shape <= drift_settings_default.alpha ? running + 1 : 0;
+    }
+    mem_free(day);
+    return running == 2 ? at : pool.count;
+}
+
+static void replay_fraud(void)
+{
+    double delay = 0;
+    size_t seen = 0;
+
+    for (size_t i = 0; i < STARTS; i++) {
+        size_t start = start_of(i), at = replay_labels(start, true);
+
+        seen += at < pool.count;
+        delay += (double)(at - start);
+    }
+    report_delay("replay", &other_fraud, LABELLED, delay / STARTS, seen, STARTS, time_between(LABELLED));
+}
+
+static void detect_in_replay(void)
+{
+    static const size_t sizes[] = { 1000, 10000 };
+    struct drift_window past;
+
+    drift_window_init(&past, layout);
+    count_in_order(&past, 0, REFERENCE, REFERENCE, &nothing);
+    for (size_t n = 0; n < ARRAY_LEN(sizes); n++) {
+        struct drift_judge *judge = drift_judge_new(&past, &drift_settings_default);
+
+        replay_unchanged(judge, sizes[n]);
+        for (size_t i = 0; i < ARRAY_LEN(shifts); i++)
+            replay_change(judge, &shifts[i], sizes[n]);
+        drift_judge_free(judge);
+    }
+    replay_fraud();
+    drift_window_release(&past);
 }
 
 int main(void)
@@ -624,6 +798,7 @@ int main(void)
         for (size_t n = 0; n + 1 < ARRAY_LEN(sizes); n++)
             detect(&shifts[i], sizes[n]);
     detect_by_labels();
+    detect_in_replay();
     drift_window_release(&reference);
     drift_layout_free(layout);
     mem_free(verdicts);
