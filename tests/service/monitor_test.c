@@ -609,11 +609,10 @@ Test(monitor, tells_when_features_are_not_what_the_log_gives)
 
 Test(monitor, computes_nothing_again_that_takes_more_memory_than_it_may)
 {
-    static const char catalogue[] =
-        "entities: {customer: customer_id, terminal: terminal_id}\n"
-        "features:\n"
-        "  - {name: customer_sum_30d, sum: amount, by: customer, window: 30d}\n"
-        "  - {name: terminal_frauds_7d, fraud_count: terminal, window: 7d}\n";
+    static const char catalogue[] = "entities: {customer: customer_id, terminal: terminal_id}\n"
+                                    "features:\n"
+                                    "  - {name: customer_sum_30d, sum: amount, by: customer, window: 30d}\n"
+                                    "  - {name: terminal_frauds_7d, fraud_count: terminal, window: 7d}\n";
     struct history past;
 
     history_open(&past, w.pg, catalogue, 1000);
