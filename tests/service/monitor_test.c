@@ -736,7 +736,9 @@ Test(monitor, tells_of_a_matured_day_in_how_many_customers_fraud_would_have_been
     database_run(w.pg, "UPDATE decisions SET score = ((n * 7919) % 4001) / 4001.0");
     tell(&(struct telling){ 1, 4000, 9, START + 3 * DAY_US, true, 3 });
     feed_and_forget(&(struct feeding){ .rows = 10, .scale = 1, .from_us = START + 12 * DAY_US });
-    start(&w.monitor);
+    process_start(
+        &w.monitor, "monitor",
+        (const char *const[]){ w.pg_url, DRIFT, "ASSAY_MONITOR_TURN=20ms", "ASSAY_MONITOR_VERIFY=1s", NULL });
     wait_for_monitor();
     database_wait(w.pg, "SELECT count(*) FROM monitor_cards", 2, NULL);
     shown = ask_quality();
