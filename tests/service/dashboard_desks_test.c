@@ -85,7 +85,7 @@ Test(dashboard_desks, whoever_decides_waits_neither_for_readers_nor_for_what_tak
 {
     FILE *readers[4], *sums[2];
 
-    database_run(w.holder, "BEGIN; LOCK TABLE decision_latency, labels");
+    database_run(w.holder, "BEGIN; LOCK TABLE decision_latency, score_hours");
     for (size_t i = 0; i < ARRAY_LEN(readers); i++)
         readers[i] = ask_beside("/v1/overview", &w.ann, 200);
     for (size_t i = 0; i < ARRAY_LEN(sums); i++)
@@ -107,7 +107,7 @@ Test(dashboard_desks, what_nobody_waits_for_any_more_is_given_up)
 {
     FILE *all[5];
 
-    database_run(w.holder, "BEGIN; LOCK TABLE labels");
+    database_run(w.holder, "BEGIN; LOCK TABLE score_hours");
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         all[i] = ask_beside("/v1/thresholds", &w.lea, 5);
     database_wait(w.pg, HELD "'assay-dashboard-sums'", 1, NULL);
@@ -151,7 +151,7 @@ Test(dashboard_desks,
         visit_add_user(w.pg, name, "lead");
         visits[k] = visit_of(w.pg, name, "now()");
     }
-    database_run(w.holder, "BEGIN; LOCK TABLE labels");
+    database_run(w.holder, "BEGIN; LOCK TABLE score_hours");
     for (int k = 0; k < PEOPLE; k++) {
         for (int i = 0; i <= OF_PERSON; i++)
             all[k][i] = ask_beside("/v1/thresholds", &visits[k], 250);
