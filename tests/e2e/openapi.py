@@ -3,7 +3,7 @@
 """An OpenAPI document as a judge of answers: each must have a status that is documented for its route, the documented media
 type, a body that satisfies the schema (JSON Schema 2020-12, as OpenAPI 3.1 has it) and headers that satisfy theirs.
 
-  openapi.py DOCUMENT...    tells members without a value, outside examples; status 1 when there are any"""
+  openapi.py DOCUMENT...    tells members without a value and those of OpenAPI 3.0, outside examples; status 1 when there are any"""
 import http.client
 import json
 import re
@@ -110,23 +110,25 @@ class Spec:
         return 1 if self.faults else 0
 
 
-def empty_members(node, place=""):
+def faulty_members(node, place=""):
     if isinstance(node, dict):
         for name, value in node.items():
             if value is None:
-                yield f"{place}/{name}"
+                yield f"{place}/{name} has no value"
+            elif name == "nullable" and isinstance(value, bool):
+                yield f"{place}/{name} means nothing in OpenAPI 3.1"
             elif name not in ("example", "examples"):
-                yield from empty_members(value, f"{place}/{name}")
+                yield from faulty_members(value, f"{place}/{name}")
     elif isinstance(node, list):
         for at, each in enumerate(node):
-            yield from empty_members(each, f"{place}/{at}")
+            yield from faulty_members(each, f"{place}/{at}")
 
 
 def main(paths):
     faults = []
     for path in paths:
         with open(path, encoding="utf-8") as file:
-            faults += [f"{path}: {place} has no value" for place in empty_members(yaml.safe_load(file))]
+            faults += [f"{path}: {fault}" for fault in faulty_members(yaml.safe_load(file))]
     print("\n".join(faults), end="\n" if faults else "")
     return bool(faults)
 
