@@ -8,7 +8,7 @@ import { violations } from "./chromium.mjs";
 import { addUser, assay, cluster, isBuilt, own, password, run, shots, urlOf, visit as visitAs, waitUntilReady } from "./cluster.mjs";
 
 const roles = ["analyst", "lead", "rule_author", "publisher", "model_owner", "admin", "auditor"];
-let caseOf, model;
+let caseOf, decided, model;
 
 /** Markup that would run, a formula, a turned reading direction, a word that no line holds; `what` tells fields apart. */
 const hostile = (what, width = 60) => `<img src=x onerror=window.ran=1>=1+1|${what}|\u202eevil${"W".repeat(width)}`;
@@ -53,6 +53,13 @@ async function fill() {
   }
   assert.ok(caseOf, "the payment becomes a case");
   await ask("POST", `/v1/cases/${caseOf}/notes`, { text: hostile("note") });
+  const other = (await ask("GET", "/v1/cases?limit=2")).cases.find((each) => each.case !== caseOf);
+  decided = other.case;
+  const { version } = await ask("POST", `/v1/cases/${decided}:snooze`, { version: other.version, until: soon, note: hostile("snooze note") });
+  await ask("POST", `/v1/cases/${decided}:decide`, { version, outcome: "fraud", reason: "stolen_card", note: hostile("decision note") });
+  await ask("POST", `/v1/models/${model.name}:promote`, { version: 2, reason: hostile("promotion reason") });
+  await ask("POST", "/v1/lists", { list: "denied_things", field: "device_id", purpose: "deny", note: hostile("deny list") });
+  await ask("POST", "/v1/lists/denied_things/entries:add", { values: [hostile("denied")], note: hostile("why denied") });
   await ask("PUT", `/v1/views/${encodeURIComponent(hostile("view", 2).slice(0, 64))}`, { filter: { entity: hostile("filter") }, is_shared: true });
   await ask("POST", "/v1/users", { name: "eve", full_name: hostile("full name"), roles: ["analyst"], password });
   await ask("POST", "/v1/keys", { account: "shop", scopes: ["read"], owner, note: hostile("key note") });
@@ -81,6 +88,7 @@ cluster(settings, async () => {
   assay(["simulate", "--transactions", "6000", "--seed", "3", "--fraud", "4", "--out", stream]);
   run(["train", stream, "--warm-up", "2", "--trees", "20", "--promote"]);
   [model] = JSON.parse(run(["models", "list", "--json"]));
+  run(["train", stream, "--warm-up", "2", "--trees", "5", "--register"]);
   waitUntilReady();
   run(["accounts", "create", "shop", "--clock", "simulated"]);
   const key = run(["keys", "create", "shop", "--quiet", "--scopes", "all"]).trim();
@@ -156,15 +164,17 @@ test("what is stored stays text on every page that shows it, in both themes and 
   const shown = [
     [`queue?entity=${encodeURIComponent(payment)}`, ["customer"]],
     [`cases/${caseOf}`, ["payment", "customer", "card", "merchant", "device", "attribute", "note"]],
+    [`cases/${decided}`, ["snooze note", "decision note"]],
     ["rules", ["rule set note"]],
     ["rules/1", ["rule name"]],
     ["models/retraining", ["run reason"]],
     ["alerts/silences", ["comment", "matcher"]],
     ["alerts/webhooks", ["%3Cimg"]],
     ["lists?list=bad_things", ["value", "entry note", "list note"]],
+    ["lists?list=denied_things", ["denied", "why denied", "deny list"]],
     ["keys", ["owner", "key note"]],
     ["users", ["full name"]],
-    ["audit", ["comment", "owner"]],
+    ["audit", ["comment", "owner", "promotion reason"]],
   ];
   for (const theme of ["light", "dark"])
     await visit("lena", theme, async (page, to) => {

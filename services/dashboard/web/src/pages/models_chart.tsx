@@ -60,7 +60,7 @@ export default function ModelsChart(props: Props) {
       };
       const mark = (drawn: uPlot) => {
         const { ctx, bbox } = drawn;
-        for (const each of latest.current.props.marks ?? []) {
+        for (const [line, each] of (latest.current.props.marks ?? []).entries()) {
           const x = drawn.valToPos(each.x, "x", true);
           if (!(x >= bbox.left && x <= bbox.left + bbox.width)) continue;
           ctx.save();
@@ -75,7 +75,7 @@ export default function ModelsChart(props: Props) {
           ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
           const isRight = x > bbox.left + bbox.width * 0.6;
           ctx.textAlign = isRight ? "right" : "left";
-          ctx.fillText(each.label, x + (isRight ? -5 : 5) * devicePixelRatio, bbox.top + 12 * devicePixelRatio);
+          ctx.fillText(each.label, x + (isRight ? -5 : 5) * devicePixelRatio, bbox.top + bbox.height - (6 + 14 * line) * devicePixelRatio);
           ctx.restore();
         }
       };
@@ -91,7 +91,7 @@ export default function ModelsChart(props: Props) {
           },
           axes: [
             { ...axis, size: 26, space: 60, label: now.xTitle, labelSize: 18, labelFont: "11px system-ui, sans-serif", values: (_plot, at) => at.map((value) => (value === null ? "" : now.xText(value))) },
-            { ...axis, size: 78, values: (_plot, at) => at.map((value) => now.yText(value)) },
+            { ...axis, size: 90, values: (_plot, at) => at.map((value) => now.yText(value)) },
           ],
           series: [
             {},
