@@ -137,22 +137,22 @@ static void cancel(struct pg_session *s)
     PQfreeCancel(cancel);
 }
 
-/* As PQexecParams(), but for one who may lose interest. */
+/* As PQexecParams(), but for one who may lose interest. PostgreSQL passes over a wish to cancel that overtakes its statement,
+ * so it is said again with each look. */
 static PGresult *exec_heeding(struct pg_session *s, const char *sql, const struct pg_wire *w)
 {
     enum { LOOK_MS = 100 };
     struct pollfd socket = { .fd = PQsocket(s->conn), .events = POLLIN };
-    bool is_told = false;
     PGresult *r = NULL, *last;
+    int came = 0;
 
     if (!PQsendQueryParams(s->conn, sql, w->count, w->types, w->values, w->lengths, w->formats, 1))
         return NULL;
     while (PQisBusy(s->conn)) {
-        if (!is_told && atomic_load(s->is_unwanted)) {
-            is_told = true;
+        if (came == 0 && atomic_load(s->is_unwanted))
             cancel(s);
-        }
-        if (poll(&socket, 1, is_told ? -1 : LOOK_MS) > 0 && !PQconsumeInput(s->conn))
+        came = poll(&socket, 1, LOOK_MS);
+        if (came > 0 && !PQconsumeInput(s->conn))
             break;
     }
     while ((last = PQgetResult(s->conn)) != NULL) {
