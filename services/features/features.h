@@ -67,6 +67,7 @@ struct features {
 
     struct pg_pool *session, *reader;
     bool session_is_busy, reader_is_busy;
+    uint64_t tail_after;      /* the entry behind which the reader was last asked for more */
     int64_t session_asked_us; /* when it became busy */
     struct loop_task step;    /* keeper_step() */
     struct loop_timer clock;  /* every 20 ms: what is not called for by an event */

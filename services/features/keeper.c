@@ -131,6 +131,8 @@ static void on_reader_tail(void *ctx, const struct pg_reply *reply)
     f->reader_is_busy = false;
     if (reply->err || (!f->upcoming && f->role != ROLE_STANDBY))
         return;
+    if (replica_last(r) != f->tail_after)
+        return; /* asked for the one in whose place another has come meanwhile: it asks for itself */
     apply_rows(r, reply->results[0]);
     if (pg_rows(reply->results[0]) == TAIL_ROWS)
         loop_timer_set(&f->clock, 0); /* there is more */
@@ -173,8 +175,11 @@ static void use_reader(struct features *f, int64_t now)
         f->reader_is_busy = true;
         pg_unit_send(unit, 0, on_models, f);
     } else if (f->upcoming ? !f->upcoming_is_near : f->role == ROLE_STANDBY) {
+        const struct replica *r = f->upcoming ? f->upcoming : f->replica;
+
         f->reader_is_busy = true;
-        pg_unit_send(tail_unit(f->reader, f->upcoming ? f->upcoming : f->replica), 0, on_reader_tail, f);
+        f->tail_after = replica_last(r);
+        pg_unit_send(tail_unit(f->reader, r), 0, on_reader_tail, f);
     }
 }
 
